@@ -13,6 +13,7 @@ const SPECS = [
   "k2v2",
   "k4v4,window=32,sinks=20",
   "k4v4,window=32,window=8bit",
+  "tiers=8:32,4:64,3:70,2",
   "k8v4,sinks=0",
   "k4v4,layers=0-1:f16",
   "paper-4",

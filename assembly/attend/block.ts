@@ -7,7 +7,8 @@
  * are read as sinks, those from there up to ROW_RECENT as codes, and the rest from the residual window. `attendRows` then walks
  * three streams of keys: the 16-bit pages of the sinks, the pages of codes, and the 16-bit pages of the residual window. Where sinks
  * and window have 8 bits, they are read as codes too, after the pages of codes: the int16 query is rounded anew for them in between, because
- * its order and its bound are those of a width.
+ * its order and its bound are those of a width. Where older pages have grown coarser, the pages of codes are one stream a tier, from ROW_FROM up
+ * to ROW_TO.
  *
  * For each tile of at most 64 keys of one page, `attendStream` computes the scores of all rows. `softmaxRow` masks the keys that
  * a row does not attend to, raises the row's maximum, rescales its accumulator and turns scores into weights. Then the values
@@ -24,6 +25,7 @@ import { capScores } from "./softmax-terms";
 import {
   RESIDUAL_K, RESIDUAL_ROTARY, RESIDUAL_TOKENS, RESIDUAL_V, ROTARY_DIM, ROTARY_PLANE, ROTARY_TYPE, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
+  HELD_BYTES, HELD_PAGES, HELD_TABLE, NUM_TIERS, ROW_FROM, ROW_TO, SPAN_TIERS, TIERS, TIER_AFTER, TIER_BYTES, TIER_K_SIDE, TIER_V_SIDE,
   CHOSEN, CHOSEN_LISTS, CHOSEN_WORDS, HEAD_WEIGHTS, ROW_CHOSEN, ROW_TARGET, ROW_WEIGHT, SCORES, SCORE_STRIDE,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
@@ -128,6 +130,8 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       store<i32>(state, low, ROW_LOW);
       store<i32>(state, sinkEnd, ROW_SINKS);
       store<i32>(state, recent, ROW_RECENT);
+      store<i32>(state, sinkEnd, ROW_FROM);
+      store<i32>(state, recent, ROW_TO);
       store<i32>(state, end, ROW_END);
       store<u32>(state, chosen ? <u32>(chosen + (index * lists + (lists > 1 ? head : 0)) * words * 4) : 0, ROW_CHOSEN);
       store<u32>(state, targets ? <u32>(targets + (factors ? index : index * heads + g) * stride * 4) : 0, ROW_TARGET);
@@ -137,25 +141,50 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   }
 }
 
-/** Rounds the loaded queries anew for sinks and window of 8 bits. */
-function quantizeForWindow(p: usize, scratch: usize, rows: usize): void {
-  const window = <usize>load<u32>(p, K_WINDOW), d = <usize>load<u32>(window, DIM), largest = load<f32>(window, LARGEST);
+/** Rounds the loaded queries anew for keys in codes of another width. side: of the keys */
+function quantizeFor(side: usize, scratch: usize, rows: usize): void {
+  const bits = load<i32>(side, TYPE), d = <usize>load<u32>(side, DIM), largest = load<f32>(side, LARGEST);
   for (let row: usize = 0; row < rows; row++) {
     const state = scratch + S_ROWS + row * ROW_BYTES;
-    quantizeQuery(scratch + S_QUERY + row * MAX_DIM * 4, scratch + S_QUERY16 + row * MAX_DIM * 2, d, 8, largest, state, ROW_QSCALE);
+    quantizeQuery(scratch + S_QUERY + row * MAX_DIM * 4, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
     store<f32>(state, load<f32>(state, ROW_QSCALE) * (<f32>1 / QUERY_GAIN), ROW_QSCALE);
   }
+}
+
+/** One past the last key that is in a tier, or in a coarser one, for the row whose keys end at `end`. tier: from 1 on */
+// @ts-ignore: decorator
+@inline function tierEnd(p: usize, span: usize, tier: usize, end: i32): i32 {
+  const tokens = load<i32>(p, PAGE_TOKENS), after = load<i32>(<usize>load<u32>(p, TIERS) + (tier - 1) * TIER_BYTES, TIER_AFTER);
+  const held = load<i32>(<usize>load<u32>(span, SPAN_TIERS) + (tier - 1) * HELD_BYTES, HELD_PAGES);
+  return max<i32>(held, max<i32>(0, end - after) / tokens) * tokens;
+}
+
+/** Sets which keys each row reads from the pages of a tier. tier: 0 for the finest */
+function setTier(p: usize, scratch: usize, span: usize, rows: usize, tier: usize): void {
+  const numTiers = <usize>load<u32>(p, NUM_TIERS);
+  for (let row: usize = 0; row < rows; row++) {
+    const state = scratch + S_ROWS + row * ROW_BYTES;
+    const end = load<i32>(state, ROW_END), sinks = load<i32>(state, ROW_SINKS), recent = load<i32>(state, ROW_RECENT);
+    store<i32>(state, tier < numTiers ? max<i32>(sinks, tierEnd(p, span, tier + 1, end)) : sinks, ROW_FROM);
+    store<i32>(state, tier > 0 ? min<i32>(recent, tierEnd(p, span, tier, end)) : recent, ROW_TO);
+  }
+}
+
+/** Whether any row reads one of the keys [keyLow, keyHigh) from a stream. */
+function isRead(stream: i32, scratch: usize, rows: usize, keyLow: i32, keyHigh: i32): bool {
+  const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
+  return max<i32>(lowOf(stream, firstRow), keyLow) < min<i32>(highOf(stream, lastRow), keyHigh);
 }
 
 /** The first key of a stream that a row attends to, and one past the last. stream: see `attendStream` */
 // @ts-ignore: decorator
 @inline function lowOf(stream: i32, state: usize): i32 {
   const low = load<i32>(state, ROW_LOW);
-  return stream == 0 ? low : max<i32>(low, stream == 1 ? load<i32>(state, ROW_SINKS) : load<i32>(state, ROW_RECENT));
+  return stream == 0 ? low : max<i32>(low, stream == 1 ? load<i32>(state, ROW_FROM) : load<i32>(state, ROW_RECENT));
 }
 // @ts-ignore: decorator
 @inline function highOf(stream: i32, state: usize): i32 {
-  return stream == 0 ? load<i32>(state, ROW_SINKS) : stream == 1 ? load<i32>(state, ROW_RECENT) : load<i32>(state, ROW_END);
+  return stream == 0 ? load<i32>(state, ROW_SINKS) : stream == 1 ? load<i32>(state, ROW_TO) : load<i32>(state, ROW_END);
 }
 
 /**
@@ -274,16 +303,20 @@ function firstPlaneBytes(type: i32, d: usize): usize {
 
 /**
  * Attends from all rows to those of the keys [keyLow, keyHigh) that belong to one stream. stream: 0 for the 16-bit copies of the
- * sinks, 1 for the pages of codes, 2 for the 16-bit copies of the residual window
+ * sinks, 1 for the pages of codes, 2 for the 16-bit copies of the residual window · tier: 0, or that of the pages of codes, from 1 on
  */
-function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
+function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32, tier: usize = 0): void {
   const isMain = stream == 1;
   const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
-  const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
+  const coarser = tier ? <usize>load<u32>(p, TIERS) + (tier - 1) * TIER_BYTES : 0;
+  const table = tier
+    ? <usize>load<u32>(<usize>load<u32>(span, SPAN_TIERS) + (tier - 1) * HELD_BYTES, HELD_TABLE)
+    : <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
   const padded = <usize>load<u32>(p, PADDED);
   const softcap = load<f32>(p, SOFTCAP), collects = load<u32>(p, SCORES) != 0, isSum = load<u32>(p, HEAD_WEIGHTS) != 0;
   const kWindow = isMain ? 0 : <usize>load<u32>(p, K_WINDOW);
-  const kSide = kWindow ? kWindow : p + K_SIDE, vSide = kWindow ? <usize>load<u32>(p, V_WINDOW) : p + V_SIDE;
+  const kSide = kWindow ? kWindow : coarser ? coarser + TIER_K_SIDE : p + K_SIDE;
+  const vSide = kWindow ? <usize>load<u32>(p, V_WINDOW) : coarser ? coarser + TIER_V_SIDE : p + V_SIDE;
   const isOfSide = isMain || kWindow != 0;
   const rotaryDim = <usize>load<u32>(p, ROTARY_DIM), rotaryPlane = <usize>(isMain ? load<u32>(p, ROTARY_PLANE) : load<u32>(p, RESIDUAL_ROTARY));
   const kType = isOfSide ? load<i32>(kSide, TYPE) : TYPE_F16;
@@ -361,6 +394,19 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   }
 }
 
+/** Attends from the loaded rows to those of the keys [keyLow, keyHigh) that are read from pages of codes, tier by tier. */
+function attendCodes(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
+  const numTiers = <usize>load<u32>(p, NUM_TIERS);
+  if (numTiers) setTier(p, scratch, span, rows, 0);
+  attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+  for (let tier: usize = 1; tier <= numTiers; tier++) {
+    setTier(p, scratch, span, rows, tier);
+    if (!isRead(1, scratch, rows, keyLow, keyHigh)) continue;
+    quantizeFor(<usize>load<u32>(p, TIERS) + (tier - 1) * TIER_BYTES + TIER_K_SIDE, scratch, rows);
+    attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh, tier);
+  }
+}
+
 /**
  * Attends from the loaded rows to the keys [keyLow, keyHigh). Leaves each row's maximum and sum in its state and the unnormalized,
  * still rotated accumulators in S_ACC, f32 [row][MAX_DIM].
@@ -370,18 +416,17 @@ export function attendRows(p: usize, scratch: usize, span: usize, head: usize, r
   // Without a residual window no row reads a recent copy, but the rows' bounds would still include pages that do not exist.
   const hasWindow = hasResidual && load<i32>(p, WINDOW) > 0;
   if (load<u32>(p, K_WINDOW)) {
-    attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+    attendCodes(p, scratch, span, head, rows, keyLow, keyHigh);
     // The query is not rounded again where no row reads a finer one.
-    const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
-    const readsSinks = max<i32>(lowOf(0, firstRow), keyLow) < min<i32>(highOf(0, lastRow), keyHigh);
-    const readsWindow = hasWindow && max<i32>(lowOf(2, firstRow), keyLow) < min<i32>(highOf(2, lastRow), keyHigh);
+    const readsSinks = isRead(0, scratch, rows, keyLow, keyHigh);
+    const readsWindow = hasWindow && isRead(2, scratch, rows, keyLow, keyHigh);
     if (!readsSinks && !readsWindow) return;
-    quantizeForWindow(p, scratch, rows);
+    quantizeFor(<usize>load<u32>(p, K_WINDOW), scratch, rows);
     if (readsSinks) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
     if (readsWindow) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
     return;
   }
   if (hasResidual) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
-  attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+  attendCodes(p, scratch, span, head, rows, keyLow, keyHigh);
   if (hasWindow) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }

@@ -7,14 +7,15 @@
  * by coordinate, rounds four rows at once. The operations on a row and their order do not depend on the rows beside it.
  *
  * Behind a window that stands alone in 8 bits, rows of a step are stored in the window, and the rows that it has passed get their codes,
- * which are made of the 8 bits: rows of the same step (a long prompt) at once, rows of earlier steps by tasks of their own.
+ * which are made of the 8 bits: rows of the same step (a long prompt) at once, rows of earlier steps by tasks of their own. Rows of pages that
+ * grow coarser go the same way, from the codes of the finer page.
  */
 import { APPEND_ROWS, MAX_DIM, MAX_FLOAT16, ROTATION_HADAMARD, SCRATCH_BYTES, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { loadHalf, toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
-import { storeBlocks, storeCodes, storeHalves } from "./pack";
+import { loadCodes, storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
   BALANCE, CENTROIDS, COS, EPS, IS_ALONE, IS_SHARED, K_WINDOW, NUM_PASSED, V_WINDOW, NORMS_TURNED, QUERY_GROWTH, V_NORM, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
@@ -135,8 +136,8 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
   else feedBackRows(n, a, b, d);
 }
 
-/** Reads a row of 8-bit codes. codes: u8 [d] · scale: address of its f16 · centroids: f32 [256] · x: f32 [d] */
-function readEightBits(codes: usize, scale: usize, centroids: usize, x: usize, d: usize): void {
+/** Reads a row of codes. codes: u8 [d] · scale: address of its f16 · centroids: f32 [2^bits] · x: f32 [d] */
+function readCodes(codes: usize, scale: usize, centroids: usize, x: usize, d: usize): void {
   const s = loadHalf(scale);
   for (let i: usize = 0; i < d; i++) store<f32>(x + i * 4, s * load<f32>(centroids + ((<usize>load<u8>(codes + i)) << 2)));
 }
@@ -157,18 +158,23 @@ function storeEightBits(p: usize, window: usize, x: usize, n: usize, first: usiz
     storeCodes(s + S_CODES, d, 8, window, page, index);
     const scale = page + load<u32>(window, SCALES) + index * 2;
     store<u16>(scale, <u16>toHalf(load<f32>(s, S_SCALE)));
-    if (isAlone) readEightBits(s + S_CODES, scale, load<u32>(window, CENTROIDS), y, d);
+    if (isAlone) readCodes(s + S_CODES, scale, load<u32>(window, CENTROIDS), y, d);
   }
 }
 
-/** Reads n rows of one side from the window. x: f32 [n][d] · others: see `storeRows` */
-function loadEightBits(p: usize, window: usize, x: usize, n: usize, first: usize, head: usize): void {
-  const d = <usize>load<u32>(window, DIM), tokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
+/** Reads n rows of one side from the window, or from pages of a finer tier. window: as in `K_WINDOW` · x: f32 [n][d] · others: see `storeRows` */
+function loadCoded(p: usize, window: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
+  const d = <usize>load<u32>(window, DIM), bits = load<u32>(window, TYPE), tokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
   for (let r: usize = 0; r < n; r++) {
     const slot = <usize>load<u32>(p, SLOTS) + (first + r) * SLOT_BYTES;
     const page = <usize>load<u32>(slot, 8), index = head * tokens + <usize>load<u32>(slot, 12);
-    const codes = page + load<u32>(window, PLANE_0) + index * d, scale = page + load<u32>(window, SCALES) + index * 2;
-    readEightBits(codes, scale, load<u32>(window, CENTROIDS), x + r * d * 4, d);
+    const scale = page + load<u32>(window, SCALES) + index * 2;
+    let codes = page + load<u32>(window, PLANE_0) + index * d;
+    if (bits != 8) {
+      codes = s + S_CODES;
+      loadCodes(codes, d, bits, window, page, index);
+    }
+    readCodes(codes, scale, load<u32>(window, CENTROIDS), x + r * d * 4, d);
   }
 }
 
@@ -291,10 +297,10 @@ function storeCoded(p: usize, keys: usize, values: usize, n: usize, first: usize
   }
 }
 
-/** Stores the codes of n rows of one KV head that the window has passed. first: of their slots */
+/** Stores the codes of n rows of one KV head that the window has passed, or that a finer tier has lost. first: of their slots */
 function storePassed(p: usize, n: usize, first: usize, head: usize, scratch: usize): void {
-  loadEightBits(p, load<u32>(p, K_WINDOW), scratch + VECTORS, n, first, head);
-  loadEightBits(p, load<u32>(p, V_WINDOW), scratch + VALUES + VECTORS, n, first, head);
+  loadCoded(p, load<u32>(p, K_WINDOW), scratch + VECTORS, n, first, head, scratch + QUANTIZE_K);
+  loadCoded(p, load<u32>(p, V_WINDOW), scratch + VALUES + VECTORS, n, first, head, scratch + QUANTIZE_V);
   storeCoded(p, scratch + VECTORS, scratch + VALUES + VECTORS, n, first, head, scratch);
 }
 

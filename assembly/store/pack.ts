@@ -53,6 +53,24 @@ export function storeCodes(codes: usize, d: usize, bits: u32, side: usize, page:
   }
 }
 
+/** Reads the codes of one row from the bit planes of a page. codes: u8 [d] · bits: 1 to 8 · index: as in `storeCodes` */
+export function loadCodes(codes: usize, d: usize, bits: u32, side: usize, page: usize, index: usize): void {
+  memory.fill(codes, 0, d);
+  let shift = bits;
+  let offset = PLANE_0;
+  for (let width: u32 = 8; width > 0; width >>= 1) {
+    if (!(bits & width)) continue;
+    shift -= width;
+    const from = page + load<u32>(side + offset) + index * ((d * width) >> 3), mask = ((<u32>1) << width) - 1;
+    for (let i: usize = 0; i < d; i++) {
+      const at = i * width;
+      const part = (<u32>load<u8>(from + (at >> 3)) >> <u32>(at & 7)) & mask;
+      store<u8>(codes + i, load<u8>(codes + i) | <u8>(part << shift));
+    }
+    offset += 4;
+  }
+}
+
 /**
  * Quantizes one row to q8_0 or q4_0r, blocks of 32 with an f16 scale each, and writes it to a page.
  * x: f32 [d] · index: the row's place in a plane, KV head · tokens of a page + token · codes: room for u8 [d]

@@ -8,6 +8,7 @@ import { windowSide } from "../quant/window-side.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
+import type { CoarserTier } from "./states/tiers.ts";
 
 export interface LayerCache {
   /** As asked for; of latent attention with the type of keys for both sides. */
@@ -16,6 +17,8 @@ export interface LayerCache {
   readonly main: PageLayout;
   /** Layout of the pages of sinks and residual window, and which positions have them; null when the format has neither. */
   readonly residual: ResidualWindow | null;
+  /** Coarser pages that older ones are coded anew into, from fine to coarse; none in most formats. */
+  readonly tiers: readonly CoarserTier[];
   /** Which tokens a query can still attend to; pages that no later query reaches are released. */
   readonly reach: Reach;
 }
@@ -27,7 +30,7 @@ export function hasResidual(format: LayerKvFormat): boolean {
 
 /**
  * @throws TurboQuantError unsupported — widths without kernels, a type of keys that latent attention cannot read as values, or an 8-bit
- * window for latent attention
+ * window or tiers for latent attention
  */
 export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0 } = shape;
@@ -38,7 +41,14 @@ export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache 
       : pageLayout(k, v, headDim, numKvHeads, tokens, valueDim);
   const reach = new Reach(slidingWindow);
   const main = layoutOf(format.k, format.v, PAGE_TOKENS);
-  if (!hasResidual(format)) return { format, main, residual: null, reach };
+  if (rotaryKeyDim > 0 && format.tiers) {
+    throw new TurboQuantError(
+      "unsupported",
+      "--kv tiers=: latent attention has codes of one width; choose kNvM, or leave its layers out with layers=latent:k4v4",
+    );
+  }
+  const tiers = (format.tiers ?? []).map(({ k, v, after }) => ({ layout: layoutOf(k, v, PAGE_TOKENS), after }));
+  if (!hasResidual(format)) return { format, main, tiers, residual: null, reach };
   if (rotaryKeyDim > 0 && format.windowBits === 8) {
     throw new TurboQuantError(
       "unsupported",
@@ -47,5 +57,5 @@ export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache 
   }
   const side = windowSide(format);
   const layout = layoutOf(side, side, RESIDUAL_PAGE_TOKENS);
-  return { format, main, residual: new ResidualWindow(format, layout, reach), reach };
+  return { format, main, tiers, residual: new ResidualWindow(format, layout, reach), reach };
 }

@@ -32,6 +32,7 @@ describe("segmentsOf", () => {
     "k4v4,sinks=20,window=0",
     "k4v4,layers=0:f16",
     "k4v4,window=32,window=8bit",
+    "tiers=8:32,4:64,3",
   ])("%s: the parts add up to what is allocated, at any length", (kv) => {
     for (const tokens of [0, 1, 17, 64, 65, 300]) {
       const sequence = fill(kv, tokens);

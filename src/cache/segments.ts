@@ -47,15 +47,27 @@ const added = (a: LayerSegments, b: Parts): LayerSegments => ({
   state: a.state + b.state,
 });
 
-function kvSegments({ layer: { main, residual }, main: pages, residual: copies }: KvState): Parts {
-  const numPages = countPages(pages.entries());
-  const codes = numPages * codeBytes(main);
+function kvSegments({
+  layer: { main, residual, tiers },
+  main: pages,
+  residual: copies,
+  tiers: coarser,
+}: KvState): Parts {
+  let [codes, all] = [0, 0];
+  for (const [layout, table] of [
+    [main, pages] as const,
+    ...tiers.map(({ layout }, tier) => [layout, coarser[tier]!] as const),
+  ]) {
+    const numPages = countPages(table.entries());
+    codes += numPages * codeBytes(layout);
+    all += numPages * layout.numBytes;
+  }
   const sinkPages = residual?.sinkPages ?? 0;
   const residualPages = copies.entries();
   const residualBytes = residual?.layout.numBytes ?? 0;
   return {
     codes,
-    scales: numPages * main.numBytes - codes,
+    scales: all - codes,
     sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
     window: residualBytes * countPages(residualPages.subarray(sinkPages)),
     state: 0,

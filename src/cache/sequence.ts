@@ -76,6 +76,11 @@ export class Sequence {
     return this.kv(layer).main;
   }
 
+  /** Block tables of a layer's coarser tiers; entries are as in `main`. */
+  tiers(layer: number): readonly BlockTable[] {
+    return this.kv(layer).tiers;
+  }
+
   /** Block table of a layer's pages of sinks and window; 0 where there is no page. */
   residual(layer: number): BlockTable {
     return this.kv(layer).residual;
@@ -200,11 +205,18 @@ export class Sequence {
   /**
    * Drops exactly the tokens from position `length` on. The result may be inexact: until the residual window has refilled,
    * attention reads codes where a sequence that was never longer would read 16-bit copies. Use `cutTo` for an exact cut.
-   * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length
+   * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length, or within a page of a coarser tier
    */
   trim(length: number): void {
     this.#checkLength("trim", length);
     assert(this.#kv.length === this.states.length, "trim of a sequence whose states cannot be cut anywhere");
+    if (this.#kv.some((state) => !state.isTruncatable(length))) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `trim: ${length} is within pages that have grown coarser, which take no more tokens; use cutTo`,
+        { length },
+      );
+    }
     for (const state of this.#kv) state.truncate(length);
     this.#length = length;
   }

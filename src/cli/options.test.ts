@@ -6,6 +6,13 @@ import { byteSize, kvFromFlags, realNumber, splitKvList, wholeNumber, wholeNumbe
 it("splits specs at commas, modifiers staying with their preset", () => {
   expect(splitKvList("f16,k4v4")).toEqual(["f16", "k4v4"]);
   expect(splitKvList("f16,k4v4,sinks=0,window=0,paper-4+qjl")).toEqual(["f16", "k4v4,sinks=0,window=0", "paper-4+qjl"]);
+  expect(splitKvList("f16,tiers=8:128,4:4096,3,sinks=0,k4v4,tiers=4:64,k3v2,k4v4")).toEqual([
+    "f16",
+    "tiers=8:128,4:4096,3,sinks=0",
+    "k4v4",
+    "tiers=4:64,k3v2",
+    "k4v4",
+  ]);
   expect(splitKvList("k4v4,layers=0-1:k8v8+3:f16")).toEqual(["k4v4,layers=0-1:k8v8+3:f16"]);
 });
 

@@ -47,12 +47,14 @@ export function byteSize(text: string): number {
 
 /**
  * Splits a list of specs. Commas also separate a spec from its modifiers, so a part with `=` belongs to the spec before it:
- * `f16,k4v4,sinks=0,window=0` is two specs.
+ * `f16,k4v4,sinks=0,window=0` is two specs. Tiers go on up to the one that says no number of tokens: `tiers=8:128,4,f16` is two as well.
  */
 export function splitKvList(text: string): string[] {
   const specs: string[] = [];
   for (const part of text.split(",")) {
-    if (part.includes("=") && specs.length > 0) specs[specs.length - 1] += `,${part}`;
+    const last = specs.at(-1) ?? "";
+    const isTier = last.startsWith("tiers=") && /:\d+$/.test(last);
+    if (specs.length > 0 && (isTier || /^(?!tiers=).*=/.test(part))) specs[specs.length - 1] += `,${part}`;
     else specs.push(part);
   }
   return specs;

@@ -26,7 +26,11 @@ export function makeRoomForPrompt({ cache, length }: Sequence, tokens: number, c
   if (!storage.makeRoom) return;
   const pages = cache.layers.map((layer) => {
     const [now, then] = [pagesAtRest(layer, length), pagesHeld(layer, length + tokens, chunkTokens)];
-    return { main: then.main - now.main, residual: then.residual - now.residual };
+    return {
+      main: then.main - now.main,
+      residual: then.residual - now.residual,
+      tiers: then.tiers.map((pages, tier) => pages - now.tiers[tier]!),
+    };
   });
   const bytes = pages.reduce((sum, counts, index) => sum + bytesOf(cache.layers[index]!, counts), 0);
   // What exceeds the budget will be refused, or others make way for it page by page.

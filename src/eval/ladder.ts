@@ -35,7 +35,7 @@ const OTHER = "f16";
  */
 export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
-  const { k, v, sinks, window, rotation } = forLayer(0);
+  const { k, v, sinks, window, rotation, tiers } = forLayer(0);
   const recipeOf = (side: SideFormat): Recipe | null => codecOf(side).recipeOf?.(side) ?? null;
   const isOther = (side: SideFormat): boolean => typeOf(side) === OTHER;
   const [keys, values] = [recipeOf(k), recipeOf(v)];
@@ -47,7 +47,8 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     isOn ? { lever: `${lever} off`, kv: changed(off) } : { lever: `${lever} on`, kv: changed(on) };
 
   const rungs: Rung[] = [{ lever: "as given", kv: spec }];
-  if (!isOther(k) && !isOther(v)) {
+  // Tiers have no single side or window to switch.
+  if (!isOther(k) && !isOther(v) && !tiers) {
     const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}${OTHER}`] : []);
     rungs.push({ lever: "K only", kv: changed(`v=${OTHER}`, ...inAll("v")) });
     rungs.push({ lever: "V only", kv: changed(`k=${OTHER}`, ...inAll("k")) });
@@ -70,7 +71,7 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     }
     rungs.push(onOff("rotation", rotation !== "none", "rotation=none", "rotation=hadamard"));
   }
-  if (keys) {
+  if (keys && !tiers) {
     const bits = codecOf(k).bitsOf(k);
     // The sketch replaces one bit of code, so both rungs store the same number of bits.
     if (keys.hasSketch) rungs.push({ lever: "QJL off", kv: changed(`layers=${all}:k${bits}`) });
@@ -79,7 +80,7 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
     // What is stored a page at a time cannot do without a window: a page has no codes before it is full.
-    if (![k, v].some(isWholePage)) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
+    if (!tiers && ![k, v].some(isWholePage)) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
     if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));

@@ -7,6 +7,7 @@
  * change the next token's logits, and restoring the bytes must restore the logits bit for bit.
  */
 import { firstKey } from "../backends/attention-layer.ts";
+import type { BlockTable } from "../cache/block-table.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import { isFloat } from "../quant/codecs/registry.ts";
@@ -85,7 +86,16 @@ function fail(what: string, detail: Record<string, unknown>): never {
 
 /** Throws when a layer with codes has pages of finer rows outside sinks and window, or when there are pages that no layer explains. */
 export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, kv: string): void {
-  for (const [layer, { residual, format }] of cache.layers.entries()) {
+  for (const [layer, { residual, format, main }] of cache.layers.entries()) {
+    const state = sequence.kv(layer);
+    for (const [tier] of state.tiers.entries()) {
+      const finer = state.tiers[tier - 1] ?? state.main;
+      const left = finer
+        .entries()
+        .findIndex((address, page) => address !== 0 && page < state.tierPages(tier, sequence.length));
+      if (left < 0) continue;
+      fail(`${kv}: layer ${layer} keeps finer codes of tokens from ${left * main.pageTokens} on`, { layer });
+    }
     if (!residual) continue;
     const keepFrom = Math.max(0, sequence.length - format.window);
     sequence
@@ -144,30 +154,39 @@ export async function checkReadPath(
   const before = last > 0 ? await logitsNow() : new Float32Array(0);
   let hasCodes = false;
   let probes = 0;
-  for (const [layer, { main, residual, format }] of cache.layers.entries()) {
+  for (const [layer, { main, residual, format, tiers }] of cache.layers.entries()) {
+    const state = sequence.kv(layer);
+    const all = [
+      { layout: main, table: state.main },
+      ...tiers.map(({ layout }, i) => ({ layout, table: state.tiers[i]! })),
+    ];
     const firstRead = firstKey(runner.decoder.attentionLayer(layer), last);
     for (const side of ["k", "v"] satisfies Side[]) {
       if (isFloat(main[side].side)) continue;
       hasCodes = true;
-      const pages = pagesReadAsCodes(format, main, firstRead, residual !== null, last);
-      if (pages.length === 0) continue;
-      for (const target of targetsOf(main[side])) {
-        // Changing the newest page is usually enough. In a layer that attends
-        // little to the past it may take all pages to show a difference.
-        const moved =
-          (await changesLogits(pages.slice(0, 1), target, main, layer)) ||
-          (await changesLogits(pages, target, main, layer));
-        if (!moved) {
-          fail(
-            `${kv}: layer ${layer}: changing the ${target.name} of ${side.toUpperCase()} does not change the next logits`,
-            {
-              layer,
-              side,
-              target: target.name,
-            },
-          );
+      const read = pagesReadAsCodes(format, main, firstRead, residual !== null, last);
+      for (const held of all) {
+        // A page is in the table of one tier.
+        const pages = read.filter((page) => held.table.get(page) !== 0);
+        if (pages.length === 0) continue;
+        for (const target of targetsOf(held.layout[side])) {
+          // Changing the newest page is usually enough. In a layer that attends
+          // little to the past it may take all pages to show a difference.
+          const moved =
+            (await changesLogits(pages.slice(0, 1), target, held, layer)) ||
+            (await changesLogits(pages, target, held, layer));
+          if (!moved) {
+            fail(
+              `${kv}: layer ${layer}: changing the ${target.name} of ${side.toUpperCase()} does not change the next logits`,
+              {
+                layer,
+                side,
+                target: target.name,
+              },
+            );
+          }
+          probes++;
         }
-        probes++;
       }
     }
   }
@@ -178,11 +197,11 @@ export async function checkReadPath(
   async function changesLogits(
     pages: readonly number[],
     target: Target,
-    layout: PageLayout,
+    { layout, table }: { readonly layout: PageLayout; readonly table: BlockTable },
     layer: number,
   ): Promise<boolean> {
     const saved: { address: number; bytes: Uint8Array }[] = [];
-    const { main: table, pool } = sequence.kv(layer);
+    const { pool } = sequence.kv(layer);
     try {
       for (const page of pages) {
         const address = table.get(page);

@@ -2,6 +2,7 @@
 import { layerCache } from "../cache/layer-cache.ts";
 import { formatCount } from "../format-number.ts";
 import { typeOf } from "../quant/codecs/registry.ts";
+import type { LayerKvFormat, Tier } from "../quant/kv-format.ts";
 import { type LayerKind, layerKind } from "../quant/layer-kinds.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -24,6 +25,8 @@ export interface CacheKind {
   readonly bytes: number;
 }
 
+const typesOf = ({ k, v }: Tier | LayerKvFormat): string => `${typeOf(k)}/${typeOf(v)}`;
+
 /** In the order of the first layer of each. tokens: of the sequence */
 export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): CacheKind[] {
   const { fixedStates = [], sharedLayers = [], numLayers = model.layers.length } = model;
@@ -42,13 +45,13 @@ export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): 
   for (const [index, shape] of model.layers.entries()) {
     const layer = shape.modelLayer ?? index;
     const cache = layerCache(kv.forLayer(layer), shape);
-    const { format, main } = cache;
+    const { format, main, tiers } = cache;
     const kind = shape.isIndex ? "index" : layerKind(shape);
     add(layer, {
       kind,
       text: textOf(kind, shape.slidingWindow),
-      format: shape.rotaryKeyDim ? typeOf(format.k) : `${typeOf(format.k)}/${typeOf(format.v)}`,
-      bytesPerToken: shape.slidingWindow > 0 ? 0 : main.numBytes / PAGE_TOKENS,
+      format: shape.rotaryKeyDim ? typeOf(format.k) : [format, ...(format.tiers ?? [])].map(typesOf).join(", then "),
+      bytesPerToken: shape.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS,
       bytes: bytesOf(cache, pagesAtRest(cache, tokens)),
     });
   }

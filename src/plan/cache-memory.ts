@@ -2,10 +2,10 @@
 import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
-import { PAGE_TOKENS, valuesOfToken } from "../quant/page-layout.ts";
+import { PAGE_TOKENS, type PageLayout, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
-import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "./cache-pages.ts";
 import { fixedStateBytes, type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 export interface HeldMemory {
@@ -87,7 +87,8 @@ export class CacheMemory {
   /** Bytes that one more token takes in a long sequence. */
   get bytesPerToken(): number {
     return this.#layers.reduce(
-      (sum, { main, reach }) => sum + (reach.slidingWindow > 0 ? 0 : main.numBytes / PAGE_TOKENS),
+      (sum, { main, tiers, reach }) =>
+        sum + (reach.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS),
       0,
     );
   }
@@ -102,11 +103,13 @@ export class CacheMemory {
     const layers = Array.from({ length: this.#numLayers }, () => fixedBytes / this.#numLayers);
     for (const [i, layer] of this.#layers.entries()) {
       const [rest, most] = [pagesAtRest(layer, tokens), pagesHeld(layer, tokens, chunkTokens)];
-      const pages = (stream: keyof PageCounts): number => rest[stream] * (sequences - 1) + most[stream];
-      for (const [count, layout, expected] of [
-        [pages("main"), layer.main, most.main],
-        [pages("residual"), layer.residual?.layout, most.residual],
-      ] as const) {
+      const streams: readonly (readonly [PageLayout | undefined, rest: number, most: number])[] = [
+        [layer.main, rest.main, most.main],
+        [layer.residual?.layout, rest.residual, most.residual],
+        ...layer.tiers.map(({ layout }, tier) => [layout, rest.tiers[tier]!, most.tiers[tier]!] as const),
+      ];
+      for (const [layout, atRest, expected] of streams) {
+        const count = atRest * (sequences - 1) + expected;
         if (!layout || count === 0) continue;
         const stream = planner.heldPages(count, layout.numBytes, expected);
         bytes += stream.bytes;

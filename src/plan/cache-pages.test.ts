@@ -15,12 +15,15 @@ function filled(kv: string, shape: LayerShape, tokens: number, chunk: number) {
   const shapes = Array.from({ length: 3 }, () => shape);
   const cache = new KvCache(shapes, (layer) => spec.forLayer(layer), new PagePool(new MemoryPageStorage()));
   const sequence = cache.createSequence();
-  const held = { main: 0, residual: 0 };
+  const held = { main: 0, residual: 0, tiers: cache.layers[2]!.tiers.map(() => 0) };
   while (sequence.length < tokens) {
     const count = Math.min(chunk, tokens - sequence.length);
     sequence.reserve(count);
     held.main = Math.max(held.main, sequence.main(2).entries().filter(Boolean).length);
     held.residual = Math.max(held.residual, sequence.residual(2).entries().filter(Boolean).length);
+    for (const [tier, table] of sequence.tiers(2).entries()) {
+      held.tiers[tier] = Math.max(held.tiers[tier]!, table.entries().filter(Boolean).length);
+    }
     sequence.commit(count);
   }
   expect(sequence.numBytes).toBe(cache.numBytes);
@@ -56,6 +59,8 @@ const FORMATS = [
   "k4v4,window=8bit",
   "k3v2,sinks=17,window=1,window=8bit",
   "k3v3,sinks=100,window=40,window=8bit",
+  "tiers=8:40,4:100,3",
+  "tiers=4:1,3:1,2,layers=1:k8v8",
   "k3v3,window=0,window=8bit",
 ];
 const LENGTHS = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 143, 144, 145, 200, 255, 256, 257, 511, 777];

@@ -3,11 +3,14 @@
  * with real sequences, page by page.
  */
 import type { LayerCache } from "../cache/layer-cache.ts";
+import { pagesInTier } from "../cache/states/tiers.ts";
 
 /** Number of pages of each stream. */
 export interface PageCounts {
   readonly main: number;
   readonly residual: number;
+  /** Of each coarser tier. */
+  readonly tiers: readonly number[];
 }
 
 /** Pages when `tokens` have been committed. */
@@ -26,25 +29,35 @@ export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number
   const sinksGone =
     reach.slidingWindow > 0 ? Math.floor((reach.slidingWindow + (residual?.sinks ?? 0)) / chunkTokens) : 0;
   const steps = [fullSteps, fullSteps - 1, 0, sinksGone - 1, sinksGone, sinksGone + 1];
-  const most = { main: 0, residual: 0 };
+  const most = { main: 0, residual: 0, tiers: layer.tiers.map(() => 0) };
   for (const step of steps) {
     if (step < 0 || step > fullSteps) continue;
-    const { main, residual } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
+    const { main, residual, tiers } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
     most.main = Math.max(most.main, main);
     most.residual = Math.max(most.residual, residual);
+    most.tiers = most.tiers.map((pages, tier) => Math.max(pages, tiers[tier]!));
   }
   return most;
 }
 
 /** Bytes of these pages. */
-export function bytesOf({ main, residual }: LayerCache, counts: PageCounts): number {
-  return counts.main * main.numBytes + counts.residual * (residual?.layout.numBytes ?? 0);
+export function bytesOf({ main, residual, tiers }: LayerCache, counts: PageCounts): number {
+  const bytes = counts.main * main.numBytes + counts.residual * (residual?.layout.numBytes ?? 0);
+  return tiers.reduce((sum, { layout }, tier) => sum + counts.tiers[tier]! * layout.numBytes, bytes);
 }
 
 /** Pages when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
-function pagesOf({ main, reach, residual }: LayerCache, committed: number, reserved: number): PageCounts {
+function pagesOf({ main, reach, residual, tiers }: LayerCache, committed: number, reserved: number): PageCounts {
+  const coded = Math.ceil((residual?.codedTokens(reserved) ?? reserved) / main.pageTokens);
+  const reachable = reach.firstPage(committed, main.pageTokens);
+  /** Pages of a tier, 0 for the finest, that end at `end`; what is in the next tier has left it at the commit. */
+  const count = (tier: number, end: number): number => {
+    const next = tiers[tier];
+    return Math.max(0, end - Math.max(reachable, next ? pagesInTier(next, committed) : 0));
+  };
   return {
-    main: reach.numPages(committed, residual?.codedTokens(reserved) ?? reserved, main.pageTokens),
+    main: count(0, coded),
     residual: residual?.numPages(committed, reserved) ?? 0,
+    tiers: tiers.map((of, tier) => count(tier + 1, pagesInTier(of, reserved))),
   };
 }

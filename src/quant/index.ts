@@ -9,7 +9,7 @@ export { type Codebook, getCodebook } from "./codebook.ts";
 export { codecOf, registerCodec } from "./codecs/registry.ts";
 export type { AnySide, Recipe, Shaping, SideCodec, StoredRows } from "./codecs/side-codec.ts";
 export type { SideSpec, SideSyntax } from "./codecs/side-spec.ts";
-export type { Bits, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
+export type { Bits, LayerKvFormat, RotationKind, ScaleRule, SideFormat, Tier } from "./kv-format.ts";
 export {
   bitsPerValue,
   PAGE_TOKENS,

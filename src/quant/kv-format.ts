@@ -5,6 +5,14 @@ import type { RotationKind } from "./rules.ts";
 export type { SideFormat } from "./codecs/registry.ts";
 export type { Bits, RotationKind, ScaleRule } from "./rules.ts";
 
+/** Codes of tokens that are no longer among the latest. */
+export interface Tier {
+  readonly k: SideFormat;
+  readonly v: SideFormat;
+  /** A page is coded anew for this tier when at least so many tokens are behind its last one. */
+  readonly after: number;
+}
+
 /** The format of one layer. */
 export interface LayerKvFormat {
   readonly k: SideFormat;
@@ -18,6 +26,8 @@ export interface LayerKvFormat {
    * anew from them. Absent: as copies in 16 bit beside the codes, which every token has from the first.
    */
   readonly windowBits?: 8 | undefined;
+  /** Coarser codes for older pages, from fine to coarse; absent: `k` and `v` for tokens of any age. */
+  readonly tiers?: readonly Tier[] | undefined;
   readonly rotation: RotationKind;
   readonly seed: number;
 }

@@ -2,6 +2,7 @@
 import { closest } from "../closest.ts";
 import { allCodecs, codecOf, type SideFormat, sideOf } from "./codecs/registry.ts";
 import { BARE, type Draft, failSpec, plainSpec, type SideSpec, type SideSyntax } from "./codecs/side-spec.ts";
+import { parseTiers } from "./parse-tiers.ts";
 
 /** vLLM's names: norm-corrected codes without sinks, window, search or calibration. */
 export const ALIASES: ReadonlyMap<string, string> = new Map([
@@ -53,11 +54,13 @@ export function typeNames(): string[] {
 }
 
 export function parsePreset(text: string): Draft {
+  const tiers = parseTiers(text);
+  if (tiers) return { ...BARE, ...tiers };
   for (const { parsePreset } of syntaxes()) {
     const found = parsePreset?.(text);
     if (found) return { ...BARE, ...found };
   }
-  const presets = listed(syntaxes().flatMap((syntax) => syntax.presets));
+  const presets = listed([...syntaxes().flatMap((syntax) => syntax.presets), "tiers=8:128,4:4096,3"]);
   const hint = closest(
     text,
     syntaxes().flatMap(({ examples }) => examples),

@@ -10,6 +10,7 @@ import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { LAYER_KINDS, type LayerKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
+import { canonicalTiers, specParts } from "./parse-tiers.ts";
 import type { RotationKind } from "./rules.ts";
 import { checkWindowSides } from "./window-side.ts";
 
@@ -56,6 +57,8 @@ const modifierNames = (): string[] => [
   "v",
 ];
 
+const TOLD_BY_TIERS: readonly string[] = ["k", "v", "window"];
+
 const KIND = LAYER_KINDS.join("|");
 /** A + belongs to the preset (paper-4+qjl), unless it is followed by other layers. */
 const BETWEEN_LAYERS = /\+(?=(?:\d+(?:-\d+)?|[a-z]+):)/;
@@ -99,7 +102,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
   // to all of them, whatever their order in the text.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
   const changeSides = ({ parse }: SideModifier, value: string): void => {
-    const targets = [draft, ...ranges];
+    const targets: { k?: SideSpec; v?: SideSpec }[] = [draft, ...ranges, ...(draft.tiers ?? [])];
     const change = parse(
       value,
       targets.flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined),
@@ -127,6 +130,11 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
     if (ofCodec) {
       changeSides(ofCodec, value);
       continue;
+    }
+    if (draft.tiers && TOLD_BY_TIERS.includes(name)) {
+      failSpec(`${part}: tiers= says what tokens of each age are stored as; leave ${name}= out and change the tiers`, {
+        name,
+      });
     }
     switch (name) {
       case "k":
@@ -162,19 +170,21 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
  */
 export function parseKvSpec(spec: string): KvSpec {
   const text = spec.trim();
-  const [preset = "", ...modifiers] = text.split(",").map((part) => part.trim());
+  const [preset, ...modifiers] = specParts(text);
   const expanded = ALIASES.get(preset);
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
   const { draft, ranges: drafts } = build(preset, modifiers);
-  const { calibration, ...shared } = draft;
-  const base = { ...shared, k: sideOf(draft.k), v: sideOf(draft.v) };
+  const { calibration, tiers: draftTiers, ...shared } = draft;
+  const tiers = draftTiers?.map(({ k, v, after }) => ({ k: sideOf(k), v: sideOf(v), after }));
+  const base = { ...shared, k: sideOf(draft.k), v: sideOf(draft.v), ...(tiers && { tiers }) };
   const ranges = drafts.map(({ layers, k, v }): LayerRange<SideFormat> => {
     return { layers, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
   });
-  const sides = [base, ...ranges].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
+  const sides = [base, ...ranges, ...(tiers ?? [])].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
   const whole = sides.find(isWholePage);
   if (whole) checkWholePages(whole, draft.window);
-  for (const each of [base, ...ranges]) checkWindowSides({ ...base, k: each.k ?? base.k, v: each.v ?? base.v });
+  for (const each of [base, ...ranges, ...(tiers ?? [])])
+    checkWindowSides({ ...base, k: each.k ?? base.k, v: each.v ?? base.v });
   const facts = {
     text: canonical(preset, modifiers),
     calibration,
@@ -192,11 +202,14 @@ function withRanges(
   const spec: KvSpec = {
     ...facts,
     forLayer(layer) {
-      let { k, v } = base;
+      let { k, v, tiers } = base;
       for (const { layers, ...sides } of ranges) {
-        if ("first" in layers && layer >= layers.first && layer <= layers.last) ({ k = k, v = v } = sides);
+        if (!("first" in layers) || layer < layers.first || layer > layers.last) continue;
+        ({ k = k, v = v } = sides);
+        // What is said of a layer by itself holds for tokens of any age.
+        tiers = undefined;
       }
-      return { ...base, k, v };
+      return { ...base, k, v, ...(base.tiers && { tiers }) };
     },
     forModel: (kinds) =>
       ranges.length === 0
@@ -241,7 +254,8 @@ function checkWholePages(side: SideFormat, window: number): void {
 function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange<SideSpec>[] } {
   const draft = parsePreset(preset);
   const ranges = parseModifiers(modifiers, draft);
-  for (const target of [draft, ...ranges]) {
+  const targets: { k?: SideSpec; v?: SideSpec }[] = [draft, ...ranges, ...(draft.tiers ?? [])];
+  for (const target of targets) {
     if (target.k) target.k = dropImpossibleTrellis(target.k);
     if (target.v) target.v = dropImpossibleTrellis(target.v);
   }
@@ -272,5 +286,5 @@ function canonical(preset: string, modifiers: readonly string[]): string {
     if (isBuilt(preset, without, result)) kept = without;
     else i++;
   }
-  return [canonicalPreset(preset), ...kept.toSorted()].join(",");
+  return [canonicalTiers(canonicalPreset(preset)), ...kept.toSorted()].join(",");
 }

@@ -16,7 +16,7 @@ function distortions(kv: string) {
   const main = pageLayout(format.k, format.v, DIM, 1);
   const finer = pageLayout(windowSide(format), windowSide(format), DIM, 1);
   const [codec, eight] = [format.v, windowSide(format)].map((side) => new RowCodec(side, format, DIM));
-  const recoder = new Recoder(format, "v", DIM);
+  const recoder = new Recoder(windowSide(format), format.v, format, "v", DIM);
   const [exact, window, again] = [main, finer, main].map(({ numBytes }) => new Uint8Array(numBytes));
   const sums = { exact: 0, again: 0, eight: 0, length: 0 };
   for (let row = 0; row < ROWS; row++) {

@@ -246,6 +246,23 @@ export const FEW_EIGHT_BITS: readonly KvCase[] = EIGHT_BITS.filter(
     kv.startsWith("k2v2") || kv.includes("window=0") || (steps === TOGETHER && !slidingWindow),
 );
 
+/**
+ * Pages that grow coarser with age: short tiers and long ones, so that a page passes one tier or several in a step; beside windows of 8 and 16
+ * bits and without one; both kinds of codes of two bits; sliding windows that end in a tier; several sequences.
+ */
+export const TIERS: readonly KvCase[] = [
+  { kv: "tiers=8:16,4:64,3", steps: [5, 1, 140, 1, 30, 3] },
+  { kv: "tiers=8:16,4:1,3:70,2", numHeads: 4, numKvHeads: 2, steps: [70, 1, 150, 1], calibrated: true },
+  { kv: "tiers=16:20,k8v7:30,k5v4:64,k3v2,sinks=3", headDim: 72, numHeads: 3, steps: [140, 1, 50, 2] },
+  { kv: "tiers=4:64,2,sinks=0", headDim: 128, numHeads: 3, steps: [64, 1, 80, 1], calibrated: true },
+  { kv: "tiers=k6v5:1,k4v3:1,k3v2,trellis=off", headDim: 40, numHeads: 7, steps: [66, 1, 64, 1] },
+  { kv: "tiers=7:64,6:64,2,transform=off", headDim: 48, valueDim: 32, steps: [200, 4, 1], calibrated: true },
+  { kv: "tiers=8:16,4:64,3", steps: [150, 1, 130, 1], slidingWindow: 100 },
+  { kv: "tiers=8:16,4:64,3", steps: [150, 1, 130, 1], slidingWindow: 50 },
+  { kv: "tiers=8:16,4:64,2", numHeads: 4, numKvHeads: 2, steps: TOGETHER },
+  { kv: "tiers=4:1,3:1,2", steps: [64, 1, 64], awkward: true },
+];
+
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },

@@ -17,6 +17,7 @@ import {
   MORE_WIDTHS,
   SLOW_FORMATS,
   SUMS,
+  TIERS,
   WIDTHS,
   WINDOWS,
 } from "./kv-cases.ts";
@@ -42,6 +43,7 @@ describe("wasm", () => {
     lengths: [...LENGTHS, ...LONG_LENGTHS],
     "windows and sinks": WINDOWS,
     "sinks and window of 8 bits": EIGHT_BITS,
+    "tiers of codes": TIERS,
     "several sequences": BATCHES,
     inputs: INPUTS,
     softmax: SOFTMAX,

@@ -177,15 +177,22 @@ export class FakeOps implements Ops {
     const width = (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
     for (const { sequence, start, count, row } of step.spans) {
       const state = sequence.kv(layer.index);
-      const { isAlone } = layer.cache.residual ?? {};
+      const { isAlone = false } = layer.cache.residual ?? {};
       for (let i = 0; i < count; i++) {
         const slot = this.#slot(sequence, layer.index, start + i, isAlone ? "residual" : "main");
         slot.setUint32(0, data(qkv)[(row + i) * width]!, true);
       }
-      if (!isAlone) continue;
-      for (let position = state.codedTokens(start); position < state.codedTokens(start + count); position++) {
+      const [codedFrom, codedTo] = isAlone ? [start, start + count].map((n) => state.codedTokens(n)) : [0, 0];
+      for (let position = codedFrom!; position < codedTo!; position++) {
         const from = this.#slot(sequence, layer.index, position, "residual");
         this.#slot(sequence, layer.index, position, "main").setUint32(0, from.getUint32(0, true), true);
+      }
+      for (const [tier, { layout }] of layer.cache.tiers.entries()) {
+        const [from, to] = [start, start + count].map((n) => state.tierPages(tier, n) * layout.pageTokens);
+        for (let position = from!; position < to!; position++) {
+          const word = this.#slot(sequence, layer.index, position, tier === 0 ? "main" : tier - 1).getUint32(0, true);
+          this.#slot(sequence, layer.index, position, tier).setUint32(0, word, true);
+        }
       }
     }
   }
@@ -209,9 +216,12 @@ export class FakeOps implements Ops {
     const width = layer.numHeads * layer.valueDim;
     for (const { sequence, start, count, row } of step.spans) {
       let state = layer.index + 1;
-      const coded = sequence.kv(layer.index).codedTokens(start + count);
+      const kv = sequence.kv(layer.index);
+      const coded = kv.codedTokens(start + count);
       for (let position = 0; position < start + count; position++) {
-        const stream = position < coded ? "main" : "residual";
+        const page = Math.floor(position / layer.cache.main.pageTokens);
+        const coarser = kv.tiers.findLastIndex((_, tier) => page < kv.tierPages(tier, start + count));
+        const stream = coarser >= 0 ? coarser : position < coded ? "main" : "residual";
         state = hash(state, this.#slot(sequence, layer.index, position, stream).getUint32(0, true));
         if (position >= start) data(out)[(row + position - start) * width] = state;
       }
@@ -316,10 +326,13 @@ export class FakeOps implements Ops {
   }
 
   /** Where a layer keeps the token of a position: the first bytes of its key. */
-  #slot(sequence: Sequence, layer: number, position: number, stream: "main" | "residual"): DataView {
-    const { main, residual } = sequence.cache.layers[layer]!;
-    const { pageTokens, k } = stream === "main" ? main : residual!.layout;
-    const page = this.pages.bytes(sequence[stream](layer).get(Math.floor(position / pageTokens)));
+  /** stream: a number for a coarser tier */
+  #slot(sequence: Sequence, layer: number, position: number, stream: "main" | "residual" | number): DataView {
+    const { main, residual, tiers } = sequence.cache.layers[layer]!;
+    const isTier = typeof stream === "number";
+    const { pageTokens, k } = isTier ? tiers[stream]!.layout : stream === "main" ? main : residual!.layout;
+    const table = isTier ? sequence.tiers(layer)[stream]! : sequence[stream](layer);
+    const page = this.pages.bytes(table.get(Math.floor(position / pageTokens)));
     const { offset, rowBytes } = k.planes[0]!;
     return new DataView(page.buffer, page.byteOffset + offset + (position % pageTokens) * rowBytes, 4);
   }

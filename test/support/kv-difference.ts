@@ -19,12 +19,15 @@ import {
 
 /** Addresses of the pages that are there, and their sizes. */
 function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
-  const { main, residual } = sequence.cache.layers[0]!;
+  const { main, residual, tiers } = sequence.cache.layers[0]!;
   const present = (table: BlockTable): number[] => [...table.entries()].filter((address) => address !== 0);
   const copies = residual ? present(sequence.residual(0)) : [];
   return [
     ...present(sequence.main(0)).map((address) => [address, main.numBytes] as const),
     ...copies.map((address) => [address, residual!.layout.numBytes] as const),
+    ...tiers.flatMap(({ layout }, tier) =>
+      present(sequence.tiers(0)[tier]!).map((address) => [address, layout.numBytes] as const),
+    ),
   ];
 }
 

@@ -20,6 +20,15 @@ export const eightBitFormat = (sinks: number, window: number): LayerKvFormat => 
   windowBits: 8,
 });
 
+/** Codes of 4 bits, of 3 behind the newest `threes` tokens, and of 2 behind the newest `twos`. */
+export const tieredFormat = (format: LayerKvFormat, threes: number, twos: number): LayerKvFormat => ({
+  ...format,
+  tiers: [
+    { k: plain("tq3"), v: plain("tq3"), after: threes },
+    { k: plain("tq2"), v: plain("tq2"), after: twos },
+  ],
+});
+
 /** Memory that counts copies and can be made to fail, together with others that share its counts. */
 export class FakeStorage extends MemoryPageStorage {
   readonly counts: { copies: number; allowance: number };
@@ -87,11 +96,11 @@ function markAt(layout: PageLayout, row: number): number {
 
 /**
  * What a backend does between `reserve` and `commit`: marks each new row of both streams with its token (1–255). Behind a window that stands
- * alone, rows of codes get the marks of the rows that they are made of.
+ * alone, and in pages of a coarser tier, rows of codes get the marks of the rows that they are made of.
  */
 export function write(fixture: Fixture, sequence: Sequence, tokens: readonly number[]): void {
   const { length } = sequence;
-  fixture.cache.layers.forEach(({ main, residual }, layer) => {
+  fixture.cache.layers.forEach(({ main, residual, tiers }, layer) => {
     const state = sequence.kv(layer);
     const put = (layout: PageLayout, table: BlockTable, position: number, token: number): void => {
       const address = table.get(Math.floor(position / layout.pageTokens));
@@ -101,9 +110,16 @@ export function write(fixture: Fixture, sequence: Sequence, tokens: readonly num
       if (residual) put(residual.layout, state.residual, length + i, token);
       if (!residual?.isAlone) put(main, state.main, length + i, token);
     });
-    if (!residual?.isAlone) return;
-    for (let p = state.codedTokens(length); p < state.codedTokens(length + tokens.length); p++) {
+    const end = length + tokens.length;
+    for (let p = state.codedTokens(length); residual?.isAlone && p < state.codedTokens(end); p++) {
       put(main, state.main, p, readMark(fixture, sequence, layer, "residual", p)!);
+    }
+    for (const [tier, { layout }] of tiers.entries()) {
+      const [from, to] = [state.tierPages(tier, length), state.tierPages(tier, end)].map((n) => n * layout.pageTokens);
+      for (let p = from!; p < to!; p++) {
+        const mark = readMark(fixture, sequence, layer, tier === 0 ? "main" : tier - 1, p);
+        if (mark !== null) put(layout, state.tiers[tier]!, p, mark);
+      }
     }
   });
 }
@@ -114,17 +130,18 @@ export function append(fixture: Fixture, sequence: Sequence, tokens: readonly nu
   sequence.commit(tokens.length);
 }
 
-/** The token that a row is marked with; null when its page is not there. */
+/** The token that a row is marked with; null when its page is not there. stream: a number for a coarser tier */
 export function readMark(
   fixture: Fixture,
   sequence: Sequence,
   layer: number,
-  stream: "main" | "residual",
+  stream: "main" | "residual" | number,
   position: number,
 ): number | null {
-  const { main, residual } = fixture.cache.layers[layer]!;
-  const layout = stream === "main" ? main : residual?.layout;
-  const address = layout ? sequence[stream](layer).get(Math.floor(position / layout.pageTokens)) : 0;
+  const { main, residual, tiers } = fixture.cache.layers[layer]!;
+  const layout = stream === "main" ? main : stream === "residual" ? residual?.layout : tiers[stream]!.layout;
+  const table = typeof stream === "number" ? sequence.tiers(layer)[stream]! : sequence[stream](layer);
+  const address = layout ? table.get(Math.floor(position / layout.pageTokens)) : 0;
   return layout && address ? bytesOf(fixture, layer, address)[markAt(layout, position % layout.pageTokens)]! : null;
 }
 

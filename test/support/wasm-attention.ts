@@ -101,6 +101,8 @@ export class AttentionFixture {
       ...{ chosen: 0, chosenLists: 0, chosenWords: 0, headWeights: 0, scores: 0, scoreStride: 0 },
       kWindow: 0,
       vWindow: 0,
+      tiers: 0,
+      numTiers: 0,
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });
@@ -140,6 +142,7 @@ export class AttentionFixture {
       residual: 0,
       residualStart: 0,
       firstBlock: 0,
+      tiers: 0,
     });
   }
 

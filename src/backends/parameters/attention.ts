@@ -42,7 +42,16 @@ export const span = new Struct({
   residualStart: "u32",
   /** In prefill: number of blocks of all spans before this one. */
   firstBlock: "u32",
-  _reserved: { numBytes: 4 },
+  /** Address of a `tierPages` for each coarser tier. */
+  tiers: "u32",
+});
+
+/** Pages of one sequence in a coarser tier. */
+export const tierPages = new Struct({
+  /** Address of the block table. */
+  table: "u32",
+  /** Number of first pages that were in the tier, or in a coarser one, before the step. */
+  pages: "u32",
 });
 
 export const attendSide = new Struct({
@@ -69,6 +78,14 @@ export const attendSide = new Struct({
   /** Coordinates of a vector of this side. */
   dim: "u32",
   _reserved: { numBytes: 8 },
+});
+
+/** A coarser tier of a layer (src/cache/states/tiers.ts). */
+export const attendTier = new Struct({
+  after: "u32",
+  _reserved: { numBytes: 12 },
+  kSide: attendSide,
+  vSide: attendSide,
 });
 
 export const attend = new Struct({
@@ -127,6 +144,9 @@ export const attend = new Struct({
   /** Addresses of an `attendSide` each for sinks and window of 8 bits, or 0; `residualK` and `residualV` are not used then. */
   kWindow: "u32",
   vWindow: "u32",
+  /** Address of an `attendTier` for each coarser tier, and their number. */
+  tiers: "u32",
+  numTiers: "u32",
   kSide: attendSide,
   vSide: attendSide,
 });
@@ -185,7 +205,7 @@ export const appendSide = new Struct({
   rotationRounds: "u32",
   /** Address of the signs or of the matrix. */
   rotationData: "u32",
-  /** Of an 8-bit window: f32 [256] of the centroids for unit vectors, from which codes are made anew. */
+  /** Of an 8-bit window, or of pages in tiers: f32 [2^bits] of the centroids for unit vectors, from which codes are made anew; or 0. */
   centroids: "u32",
   _reserved: { numBytes: 8 },
 });
@@ -226,7 +246,7 @@ export const append = new Struct({
   rotaryType: "u32",
   rotaryPlane: "u32",
   residualRotary: "u32",
-  /** As in `attend`, of an `appendSide` each. */
+  /** As in `attend`, of an `appendSide` each. When pages are coded anew for a coarser tier, what they are read as. */
   kWindow: "u32",
   vWindow: "u32",
   /** 1: codes are made from the 8 bits of the window, and only of rows whose slot has a page for them. */

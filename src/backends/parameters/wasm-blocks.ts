@@ -32,6 +32,7 @@ import {
   appendSide,
   attend,
   attendSide,
+  attendTier,
   MAX_ROWS,
   quantizerBin,
   quantizerTable,
@@ -41,6 +42,7 @@ import {
   SIDE_TYPES,
   slot,
   span,
+  tierPages,
   tile,
 } from "./attention.ts";
 import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, GATES, gate, scan, stateSpan } from "./states.ts";
@@ -63,6 +65,8 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
       ["", attend],
       ["", attendSide],
       ["SPAN_", span],
+      ["HELD_", tierPages],
+      ["TIER_", attendTier],
       ["TILE_", tile],
     ],
   },

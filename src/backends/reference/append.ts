@@ -112,7 +112,12 @@ export function appendKv(
       }
     }
   }
-  if (!layer.isShared) for (const span of step.spans) recodePassed(storage, span, layer);
+  if (!layer.isShared) {
+    for (const span of step.spans) {
+      recodePassed(storage, span, layer);
+      coarsen(storage, span, layer);
+    }
+  }
   if (!layer.isShared) storeFullPages(step, layer, (address) => storage.bytes(address));
 }
 
@@ -129,7 +134,7 @@ function recodePassed(storage: MemoryPageStorage, { sequence, start, count }: Sp
     row: position % layout.pageTokens,
   });
   for (const side of ["k", "v"] as const) {
-    const recoder = new Recoder(kv.format, side, dimOf(kv, side));
+    const recoder = new Recoder(windowSide(kv.format), kv.format[side], kv.format, side, dimOf(kv, side));
     const constants = headCalibrations(kv, side);
     for (let position = state.codedTokens(start); position < end; position++) {
       const to = state.main.get(Math.floor(position / main.pageTokens));
@@ -139,6 +144,37 @@ function recodePassed(storage: MemoryPageStorage, { sequence, start, count }: Sp
       for (let head = 0; head < main.numKvHeads; head++) {
         const feedback = constants(head)?.feedback ?? null;
         recoder.recode(placeOf(from, residual.layout, position), placeOf(to, main, position), head, feedback);
+      }
+    }
+  }
+}
+
+/** Codes pages anew that become old enough for a coarser tier in this step, tier after tier, from the codes that the tier before has. */
+function coarsen(storage: MemoryPageStorage, { sequence, start, count }: Span, layer: AttentionLayer): void {
+  const { index, kv } = layer;
+  const { main, reach, tiers } = sequence.cache.layers[index]!;
+  const state = sequence.kv(index);
+  const all = [{ ...kv.format, layout: main, table: state.main }];
+  for (const [tier, { k, v }] of kv.format.tiers?.entries() ?? []) {
+    all.push({ ...kv.format, k, v, layout: tiers[tier]!.layout, table: state.tiers[tier]! });
+    const [from, to] = [all[tier]!, all[tier + 1]!];
+    const first = Math.max(state.tierPages(tier, start), reach.firstPage(start, main.pageTokens));
+    for (const side of ["k", "v"] as const) {
+      const recoder = new Recoder(from[side], to[side], kv.format, side, dimOf(kv, side));
+      const constants = headCalibrations(kv, side);
+      for (let index = first; index < state.tierPages(tier, start + count); index++) {
+        const [source, target] = [storage.bytes(from.table.get(index)), storage.bytes(to.table.get(index))];
+        for (let head = 0; head < main.numKvHeads; head++) {
+          const feedback = constants(head)?.feedback ?? null;
+          for (let row = 0; row < main.pageTokens; row++) {
+            recoder.recode(
+              { page: source, layout: from.layout, row },
+              { page: target, layout: to.layout, row },
+              head,
+              feedback,
+            );
+          }
+        }
       }
     }
   }

@@ -7,13 +7,16 @@ import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
 import type { AttentionLayer, Span, Step, TokenBlocks } from "../ops.ts";
 import { rotaryKeys } from "./append-latent.ts";
 
-/**
- * K and V of one head decoded to floats in the stored space: [span end][headDim + rotaryKeyDim] and [span end][valueDim], from codes
- * and from the pages of sinks and window.
- */
+/** K and V of one head decoded to floats in the stored space: [span end][headDim + rotaryKeyDim] and [span end][valueDim]. */
+interface Decoded {
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+}
+
+/** From codes, tier by tier, and from the pages of sinks and window. */
 interface HeadHistory {
-  readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
-  readonly residual: { readonly k: Float32Array; readonly v: Float32Array };
+  readonly codes: readonly Decoded[];
+  readonly residual: Decoded;
 }
 
 /**
@@ -24,27 +27,34 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   const { headDim, valueDim, rotaryKeyDim, index } = layer;
   const keyWidth = headDim + rotaryKeyDim;
   const { format } = layer.kv;
-  const { main, residual, reach } = span.sequence.cache.layers[index]!;
+  const { main, residual, reach, tiers } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
-  const kCodec = new RowCodec(format.k, format, headDim);
-  const vCodec = new RowCodec(format.v, format, valueDim);
+  const state = span.sequence.kv(index);
+  const ofTiers = [format, ...(format.tiers ?? [])].map(({ k, v }, tier) => ({
+    kCodec: new RowCodec(k, format, headDim),
+    vCodec: new RowCodec(v, format, valueDim),
+    layout: tiers[tier - 1]?.layout ?? main,
+    table: state.tiers[tier - 1] ?? state.main,
+  }));
   const kCopies = new RowCodec(windowSide(format), format, headDim);
   const vCopies = new RowCodec(windowSide(format), format, valueDim);
   const rotary = main.rotaryKey;
   const parts = rotary && new RowCodec(rotary.side, format, rotary.dim);
   const partCopies = rotary && new RowCodec(windowSide(format), format, rotary.dim);
-  const make = () => ({ k: new Float32Array(end * keyWidth), v: new Float32Array(end * valueDim) });
-  const history: HeadHistory = { codes: make(), residual: make() };
+  const make = (): Decoded => ({ k: new Float32Array(end * keyWidth), v: new Float32Array(end * valueDim) });
+  const history: HeadHistory = { codes: ofTiers.map(make), residual: make() };
   for (let j = reach.firstKey(span.start); j < end; j++) {
-    const coded = span.sequence.main(index).get(Math.floor(j / main.pageTokens));
     const ofKey = [j * keyWidth, j * keyWidth + headDim] as const;
     const ofPart = [j * keyWidth + headDim, (j + 1) * keyWidth] as const;
     const ofValue = [j * valueDim, (j + 1) * valueDim] as const;
-    if (coded) {
+    for (const [tier, { kCodec, vCodec, layout, table }] of ofTiers.entries()) {
+      const coded = table.get(Math.floor(j / main.pageTokens));
+      if (!coded) continue;
       const page = storage.bytes(coded);
-      kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...ofKey));
-      vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...ofValue));
-      parts?.read(page, rotaryKeys(main), "k", head, j % main.pageTokens, history.codes.k.subarray(...ofPart));
+      const { k, v } = history.codes[tier]!;
+      kCodec.read(page, layout, "k", head, j % main.pageTokens, k.subarray(...ofKey));
+      vCodec.read(page, layout, "v", head, j % main.pageTokens, v.subarray(...ofValue));
+      parts?.read(page, rotaryKeys(layout), "k", head, j % main.pageTokens, k.subarray(...ofPart));
     }
     const address = residual ? span.sequence.residual(index).get(Math.floor(j / residual.layout.pageTokens)) : 0;
     if (!residual || !address) continue;
@@ -77,6 +87,22 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   return history;
 }
 
+/** Says where the query at position `query` reads the key and value of a position. */
+function reader(
+  { codes, residual: copies }: HeadHistory,
+  { sequence }: Span,
+  index: number,
+  query: number,
+): (j: number) => Decoded {
+  const { main, residual } = sequence.cache.layers[index]!;
+  const state = sequence.kv(index);
+  const ends = state.tiers.map((_, tier) => state.tierPages(tier, query + 1) * main.pageTokens);
+  return (j) => {
+    if (residual?.reads(query, j, state.residualStart)) return copies;
+    return codes[ends.filter((end) => j < end).length]!;
+  };
+}
+
 /** See `Ops.attend`. sinkLogits: values of the layer's, [numHeads] */
 export function attend(
   storage: MemoryPageStorage,
@@ -94,8 +120,6 @@ export function attend(
   const vCodec = new RowCodec(format.v, format, valueDim);
   const constants = headCalibrations(layer.kv, "v");
   for (const span of step.spans) {
-    const { residual } = span.sequence.cache.layers[index]!;
-    const residualStart = span.sequence.residualStart(index);
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
@@ -103,13 +127,13 @@ export function attend(
         const own = chosen && ownOf(chosen, span.row + n, kvHead);
         const first = firstKey(layer, i);
         const keys = own ?? Array.from({ length: i - first + 1 }, (_, j) => first + j);
-        const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
+        const decodedAt = reader(history, span, index, i);
         for (let g = 0; g < group; g++) {
           const head = kvHead * group + g;
           const at = (span.row + n) * numHeads + head;
           const query = q.subarray(at * d, (at + 1) * d);
           const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
-          const o = attendOne(history, query, keys, isResidual, layer, sink);
+          const o = attendOne(decodedAt, query, keys, layer, sink);
           vCodec.restore(o, constants(kvHead));
           out.set(o, at * valueDim);
         }
@@ -144,14 +168,13 @@ export function chooseTokens(
   const d = layer.headDim + layer.rotaryKeyDim;
   const scratch = new ChoiceScratch();
   for (const span of step.spans) {
-    const { residual } = span.sequence.cache.layers[index]!;
-    const residualStart = span.sequence.residualStart(index);
     const history = decodeHistory(storage, span, layer, 0);
     for (let n = 0; n < span.count; n++) {
       const [row, i] = [span.row + n, span.start + n];
+      const decodedAt = reader(history, span, index, i);
       const scoresOf = (h: number): Float32Array =>
         Float32Array.from({ length: i + 1 }, (_, j) => {
-          const { k } = (residual?.reads(i, j, residualStart) ?? false) ? history.residual : history.codes;
+          const { k } = decodedAt(j);
           let sum = 0;
           for (let c = 0; c < d; c++) sum += q[(row * numHeads + h) * d + c]! * k[j * d + c]!;
           return sum;
@@ -173,10 +196,9 @@ export function chooseTokens(
 
 /** Softmax over the keys and the sink's logit for one query; the result is still in V's stored space. */
 function attendOne(
-  history: HeadHistory,
+  decodedAt: (j: number) => Decoded,
   query: Float32Array,
   keys: readonly number[],
-  isResidual: (j: number) => boolean,
   { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
 ): Float32Array {
@@ -184,7 +206,7 @@ function attendOne(
   const scores = new Float64Array(keys.length);
   let max = sink;
   for (const [at, j] of keys.entries()) {
-    const k = (isResidual(j) ? history.residual : history.codes).k;
+    const { k } = decodedAt(j);
     let sum = 0;
     for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
     const score = softcap > 0 ? softcap * Math.tanh(sum / softcap) : sum;
@@ -195,7 +217,7 @@ function attendOne(
   let total = Math.exp(sink - max);
   for (const [at, j] of keys.entries()) {
     const weight = Math.exp(scores[at]! - max);
-    const v = (isResidual(j) ? history.residual : history.codes).v;
+    const { v } = decodedAt(j);
     total += weight;
     for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
   }

@@ -7,13 +7,14 @@ import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Span, Step, TokenBlocks } from "../ops.ts";
 import {
   append,
-  type appendSide,
+  appendSide,
   attend,
   type attendSide,
   MAX_ROWS,
   ROTATIONS,
   SCALE_RULES,
   span as spanRecord,
+  tierPages,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
 import { ALL_CHOSEN, type ChosenAt, type ChosenBits, longestOf, scoredTogether, TokenChoice } from "./chosen-tokens.ts";
@@ -90,7 +91,28 @@ export class KvKernels {
     const tasks = appendTasks(rows, layer.numKvHeads) + appendTasks(passed, layer.numKvHeads);
     this.#pool.run("appendRows", this.#params, tasks, parallel);
     if (layer.isShared) return;
+    for (let tier = 0; tier < layer.cache.tiers.length; tier++) this.#coarsen(step, layer, tier);
     storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
+  }
+
+  /** Codes pages anew that become old enough for a coarser tier. Comes after the append, whose parameters are in place, and tier after tier. */
+  #coarsen(step: Step, layer: AttentionLayer, tier: number): void {
+    const { address, passed } = this.#slots.writeCoarser(step, layer, tier);
+    if (passed === 0) return;
+    const sides = this.#tables.of(layer.kv).tiers.append;
+    const [from, to] = [sides[tier]!, sides[tier + 1]!];
+    const { view, u8 } = this.#memory;
+    const put = (name: "slots" | "residualTokens" | "numRows" | "numPassed" | "kWindow" | "vWindow", value: number) =>
+      view.setUint32(this.#params + append.offsets[name], value, true);
+    put("slots", address);
+    put("residualTokens", layer.cache.main.pageTokens);
+    put("numRows", 0);
+    put("numPassed", passed);
+    put("kWindow", from.k);
+    put("vWindow", from.v);
+    u8.copyWithin(this.#params + append.offsets.kSide, to.k, to.k + appendSide.numBytes);
+    u8.copyWithin(this.#params + append.offsets.vSide, to.v, to.v + appendSide.numBytes);
+    this.#pool.run("appendRows", this.#params, appendTasks(passed, layer.numKvHeads));
   }
 
   /** returns: rows of earlier steps that are coded in this one */
@@ -252,6 +274,8 @@ export class KvKernels {
       ...bits,
       kWindow: tables.k.windowAttend,
       vWindow: tables.v.windowAttend,
+      tiers: tables.tiers.attend,
+      numTiers: tables.tiers.count,
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });
@@ -312,8 +336,12 @@ export class KvKernels {
     const tables = spans.map(({ sequence }) => ({
       main: sequence.main(layer).entries(),
       residual: sequence.residual(layer).entries(),
+      tiers: sequence.tiers(layer).map((table) => table.entries()),
     }));
-    const words = tables.reduce((sum, t) => sum + t.main.length + t.residual.length, 0);
+    const words = tables.reduce((sum, t) => {
+      const ofTiers = t.tiers.reduce((all, entries) => all + entries.length + tierPages.numBytes / 4, 0);
+      return sum + t.main.length + t.residual.length + ofTiers;
+    }, 0);
     const base = this.#spans.ensure(spans.length * spanRecord.numBytes + words * 4);
     let at = base + spans.length * spanRecord.numBytes;
     const put = (entries: Uint32Array): number => {
@@ -323,7 +351,13 @@ export class KvKernels {
     };
     let firstBlock = 0;
     spans.forEach(({ row, start, count, sequence }, i) => {
-      const { main, residual } = tables[i]!;
+      const { main, residual, tiers } = tables[i]!;
+      const held = at;
+      at += tiers.length * tierPages.numBytes;
+      for (const [tier, entries] of tiers.entries()) {
+        const pages = sequence.kv(layer).tierPages(tier, start);
+        tierPages.write(this.#memory.view, held + tier * tierPages.numBytes, { table: put(entries), pages });
+      }
       spanRecord.write(this.#memory.view, base + i * spanRecord.numBytes, {
         row,
         start,
@@ -332,6 +366,7 @@ export class KvKernels {
         residual: put(residual),
         residualStart: sequence.residualStart(layer),
         firstBlock,
+        tiers: held,
       });
       firstBlock += Math.ceil(count / perBlock);
     });

@@ -19,6 +19,12 @@ function passedRows({ sequence, start, count }: Span, layer: number): number {
   return Math.max(0, Math.min(start, state.codedTokens(start + count)) - state.codedTokens(start));
 }
 
+/** The first page that becomes old enough for a tier in this step, of those that a query can still reach, and one past the last. */
+const agedFrom = ({ sequence, start }: Span, { index, cache: { main, reach } }: AttentionLayer, tier: number): number =>
+  Math.max(sequence.kv(index).tierPages(tier, start), reach.firstPage(start, main.pageTokens));
+const agedEnd = ({ sequence, start, count }: Span, { index }: AttentionLayer, tier: number): number =>
+  sequence.kv(index).tierPages(tier, start + count);
+
 export class KvSlots {
   readonly #memory: WasmMemory;
   readonly #room: ScratchBuffer;
@@ -49,6 +55,30 @@ export class KvSlots {
       for (let n = 0; n < before; n++) this.#writeSlot(address, next++, state, state.codedTokens(start) + n, true);
     }
     return { address, passed };
+  }
+
+  /** Writes a `slot` for each row of the pages that become old enough for a coarser tier in this step: where it goes, and where it is read. */
+  writeCoarser(step: Step, layer: AttentionLayer, tier: number): Slots {
+    let pages = 0;
+    for (const span of step.spans) pages += Math.max(0, agedEnd(span, layer, tier) - agedFrom(span, layer, tier));
+    if (pages === 0) return { address: 0, passed: 0 };
+    const { pageTokens } = layer.cache.main;
+    const address = this.#room.ensure(pages * pageTokens * slot.numBytes);
+    const { u32 } = this.#memory;
+    let at = address / 4;
+    for (const span of step.spans) {
+      const state = span.sequence.kv(layer.index);
+      const [to, from] = [state.tiers[tier]!, state.tiers[tier - 1] ?? state.main];
+      for (let page = agedFrom(span, layer, tier); page < agedEnd(span, layer, tier); page++) {
+        for (let row = 0; row < pageTokens; row++, at += slot.numBytes / 4) {
+          u32[at + SLOT.main] = to.get(page);
+          u32[at + SLOT.mainRow] = row;
+          u32[at + SLOT.residual] = from.get(page);
+          u32[at + SLOT.residualRow] = row;
+        }
+      }
+    }
+    return { address, passed: pages * pageTokens };
   }
 
   #writeSlot(

@@ -2,22 +2,22 @@
  * @file Constants of a layer in WASM memory for the KV kernels: codebooks, rotation, sketches, calibration. Made once for each layer.
  */
 import { layerCache } from "../../cache/layer-cache.ts";
-import type { LayerKvFormat } from "../../quant/kv-format.ts";
+import type { LayerKvFormat, SideFormat } from "../../quant/kv-format.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "../../quant/qjl.ts";
-import { windowCentroids } from "../../quant/recoder.ts";
+import { recodedCentroids } from "../../quant/recoder.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import type { ScaleRule } from "../../quant/rules.ts";
 import { windowSide } from "../../quant/window-side.ts";
-import { appendSide, attendSide } from "../parameters/attention.ts";
+import { appendSide, attendSide, attendTier } from "../parameters/attention.ts";
 import type { Struct, ValuesOf } from "../parameters/struct.ts";
 import { SharedTables } from "../shared-tables.ts";
 import type { CodebookTable } from "./codebook-table.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import type { WasmMemory } from "./memory.ts";
-import { windowAppendSide, windowAttendSide } from "./window-sides.ts";
+import { tierAppendSide, tierAttendSide, windowAppendSide, windowAttendSide } from "./window-sides.ts";
 
 export interface RotationData {
   readonly size: number;
@@ -73,8 +73,20 @@ export interface LayerTables {
   readonly balance: number;
   readonly k: SideTables;
   readonly v: SideTables;
+  readonly tiers: TierTables;
   dispose(): void;
 }
+
+/** Blocks that are written once for the tiers of a layer. */
+interface TierTables {
+  /** Address of an `appendSide` for each tier, from the finest on; none without coarser tiers. */
+  readonly append: readonly { readonly k: number; readonly v: number }[];
+  /** Address of an `attendTier` for each coarser one, and their number. */
+  readonly attend: number;
+  readonly count: number;
+}
+
+const NO_TIERS: TierTables = { append: [], attend: 0, count: 0 };
 
 const floatBytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
@@ -130,6 +142,15 @@ export class KvTables {
       keys.push(key);
       return value as T;
     };
+    const putBlock = <S extends Struct>(struct: S, values: ValuesOf<S>): number => {
+      const bytes = new Uint8Array(struct.numBytes);
+      struct.write(new DataView(bytes.buffer), 0, values);
+      return own.put(bytes);
+    };
+    const centroidsOf = (of: SideFormat, dim: number): number =>
+      shared(`centroids/${dim}/${wasmCodecs.of(of).book!(of, dim).key}`, (to) =>
+        to.put(floatBytes(recodedCentroids(of, dim))),
+      );
     const window = format.windowBits === 8 ? layerCache(format, layer).residual?.layout : undefined;
     const windowBlocks = (which: "k" | "v"): Pick<SideTables, "windowAppend" | "windowAttend"> => {
       if (!window) return { windowAppend: 0, windowAttend: 0 };
@@ -138,19 +159,13 @@ export class KvTables {
       const book = wasmCodecs.of(of).book!(of, dim);
       const codebook = shared(`codebook/${dim}/${book.key}`, (to) => putCodebook(to, book.codebook()));
       const quantizer = shared(`quantizer/${dim}/${book.key}`, (to) => to.put(book.quantizer()));
-      const centroids = shared(`window/${dim}`, (to) => to.put(floatBytes(windowCentroids(dim))));
-      const put = <S extends Struct>(struct: S, values: ValuesOf<S>): number => {
-        const bytes = new Uint8Array(struct.numBytes);
-        struct.write(new DataView(bytes.buffer), 0, values);
-        return own.put(bytes);
-      };
+      const centroids = centroidsOf(of, dim);
       return {
-        windowAppend: put(appendSide, windowAppendSide(window[which], dim, quantizer, centroids)),
-        windowAttend: put(attendSide, windowAttendSide(window[which], dim, codebook)),
+        windowAppend: putBlock(appendSide, windowAppendSide(window[which], dim, quantizer, centroids)),
+        windowAttend: putBlock(attendSide, windowAttendSide(window[which], dim, codebook)),
       };
     };
-    const side = (which: "k" | "v"): SideTables => {
-      const of = format[which];
+    const side = (which: "k" | "v", of: SideFormat): SideTables => {
       const headDim = dimOf(layer, which);
       const rotated = isRotated(of, format);
       const codec = wasmCodecs.of(of);
@@ -182,16 +197,60 @@ export class KvTables {
         ...windowBlocks(which),
       };
     };
+    /** What a coarser tier is stored and read as, beside what it has in common with the finest. finest: its tables */
+    const tierSide = (which: "k" | "v", of: SideFormat, finest: SideTables): SideTables => {
+      const dim = dimOf(layer, which);
+      const codec = wasmCodecs.of(of);
+      const book = codec.book!(of, dim);
+      return {
+        ...finest,
+        type: codec.typeCode(of),
+        ...codec.scaleOf!(of),
+        codebook: shared(`codebook/${dim}/${book.key}`, (to) => putCodebook(to, book.codebook())),
+        quantizer: shared(`quantizer/${dim}/${book.key}`, (to) => to.put(book.quantizer())),
+      };
+    };
+    const tiers = (k: SideTables, v: SideTables): LayerTables["tiers"] => {
+      if (!format.tiers) return NO_TIERS;
+      const { main, tiers: coarser } = layerCache(format, layer);
+      const layouts = [main, ...coarser.map(({ layout }) => layout)];
+      const all = [format, ...format.tiers];
+      const tables = all.map((of, tier) =>
+        tier === 0 ? { k, v } : { k: tierSide("k", of.k, k), v: tierSide("v", of.v, v) },
+      );
+      const appendOf = (tier: number, which: "k" | "v"): number => {
+        const dim = dimOf(layer, which);
+        // Only what is followed by another tier is ever coded anew.
+        const centroids = tier + 1 < all.length ? centroidsOf(all[tier]![which], dim) : 0;
+        return putBlock(appendSide, tierAppendSide(layouts[tier]![which], dim, tables[tier]![which], centroids));
+      };
+      const attended = new Uint8Array(attendTier.numBytes * coarser.length);
+      for (const [i, { layout, after }] of coarser.entries()) {
+        const sideOf = (which: "k" | "v") => tierAttendSide(layout[which], dimOf(layer, which), tables[i + 1]![which]);
+        attendTier.write(new DataView(attended.buffer), i * attendTier.numBytes, {
+          after,
+          kSide: sideOf("k"),
+          vSide: sideOf("v"),
+        });
+      }
+      return {
+        append: all.map((_, tier) => ({ k: appendOf(tier, "k"), v: appendOf(tier, "v") })),
+        attend: own.put(attended),
+        count: coarser.length,
+      };
+    };
     const dispose = (): void => {
       own.free();
       for (const key of keys.splice(0)) this.#shared.giveBack(key);
     };
     try {
+      const [k, v] = [side("k", format.k), side("v", format.v)];
       return {
         mean: put(calibration?.keyMean),
         balance: put(calibration?.balance),
-        k: side("k"),
-        v: side("v"),
+        k,
+        v,
+        tiers: tiers(k, v),
         dispose,
       };
     } catch (error) {

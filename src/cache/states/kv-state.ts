@@ -6,6 +6,8 @@
  * pages. A block table for each of the two maps positions to pages; 0 means no page.
  * A window of 8 bits stands alone (`ResidualWindow.isAlone`): its tokens have only rows in `residual` pages, and a step writes the codes of
  * those that leave it. These codes are a function of the 8 bits, so they do not depend on chunks either.
+ * With tiers (tiers.ts) a page of codes that is old enough is coded anew in fewer bits by the step that makes it so, into a page of the next
+ * tier's table, and the commit releases the finer one. A page is never changed in place, so forks that share it are not disturbed.
  * - `missingPages` lists the pages that coming positions need: new ones, and copies of pages that a fork shares.
  * - `commit` adds the tokens and releases pages that no later query reads: main pages behind a sliding window, and 16-bit
  *   pages that the residual window has left behind.
@@ -22,6 +24,7 @@ import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 import { type LayerState, MAX_MARKS, type MissingPage, NO_PAGES, type SavedPage } from "./layer-state.ts";
+import { nextLength, pagesInTier } from "./tiers.ts";
 
 /** Page groups of a layer's two streams; an attention kernel reads the pages of a group together (`PageStorage.allocate`). */
 export const mainGroup = (layer: number): number => 2 * layer;
@@ -34,8 +37,8 @@ type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
 interface Mark {
   readonly length: number;
   readonly residualStart: number;
-  readonly main: MarkedPages;
-  readonly residual: MarkedPages;
+  /** One for each block table, in the order of `KvState.#tables`. */
+  readonly pages: readonly MarkedPages[];
 }
 
 /** The entry of a layer's keys and values in a snapshot's header. */
@@ -55,6 +58,9 @@ export interface KvDescription {
   readonly exactPages: readonly number[];
   /** Present when the window stands alone: the number of first tokens that have codes. */
   readonly codedTokens?: number;
+  /** Present when the format has tiers: for each coarser one the number of first pages in it or behind it, and the bytes of its pages. */
+  readonly tierPages?: readonly number[];
+  readonly tierPageBytes?: readonly number[];
   /** Present when the layer has a sliding window; then only main pages within its reach are in the file. */
   readonly slidingWindow?: number;
 }
@@ -67,6 +73,10 @@ export class KvState implements LayerState {
   readonly main: BlockTable;
   /** Block table of the 16-bit pages; 0 where there is no page. */
   readonly residual: BlockTable;
+  /** Block tables of the coarser tiers, from fine to coarse, with entries as in `main`. A page of codes is in one of them or in `main`. */
+  readonly tiers: readonly BlockTable[];
+  /** Number of first pages that each coarser tier and those behind it have; at least what the rule says for the length. */
+  readonly #inTier: number[];
   readonly #index: number;
   #length: number;
   #residualStart: number;
@@ -81,6 +91,8 @@ export class KvState implements LayerState {
     this.pool = pool;
     this.main = from?.main.clone() ?? new BlockTable();
     this.residual = from?.residual.clone() ?? new BlockTable();
+    this.tiers = layer.tiers.map((_, tier) => (from ? from.tiers[tier]!.clone() : new BlockTable()));
+    this.#inTier = layer.tiers.map((_, tier) => (from ? from.#inTier[tier]! : 0));
     this.#length = from ? from.#length : 0;
     this.#residualStart = from ? from.#residualStart : 0;
   }
@@ -101,27 +113,36 @@ export class KvState implements LayerState {
     return this.layer.residual?.codedTokens(length, this.#residualStart) ?? length;
   }
 
+  /** Number of first pages that are in a coarser tier, or behind it, when a step has brought the sequence to `length` tokens. */
+  tierPages(tier: number, length: number): number {
+    return Math.max(this.#inTier[tier]!, pagesInTier(this.layer.tiers[tier]!, length));
+  }
+
   get numBytes(): number {
-    const { main, residual } = this.layer;
-    return this.#countPages("main") * main.numBytes + this.#countPages("residual") * (residual?.layout.numBytes ?? 0);
+    const { main, residual, tiers } = this.layer;
+    const sizes = [main.numBytes, residual?.layout.numBytes ?? 0, ...tiers.map(({ layout }) => layout.numBytes)];
+    return sizes.reduce((sum, numBytes, table) => sum + numBytes * this.#countPages(table), 0);
   }
 
   missingPages(tokens: number): readonly MissingPage[] {
     const end = this.#length + tokens;
     if (end <= this.#ownUpTo) return NO_PAGES;
-    const { main, residual, reach } = this.layer;
+    const { main, residual, reach, tiers } = this.layer;
     const coded = this.codedTokens(end);
+    const firstPage = reach.firstPage(this.#length, main.pageTokens);
     // Codes that are beyond a sliding window already when their tokens leave the residual window get no page.
-    const from = Math.max(
-      this.codedTokens(this.#length),
-      reach.firstPage(this.#length, main.pageTokens) * main.pageTokens,
-    );
+    const from = Math.max(this.codedTokens(this.#length), firstPage * main.pageTokens);
     const pages = this.#missing(this.main, main, mainGroup(this.#index), from, coded, () => true);
     if (residual) {
       const isNeeded = (start: number): boolean => residual.isWritten(start);
       pages.push(
         ...this.#missing(this.residual, residual.layout, residualGroup(this.#index), this.#length, end, isNeeded),
       );
+    }
+    for (const [tier, { layout }] of tiers.entries()) {
+      const first = Math.max(this.tierPages(tier, this.#length), firstPage) * layout.pageTokens;
+      const last = this.tierPages(tier, end) * layout.pageTokens;
+      pages.push(...this.#missing(this.tiers[tier]!, layout, mainGroup(this.#index), first, last, () => true));
     }
     if (pages.length > 0) return pages;
     const { pageTokens } = residual?.layout ?? main;
@@ -131,6 +152,7 @@ export class KvState implements LayerState {
       const codedUpTo = Math.ceil(coded / main.pageTokens) * main.pageTokens;
       this.#ownUpTo = Math.min(this.#ownUpTo, codedUpTo + residual.window - 1);
     }
+    for (const tier of tiers) this.#ownUpTo = Math.min(this.#ownUpTo, nextLength(tier, end) - 1);
     return pages;
   }
 
@@ -141,7 +163,14 @@ export class KvState implements LayerState {
     // The message is put together when it is needed: this runs for each layer of each token.
     if (tokens > 0 && !table.get(last)) assert(false, `commit of ${tokens} tokens that were not reserved`);
     this.#length += tokens;
-    this.#dropRange(this.main, 0, reach.firstPage(this.#length, main.pageTokens));
+    const firstPage = reach.firstPage(this.#length, main.pageTokens);
+    this.#dropRange(this.main, 0, firstPage);
+    for (let tier = 0; tier < this.tiers.length; tier++) {
+      const pages = this.tierPages(tier, this.#length);
+      this.#inTier[tier] = pages;
+      this.#dropRange(this.tiers[tier - 1] ?? this.main, 0, pages);
+      this.#dropRange(this.tiers[tier]!, 0, firstPage);
+    }
     if (!residual) return;
     const start = residual.startAt(this.#length);
     this.#dropRange(this.residual, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
@@ -164,7 +193,14 @@ export class KvState implements LayerState {
       assert(mark?.length === length || length === 0, `cut to ${length}, whose 16-bit copies are gone`);
       if (mark) this.#restoreMark(mark);
     }
+    for (const [tier, of] of this.layer.tiers.entries()) this.#inTier[tier] = pagesInTier(of, length);
     this.truncate(length);
+  }
+
+  /** Whether `truncate` can cut to `length`: a page that is coded anew in a coarser tier takes no more tokens. */
+  isTruncatable(length: number): boolean {
+    const [pages = 0] = this.#inTier;
+    return length >= pages * this.layer.main.pageTokens;
   }
 
   /**
@@ -180,6 +216,7 @@ export class KvState implements LayerState {
       this.#residualStart = Math.min(this.#residualStart, length);
     }
     this.#dropFrom(this.main, Math.ceil(this.codedTokens(length) / main.pageTokens));
+    for (const [tier, table] of this.tiers.entries()) this.#dropFrom(table, this.tierPages(tier, length));
     const gone = this.#marks.filter((mark) => mark.length > length);
     this.#marks = this.#marks.filter((mark) => mark.length <= length);
     for (const mark of gone) this.#releaseMark(mark);
@@ -196,9 +233,9 @@ export class KvState implements LayerState {
   }
 
   mark(): void {
-    const { main, residual, reach } = this.layer;
+    const { main, residual, reach, tiers } = this.layer;
     // A layer that never releases pages can always be cut back, so it needs no mark.
-    const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0;
+    const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0 || tiers.length > 0;
     if (!givesBack || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
     if (this.markable(this.#length) !== this.#length) return;
     this.#ownUpTo = 0;
@@ -208,12 +245,20 @@ export class KvState implements LayerState {
       return pages;
     };
     const pageEnd = Math.ceil(this.codedTokens(this.#length) / main.pageTokens);
-    const first = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : pageEnd;
+    const firstPage = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : 0;
+    // Pages of codes that may be released later: all within a sliding window, and without one those that may still grow coarser.
+    const codePages = (tier: number, end: number): number[] => {
+      const isReleased = reach.slidingWindow > 0 || tier < tiers.length;
+      return isReleased ? range(Math.max(firstPage, this.#inTier[tier] ?? 0), end) : [];
+    };
     const mark: Mark = {
       length: this.#length,
       residualStart: this.#residualStart,
-      main: retainPages(this.main, range(first, pageEnd)),
-      residual: retainPages(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
+      pages: [
+        retainPages(this.main, codePages(0, pageEnd)),
+        retainPages(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
+        ...this.tiers.map((table, tier) => retainPages(table, codePages(tier + 1, this.#inTier[tier]!))),
+      ],
     };
     const marks = [...this.#marks, mark];
     for (const old of marks.slice(0, -MAX_MARKS)) this.#releaseMark(old);
@@ -223,18 +268,17 @@ export class KvState implements LayerState {
   fork(hasMarks: boolean): KvState {
     const copy = new KvState(this.layer, this.#index, this.pool, this);
     this.#ownUpTo = 0;
-    for (const table of [copy.main, copy.residual]) {
+    for (const table of copy.#tables) {
       for (const address of table.entries()) if (address) this.pool.retain(address);
     }
     if (!hasMarks) return copy;
     copy.#marks = this.#marks;
-    for (const { main, residual } of this.#marks)
-      for (const [, address] of [...main, ...residual]) this.pool.retain(address);
+    for (const { pages } of this.#marks) for (const [, address] of pages.flat()) this.pool.retain(address);
     return copy;
   }
 
   describe(): KvDescription & Readonly<Record<string, unknown>> {
-    const { main, residual, reach } = this.layer;
+    const { main, residual, reach, tiers } = this.layer;
     return {
       ...(reach.slidingWindow > 0 && { slidingWindow: reach.slidingWindow }),
       numKvHeads: main.numKvHeads,
@@ -246,14 +290,20 @@ export class KvState implements LayerState {
       exactStart: this.#residualStart,
       exactPages: residual?.pageIndices(this.#length, this.#residualStart) ?? [],
       ...(residual?.isAlone && { codedTokens: this.codedTokens(this.#length) }),
+      ...(tiers.length > 0 && {
+        tierPages: [...this.#inTier],
+        tierPageBytes: tiers.map(({ layout }) => layout.numBytes),
+      }),
     };
   }
 
   *savedPages(): Generator<SavedPage> {
-    const { main, residual, reach } = this.layer;
+    const { main, residual, reach, tiers } = this.layer;
     const length = this.#length;
     const coded = this.codedTokens(length);
-    for (let index = reach.firstPage(length, main.pageTokens); index * main.pageTokens < coded; index++) {
+    const firstOf = (tier: number): number =>
+      Math.max(reach.firstPage(length, main.pageTokens), this.#inTier[tier] ?? 0);
+    for (let index = firstOf(0); index * main.pageTokens < coded; index++) {
       const to = coded - index * main.pageTokens;
       yield this.#savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
     }
@@ -266,16 +316,28 @@ export class KvState implements LayerState {
         clearRows(bytes, layout, Math.max(0, length - start), layout.pageTokens);
       });
     }
+    for (const [tier, { layout }] of tiers.entries()) {
+      // Pages of a coarser tier are full.
+      for (const index of range(firstOf(tier + 1), this.#inTier[tier]!)) {
+        yield this.#savedPage(this.tiers[tier]!.get(index), layout, () => {});
+      }
+    }
   }
 
-  /** Ends a restore: the pages are in the tables already. */
-  adopt(length: number, residualStart: number): void {
+  /** Ends a restore: the pages are in the tables already. tierPages: as in `KvDescription` */
+  adopt(length: number, residualStart: number, tierPages: readonly number[] = []): void {
     this.#length = length;
     this.#residualStart = residualStart;
+    for (const [tier, pages] of tierPages.entries()) this.#inTier[tier] = pages;
   }
 
   release(): void {
+    this.#inTier.fill(0);
     this.truncate(0);
+  }
+
+  get #tables(): readonly BlockTable[] {
+    return [this.main, this.residual, ...this.tiers];
   }
 
   #savedPage(address: PageAddress, { numBytes }: PageLayout, blank: (bytes: Uint8Array) => void): SavedPage {
@@ -291,6 +353,10 @@ export class KvState implements LayerState {
       const end = Math.ceil((residual?.codedTokens(length) ?? length) / main.pageTokens);
       if (!hasPages(this.main, reach.firstPage(length, main.pageTokens), end)) return false;
     }
+    for (const [tier, of] of this.layer.tiers.entries()) {
+      const first = Math.max(pagesInTier(of, length), reach.firstPage(length, main.pageTokens));
+      if (!hasPages(this.tiers[tier - 1] ?? this.main, first, this.#finerEnd(tier, length))) return false;
+    }
     if (!residual) return true;
     if (!residual.isWhole(length, this.#residualStart)) return false;
     const sinkEnd = Math.min(residual.sinkPages, Math.ceil(length / residual.layout.pageTokens));
@@ -301,16 +367,22 @@ export class KvState implements LayerState {
     return !(main.isStoredWhole && pageStart < length && wasFull && this.#residualStart > pageStart);
   }
 
+  /** One past the pages that the tier before `tier` has lost and would have at an earlier length. */
+  #finerEnd(tier: number, length: number): number {
+    const { main, residual, tiers } = this.layer;
+    const before = tiers[tier - 1];
+    const coded = residual?.codedTokens(length) ?? length;
+    const end = before ? pagesInTier(before, length) : Math.ceil(coded / main.pageTokens);
+    return Math.min(end, this.#inTier[tier]!);
+  }
+
   #markAt(length: number): Mark | undefined {
     return this.#marks.findLast((mark) => mark.length <= length);
   }
 
-  #restoreMark({ main, residual, residualStart }: Mark): void {
-    for (const [table, pages] of [
-      [this.main, main],
-      [this.residual, residual],
-    ] as const) {
-      for (const [index, address] of pages) {
+  #restoreMark({ pages, residualStart }: Mark): void {
+    for (const [at, table] of this.#tables.entries()) {
+      for (const [index, address] of pages[at]!) {
         const present = table.get(index);
         if (present === address) continue;
         // This is the copy that was made before a later token was written to the mark's last, partly filled page.
@@ -322,16 +394,16 @@ export class KvState implements LayerState {
     this.#residualStart = residualStart;
   }
 
-  #releaseMark({ main, residual }: Mark): void {
-    for (const [, address] of [...main, ...residual]) this.pool.release(address);
+  #releaseMark({ pages }: Mark): void {
+    for (const [, address] of pages.flat()) this.pool.release(address);
   }
 
   /** Pages of one table and of the marks; a page in both counts once. */
-  #countPages(stream: "main" | "residual"): number {
-    const table = this[stream];
+  #countPages(at: number): number {
+    const table = this.#tables[at]!;
     const marked = new Set<PageAddress>();
     for (const mark of this.#marks) {
-      for (const [index, address] of mark[stream]) if (table.get(index) !== address) marked.add(address);
+      for (const [index, address] of mark.pages[at]!) if (table.get(index) !== address) marked.add(address);
     }
     return count(table) + marked.size;
   }

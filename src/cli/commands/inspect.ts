@@ -193,7 +193,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const states = kept.flatMap(({ shape, layer }) =>
     shape.kind === "recurrent" ? { layer, kind: shape.kind, bytes: shape.numBytes } : [],
   );
-  const layers = cache.layers.map(({ format, main, residual }, index) => ({
+  const layers = cache.layers.map(({ format, main, residual, tiers }, index) => ({
     layer: modelLayers[index]!,
     k: typeOf(format.k),
     v: typeOf(format.v),
@@ -210,6 +210,18 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     exactBits: residual ? (format.windowBits ?? 16) : 0,
     exactPageTokens: residual?.layout.pageTokens ?? 0,
     exactPageBytes: residual?.layout.numBytes ?? 0,
+    ...(tiers.length > 0 && {
+      tiers: tiers.map(({ layout, after }) => ({
+        after,
+        k: typeOf(layout.k.side),
+        v: typeOf(layout.v.side),
+        bytesPerToken: layout.numBytes / layout.pageTokens,
+        bitsPerValue: bitsPerValue(layout),
+        pageBytes: layout.numBytes,
+        planesK: planesOf(layout.k),
+        planesV: planesOf(layout.v),
+      })),
+    }),
   }));
   const bytes = allocatedBytes(config, spec, ctx);
   const bytesF16 = allocatedBytes(config, parseKvSpec("f16"), ctx);
@@ -268,6 +280,23 @@ function modelText(
   );
 }
 
+/** Cells of the codes of a layer, or of one of its coarser tiers. rotary: type of the parts beside latent rows */
+function codesCells(
+  codes: Omit<NonNullable<ReturnType<typeof kvFacts>["layers"][number]["tiers"]>[number], "after">,
+  pageTokens: number,
+  rotary?: string,
+): string[] {
+  return [
+    codes.k,
+    rotary ? `as K, rotary ${rotary}` : codes.v,
+    codes.planesK.join("+") || "–",
+    codes.planesV.join("+") || "–",
+    codes.bitsPerValue.toFixed(3),
+    formatCount(codes.bytesPerToken),
+    `${pageTokens} tokens, ${formatCount(codes.pageBytes)} B`,
+  ];
+}
+
 function kvText(kv: ReturnType<typeof kvFacts>): string {
   const rows: string[][] = [
     ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "sinks + window"],
@@ -280,17 +309,14 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     if (next && line(next) === line(layer)) continue;
     rows.push([
       formatRanges(kv.layers.slice(first, i + 1).map((own) => own.layer)),
-      layer.k,
-      layer.rotary ? `as K, rotary ${layer.rotary}` : layer.v,
-      layer.planesK.join("+") || "–",
-      layer.planesV.join("+") || "–",
-      layer.bitsPerValue.toFixed(3),
-      formatCount(layer.bytesPerToken),
-      `${layer.pageTokens} tokens, ${formatCount(layer.pageBytes)} B`,
+      ...codesCells(layer, layer.pageTokens, layer.rotary),
       layer.exactPageBytes
         ? `${layer.sinks} + ${layer.window} in ${layer.exactBits} bit, pages of ${layer.exactPageTokens} tokens, ${formatCount(layer.exactPageBytes)} B`
         : "none",
     ]);
+    for (const tier of layer.tiers ?? []) {
+      rows.push([`  ${formatCount(tier.after)} tokens on`, ...codesCells(tier, layer.pageTokens), ""]);
+    }
     first = i + 1;
   }
   const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;

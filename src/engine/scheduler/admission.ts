@@ -1,11 +1,25 @@
 /** @file Decides whether a sequence may be admitted, from the bytes that it and the running choices will need. */
 import type { KvCache } from "../../cache/kv-cache.ts";
+import type { LayerCache } from "../../cache/layer-cache.ts";
+import { pagesInTier } from "../../cache/states/tiers.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { type Choice, isDecoding } from "./request.ts";
 
 /** Room that every running choice gets to grow before the next one is admitted, in tokens. */
 const HEADROOM_TOKENS = PAGE_TOKENS;
+
+/** The most bytes of pages of codes of a layer between steps. */
+function codeBytes({ main, reach, residual, tiers }: LayerCache, length: number): number {
+  const pages = reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens);
+  // Which of the pages within a sliding window have grown coarser depends on where it begins.
+  if (reach.slidingWindow > 0) return pages * main.numBytes;
+  const coarser = tiers.map((tier) => Math.min(pages, pagesInTier(tier, length)));
+  return coarser.reduce(
+    (sum, count, tier) => sum + (count - (coarser[tier + 1] ?? 0)) * tiers[tier]!.layout.numBytes,
+    (pages - (coarser[0] ?? 0)) * main.numBytes,
+  );
+}
 
 export class Admission {
   readonly #cache: KvCache;
@@ -25,9 +39,9 @@ export class Admission {
     // A step reads a state of fixed size from one page and writes the next state to another; a step that reads on in a prompt and
     // passes a page end writes the state at that end as well.
     let sum = this.#fixedBytes * (toRead > PAGE_TOKENS ? 3 : 2);
-    for (const { main, reach, residual } of this.#cache.layers) {
-      sum += reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens) * main.numBytes;
-      if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
+    for (const layer of this.#cache.layers) {
+      sum += codeBytes(layer, length);
+      if (layer.residual) sum += layer.residual.mostPages(length) * layer.residual.layout.numBytes;
     }
     return sum;
   }
@@ -79,20 +93,26 @@ export class Admission {
 
   /** Bytes that a step adds to the residual windows until it is committed. */
   #stepBytes(stepTokens: number): number {
-    return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
+    return this.#cache.layers.reduce((sum, { main, reach, residual, tiers }) => {
       let bytes = reach.slidingWindow > 0 ? Math.ceil(stepTokens / main.pageTokens) * main.numBytes : 0;
       if (residual && residual.window > 0) {
         bytes += Math.ceil(stepTokens / residual.layout.pageTokens) * residual.layout.numBytes;
       }
+      // Pages that a step moves to a coarser tier are in both until it is committed.
+      for (const { layout } of tiers) bytes += (Math.ceil(stepTokens / layout.pageTokens) + 1) * layout.numBytes;
       return sum + bytes;
     }, 0);
   }
 
   /** Bytes of whole pages that sequences with a common beginning certainly share. Pages of sliding windows do not count. */
   #wholePages(tokens: number): number {
-    return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
+    return this.#cache.layers.reduce((sum, { main, reach, residual, tiers }) => {
+      if (reach.slidingWindow > 0) return sum;
+      // Each sequence codes anew for itself what grows coarser as it becomes longer.
+      const last = tiers.at(-1);
+      if (last) return sum + pagesInTier(last, tokens) * last.layout.numBytes;
       const coded = residual?.codedTokens(tokens) ?? tokens;
-      return reach.slidingWindow > 0 ? sum : sum + Math.floor(coded / main.pageTokens) * main.numBytes;
+      return sum + Math.floor(coded / main.pageTokens) * main.numBytes;
     }, 0);
   }
 }

@@ -89,6 +89,7 @@ describe("decoding ahead", () => {
       "k3v3,window=16,sinks=0",
       "k8v8,window=0,sinks=0",
       "k4v4,window=8,window=8bit",
+      "tiers=8:8,4:8,3",
     ]) {
       const pair = [await load(false, kv), await load(true, kv)];
       await same(pair, (engine) =>

@@ -39,12 +39,12 @@ function familyOf(shown: Recipe, keys: Recipe | null): Family {
 
 export function describeFormat(kv: string): FormatKind {
   const spec = parseKvSpec(kv);
-  const { k, v, sinks, window } = spec.forLayer(0);
+  const { k, v, sinks, window, tiers } = spec.forLayer(0);
   const side = isFloat(k) ? (isFloat(v) ? "none" : "v") : isFloat(v) ? "k" : "both";
   const shown = side === "v" ? v : k;
   const recipe = recipeOf(shown);
   const widths = [k, v].filter((of) => !isFloat(of)).map((of) => codecOf(of).bitsOf(of));
-  const isUniform = widths.length > 0 && new Set(widths).size === 1 && !/layers=/.test(kv);
+  const isUniform = widths.length > 0 && new Set(widths).size === 1 && !tiers && !/layers=/.test(kv);
   return {
     family: side === "none" ? "exact" : recipe ? familyOf(recipe, recipeOf(k)) : "baseline",
     side,

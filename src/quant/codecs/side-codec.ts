@@ -77,6 +77,11 @@ export interface SideCodec<S extends AnySide> {
   /** seed: for random numbers other than those of the rotation */
   rowsOf(side: S, headDim: number, seed: number): StoredRows;
   /**
+   * What each code stands for in a unit vector, f32, [2^bits]; a row is made of them when it is coded anew (recoder.ts). Absent where a code alone
+   * does not say it, as in a trellis.
+   */
+  centroidsOf?(side: S, headDim: number): Float32Array;
+  /**
    * Present when the tokens of a page are stored together, once the page is full; until then they are read from their 16-bit
    * copies. rows: [pageTokens][headDim] of one head, prepared; overwritten
    */

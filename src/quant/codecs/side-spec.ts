@@ -18,6 +18,13 @@ export interface SideSpec {
   readonly codebookIterations?: number;
 }
 
+/** As `Tier`. */
+export interface DraftTier {
+  k: SideSpec;
+  v: SideSpec;
+  readonly after: number;
+}
+
 /** A spec while it is being parsed. */
 export interface Draft {
   k: SideSpec;
@@ -26,6 +33,7 @@ export interface Draft {
   window: number;
   /** As in `LayerKvFormat`. */
   windowBits?: 8 | undefined;
+  tiers?: readonly DraftTier[];
   rotation: RotationKind;
   seed: number;
   /** `auto`, `off` or a file name. */

@@ -9,7 +9,7 @@ const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
 export function labelOf(segment: SegmentName, kv: string): string {
   if (segment === "codes") return isFloat(kv) ? "Values" : "Codes";
-  const bits = kv.includes("window=8bit") ? 8 : 16;
+  const bits = kv.includes("window=8bit") || kv.startsWith("tiers=8:") ? 8 : 16;
   return {
     scales: "Scales",
     sinks: `First tokens, ${bits} bit`,

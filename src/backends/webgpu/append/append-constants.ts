@@ -3,7 +3,7 @@ import type { LayerKvFormat, SideFormat } from "../../../quant/kv-format.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import { dimOf } from "../../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
-import { windowCentroids } from "../../../quant/recoder.ts";
+import { recodedCentroids } from "../../../quant/recoder.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
 import { windowSide } from "../../../quant/window-side.ts";
 import { wgslCodecs } from "../codec/registry.ts";
@@ -104,7 +104,7 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
   const at = {
     WINDOW_BOOK_AT: windowBook,
     WINDOW_BOOK_SIZE: windowBookSize,
-    WINDOW_CENTROIDS_AT: put(windowBookSize > 0 ? windowCentroids(headDim) : []),
+    WINDOW_CENTROIDS_AT: put(windowBookSize > 0 ? recodedCentroids(windowSide({ windowBits: 8 }), headDim) : []),
     K_CENTROIDS_AT: kCentroids,
     K_BOOK_SIZE: kBook,
     V_CENTROIDS_AT: vCentroids,

@@ -81,6 +81,7 @@ export const scalarCodec: SideCodec<ScalarSide> = {
     scales: [{ name: "scales", rowBytes: 2 }],
   }),
   rowsOf: (side, headDim) => new ScalarRows(side, headDim),
+  centroidsOf: ({ bits, codebookIterations: n }, headDim) => Float32Array.from(getCodebook(headDim, bits, n).centroids),
   shapingOf: (side) => side,
   recipeOf: ({ bits, scale, search, transform, feedback }) => ({
     scale,

@@ -1,0 +1,24 @@
+/**
+ * @file Which pages of a layer are held in which tier of codes. All code that needs this rule asks this class.
+ *
+ * Tier 0 has the codes that tokens get first (the `main` pages); each further tier is coarser. A page is in tier t or a coarser one when all of its
+ * tokens have at least `after` tokens behind them. The rule depends on the length alone, so a query reads a page in the same tier whether its
+ * token was generated or read as part of a prompt: a step that moves a page's tier makes the coarser page beside the finer one, earlier rows
+ * of the step read the finer, and the commit gives it back.
+ */
+import type { PageLayout } from "../../quant/page-layout.ts";
+
+/** A coarser tier of a layer. */
+export interface CoarserTier {
+  readonly layout: PageLayout;
+  /** See `Tier.after`. */
+  readonly after: number;
+}
+
+/** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens. */
+export const pagesInTier = ({ after, layout }: CoarserTier, length: number): number =>
+  Math.floor(Math.max(0, length - after) / layout.pageTokens);
+
+/** The length at which one more page than at `length` is in the tier. */
+export const nextLength = (tier: CoarserTier, length: number): number =>
+  (pagesInTier(tier, length) + 1) * tier.layout.pageTokens + tier.after;
