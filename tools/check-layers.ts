@@ -11,6 +11,7 @@ import { isTest, ROOT, sourceFiles } from "./source-files.ts";
 /** In the order of docs/architecture.md; a layer may import from the layers before it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["errors.ts", "closest.ts", "format-number.ts", "linked-abort.ts"],
+  ["known-options.ts"],
   ["math"],
   ["quant"],
   ["weights"],

@@ -2,6 +2,7 @@
 import { reorderBeams } from "../cache/reorder-beams.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import type { LLM } from "./llm.ts";
 import { checkFinite } from "./logits.ts";
 import { type LoopRow, StepLoop } from "./step-loop/step-loop.ts";
@@ -16,6 +17,17 @@ export interface BeamSearchOptions {
   readonly numReturn?: number;
   readonly signal?: AbortSignal;
 }
+
+const BEAM_OPTIONS: Readonly<Record<keyof BeamSearchOptions, true> & Record<string, true | string>> = {
+  numBeams: true,
+  maxNewTokens: true,
+  lengthPenalty: true,
+  numReturn: true,
+  signal: true,
+  numReturnSequences: "numReturn",
+  maxTokens: "maxNewTokens",
+  beamWidth: "numBeams",
+};
 
 export interface BeamHypothesis {
   readonly text: string;
@@ -51,6 +63,7 @@ export async function beamSearch(
   prompt: string | ArrayLike<number>,
   options: BeamSearchOptions,
 ): Promise<BeamHypothesis[]> {
+  refuseUnknownOptions("beam search", options, BEAM_OPTIONS);
   const { numBeams, maxNewTokens, lengthPenalty = 1, numReturn = 1, signal } = options;
   if (!Number.isInteger(numBeams) || !(numReturn >= 1) || numReturn > numBeams || !(maxNewTokens >= 1)) {
     throw new TurboQuantError(

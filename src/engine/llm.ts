@@ -7,6 +7,7 @@ import { formatCount } from "../format-number.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import {
   calibratedShape,
   calibrationTag,
@@ -29,7 +30,7 @@ import { type MakeCalibrationOptions, makeCalibration } from "./calibration/make
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk, RunOptions } from "./generation.ts";
 import { Grammars } from "./grammar/grammars.ts";
-import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
+import { DEFAULT_KV, LOAD_OPTIONS, type LoadOptions } from "./load-options.ts";
 import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
@@ -62,6 +63,8 @@ type SharedFields = Pick<
 > & {
   /** See `LoadOptions.calibration`. */
   readonly calibrationOption: string | undefined;
+  /** Part of the fingerprint: what is cached with another rope than the config's is of another model. Empty without. */
+  readonly ropeTag: string;
   /** The calibration that was made since loading. */
   readonly made: { layers: Calibration | null };
 };
@@ -120,7 +123,7 @@ export class LLM {
     this.grammars = shared.grammars;
     this.#isView = own.isView;
     this.decoder = own.decoder;
-    this.fingerprint = shared.weightsFingerprint + calibrationTag(own.calibration);
+    this.fingerprint = shared.weightsFingerprint + calibrationTag(own.calibration) + shared.ropeTag;
     this.runner = new Runner(own.decoder, { contextLength: own.contextLength });
     this.cache = own.decoder.createCache(own.kvBudgetBytes);
     expectPages(this.cache, own.contextLength, this.runner.chunkTokens);
@@ -141,6 +144,8 @@ export class LLM {
    * @throws TurboQuantError with a code and the next step for every wrong file or option
    */
   static async load(ref: string | FileSource, options: LoadOptions = {}): Promise<LLM> {
+    checkRef(ref);
+    refuseUnknownOptions("load", options, LOAD_OPTIONS);
     const { onProgress, signal } = options;
     const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
     const open = async (more: Pick<LoadOptions, "onProgress" | "signal"> = {}): Promise<FileSource> =>
@@ -149,7 +154,7 @@ export class LLM {
     let ops: Ops | undefined;
     try {
       const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
+      const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile, options);
       spec.forModel(layerKindsOf(layoutOf(config)));
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();
@@ -164,7 +169,8 @@ export class LLM {
       const formats = [spec, ...(options.otherKv ?? []).map(parseKvSpec)];
       const isWanted = formats.some((format) => wantsCalibration(format, option));
       const hasOwn = own.from !== null || (choice !== "auto" && (await hasCalibration(source, checkpoint)));
-      let isMade = isWanted && !hasOwn;
+      // One that is made is kept for the model as it is.
+      let isMade = isWanted && !hasOwn && !options.rope;
       const isCalibrated = own.from !== null || (option !== "off" && (hasOwn || (isMade && canBeCalibrated(config))));
       const planned = { ...modelOfCheckpoint(config, checkpoint.modelName, tensors), isCalibrated };
       options.onModel?.(planned);
@@ -216,6 +222,7 @@ export class LLM {
           backendChoice: started.choice,
           notes: notes.filter((text) => text !== null),
           reopen: open,
+          ropeTag: options.rope ? `+rope${JSON.stringify(config.rope)}` : "",
           calibrationOption: option,
           made,
         },
@@ -289,6 +296,7 @@ export class LLM {
    */
   async calibrate(options: MakeCalibrationOptions = {}): Promise<{ isMade: boolean; note: string } | null> {
     this.#assertLive();
+    refuseUnknownOptions("calibrate", options, { maxSeconds: true, signal: true, onProgress: true });
     const { made } = this.#shared;
     if (made.layers) return null;
     const source = await this.reopen();
@@ -372,6 +380,15 @@ export class LLM {
   }
 }
 
+/** Programs in plain JavaScript pass anything. */
+function checkRef(ref: unknown): void {
+  if (typeof ref === "string" ? ref.trim() !== "" : typeof (ref as FileSource | null)?.read === "function") return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `load: expected a model's name, folder or address, or a file source, got ${ref === "" ? '""' : String(ref)}; pass one, such as "qwen3-3m"`,
+  );
+}
+
 const canBeCalibrated = (config: ModelConfig): boolean => typeof calibratedLayers(config) !== "string";
 
 /** Said where a calibration was made for shorter contexts than this one. */
@@ -400,7 +417,7 @@ function checkContext(asked: number | undefined, limit: number): void {
   if (asked === undefined || (Number.isInteger(asked) && asked >= 1 && asked <= limit)) return;
   throw new TurboQuantError(
     "invalid_argument",
-    `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
+    `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}${asked > limit ? "; shorten it, or stretch the model's at some loss (--rope-scaling yarn, in code rope: { scaling: 'yarn' })" : ""}`,
     { contextLength: asked, limit },
   );
 }

@@ -1,6 +1,7 @@
 /** @file What `LLM.load` can be told. */
 import type { Ops, WeightType } from "../backends/ops.ts";
 import type { BackendName } from "../backends/registry.ts";
+import type { RopeOverride } from "../models/rope-override.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import type { OnProgress } from "../platform.ts";
 
@@ -25,8 +26,10 @@ export interface LoadOptions {
   readonly calibrationSeconds?: number;
   /** Format to keep weights in: as stored (`auto`), another float type, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
-  /** The most tokens of a sequence; at most, and by default, the model's max_position_embeddings. */
+  /** The most tokens of a sequence; by default the model's max_position_embeddings, and at most these or what `rope` makes of them. */
   readonly contextLength?: number;
+  /** A rope other than the config's, to stretch the context; what is cached with it goes on only with the same one. */
+  readonly rope?: RopeOverride;
   /** Limit for the KV pages of all sessions together. */
   readonly kvBudgetBytes?: number;
   /**
@@ -39,3 +42,33 @@ export interface LoadOptions {
   readonly onModel?: (model: PlannedModel) => void;
   readonly signal?: AbortSignal;
 }
+
+/** All names, and those of other programs for them. */
+export const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true> & Record<string, true | string>> = {
+  kv: true,
+  otherKv: true,
+  backend: true,
+  threads: true,
+  calibration: true,
+  calibrationSeconds: true,
+  weights: true,
+  contextLength: true,
+  rope: true,
+  kvBudgetBytes: true,
+  memoryBytes: true,
+  onProgress: true,
+  onModel: true,
+  signal: true,
+  ctx: "contextLength",
+  contextSize: "contextLength",
+  nCtx: "contextLength",
+  maxModelLen: "contextLength",
+  kvCacheDtype: "kv",
+  cacheType: "kv",
+  dtype: "weights",
+  device: "backend",
+  kvBudget: "kvBudgetBytes",
+  memory: "memoryBytes",
+  ropeScaling: "rope",
+  progressCallback: "onProgress",
+};

@@ -161,9 +161,13 @@ export class Runner {
 
   #checkContext(length: number): void {
     if (length <= this.contextLength) return;
+    const more =
+      this.contextLength < this.decoder.config.maxPositionEmbeddings
+        ? "load with a larger contextLength (--ctx)"
+        : "stretch the model's context, at some loss (--rope-scaling yarn with a larger --ctx)";
     throw new TurboQuantError(
       "invalid_argument",
-      `prompt: ${length} tokens do not fit the context of ${this.contextLength}; shorten the prompt or load with a larger contextLength (--ctx)`,
+      `prompt: ${length} tokens do not fit the context of ${this.contextLength}; shorten the prompt or ${more}`,
       { tokens: length, contextLength: this.contextLength },
     );
   }

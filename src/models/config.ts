@@ -10,6 +10,7 @@ import type { LatentShape, LayerAttention, ModelConfig } from "./model-config.ts
 import { familyOf, textModelOf } from "./registry.ts";
 import type { RopeConfig } from "./rope.ts";
 import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
+import { type RopeOverride, withRope } from "./rope-override.ts";
 import { parseSlidingWindow } from "./sliding-window.ts";
 import { LLAMA_NAMES } from "./tensor-names.ts";
 import { LLAMA_TRAITS, type Traits } from "./traits.ts";
@@ -22,11 +23,19 @@ const MAX_LAYERS = 1024;
 const MAX_HEADS = 4096;
 const MAX_VOCAB = 2 ** 24;
 /**
- * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages
+ * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages · rope: in place of the config's, for a context of
+ * `contextLength`
  * @throws TurboQuantError invalid_file — a field is absent, of a wrong type or out of range; unsupported — a model type or
  * feature that the decoder does not have
  */
-export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
+export function parseModelConfig(
+  json: unknown,
+  fileName: string,
+  {
+    rope,
+    contextLength,
+  }: { readonly rope?: RopeOverride | undefined; readonly contextLength?: number | undefined } = {},
+): ModelConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new TurboQuantError("invalid_file", `${fileName}: expected a JSON object; this is no config.json`, {
       file: fileName,
@@ -37,7 +46,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const { config: own, modelType } = textModelOf(whole);
   const family = familyOf(modelType, fileName);
   const named = family.fields ? own.renamed(family.fields) : own;
-  const config = family.published ? named.changed(family.published(named)) : named;
+  const published = family.published ? named.changed(family.published(named)) : named;
+  const config = rope ? withRope(published, rope, contextLength) : published;
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);

@@ -2,6 +2,7 @@
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, type PlannedBackend, plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import type { Placement } from "../models/placement.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
@@ -38,6 +39,22 @@ export interface PlanOptions {
   /** Context lengths of the second table. */
   readonly contexts?: readonly number[];
 }
+
+const PLAN_OPTIONS: Readonly<Record<keyof PlanOptions, true> & Record<string, true | string>> = {
+  memoryBytes: true,
+  reserveBytes: true,
+  context: true,
+  sequences: true,
+  kv: true,
+  weights: true,
+  backend: true,
+  hasGpu: true,
+  contexts: true,
+  memory: "memoryBytes",
+  reserve: "reserveBytes",
+  contextLength: "context",
+  ctx: "context",
+};
 
 export interface PlannedFormat extends PlannedCache {
   /** Allocated bits for each cached number at this length, with codes, scales, sinks, window and rounding to pages. */
@@ -77,6 +94,7 @@ const MAX_SEQUENCES = 2 ** 16;
 
 /** @throws TurboQuantError invalid_argument — a number out of range, a bad spec; unsupported — a head_dim without a kernel */
 export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPlan {
+  refuseUnknownOptions("plan", options, PLAN_OPTIONS);
   const { memoryBytes } = options;
   const context = checked("context", options.context ?? model.maxPositionEmbeddings, MAX_TOKENS);
   const sequences = checked("sequences", options.sequences ?? 1, MAX_SEQUENCES);

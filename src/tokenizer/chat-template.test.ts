@@ -24,6 +24,19 @@ describe("ChatTemplate", () => {
     ).toBe("user\nend");
   });
 
+  it("a role that a template passes over is refused, where its words would be lost", async () => {
+    const known = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
+    const messages = [...ask, { role: "robot", content: "beep" }];
+    await expect(template(known).render(messages)).rejects.toThrow(
+      /message 1: the template of m leaves out what the role "robot" says/,
+    );
+    expect(
+      await template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}").render(messages),
+    ).toContain("robot: beep");
+    expect(await template(known).render([...ask, { role: "tool", content: "left out on purpose" }])).toBe("hi");
+    await expect(template(known).render("hi" as never)).rejects.toThrow(/got a text; pass \[\{ role: "user"/);
+  });
+
   it("chooses among named templates", async () => {
     const t = template([
       { name: "default", template: "plain" },

@@ -44,6 +44,9 @@ const OWN_PARAMETERS: Readonly<Record<string, string>> = {
   add_generation_prompt: "as addGenerationPrompt",
 };
 
+/** Of these a template may leave messages out on purpose, such as earlier results of tools. */
+const USUAL_ROLES: ReadonlySet<string> = new Set(["system", "developer", "user", "assistant", "tool"]);
+
 export class ChatTemplate {
   /** Template texts by name: `default` always, `tool_use` sometimes. */
   readonly sources: ReadonlyMap<string, string>;
@@ -103,8 +106,11 @@ export class ChatTemplate {
       tools,
       add_generation_prompt: options.addGenerationPrompt ?? false,
     };
-    const attempt = (conversation: readonly unknown[]): string =>
-      render(template, { ...variables, messages: conversation });
+    const attempt = (conversation: readonly unknown[]): string => {
+      const text = render(template, { ...variables, messages: conversation });
+      this.#refuseLeftOut(messages, text);
+      return text;
+    };
     try {
       return attempt(parsedArguments(messages));
     } catch (cause) {
@@ -117,6 +123,18 @@ export class ChatTemplate {
         }
       }
       throw this.#renderingError(cause);
+    }
+  }
+
+  /** Templates pass over roles that they do not know, and nobody would see that a message was left out. */
+  #refuseLeftOut(messages: readonly ChatMessage[], text: string): void {
+    for (const [index, { role, content }] of messages.entries()) {
+      if (USUAL_ROLES.has(role) || typeof content !== "string" || text.includes(content.trim())) continue;
+      throw new TurboQuantError(
+        "invalid_argument",
+        `chat: message ${index}: the template of ${this.#name} leaves out what the role ${JSON.stringify(role)} says; use system, user, assistant or tool`,
+        { index, role },
+      );
     }
   }
 
@@ -186,7 +204,9 @@ function checkMessages(messages: readonly ChatMessage[]): void {
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new TurboQuantError(
       "invalid_argument",
-      "chat: expected at least one message {role, content}, got none; add one",
+      typeof messages === "string"
+        ? 'chat: expected a list of messages {role, content}, got a text; pass [{ role: "user", content: text }], or the text to generate'
+        : "chat: expected at least one message {role, content}, got none; add one",
     );
   }
   for (const [index, message] of messages.entries()) {

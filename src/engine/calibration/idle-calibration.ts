@@ -1,4 +1,5 @@
 /** @file Calibrates a model while nobody asks it for anything. */
+import { refuseUnknownOptions } from "../../known-options.ts";
 import type { OnProgress } from "../../platform.ts";
 import type { LLM } from "../llm.ts";
 
@@ -14,6 +15,14 @@ export interface IdleOptions {
   readonly onProgress?: OnProgress;
 }
 
+const IDLE_OPTIONS: Readonly<Record<keyof IdleOptions, true>> = {
+  isIdle: true,
+  signal: true,
+  idleMs: true,
+  lookMs: true,
+  onProgress: true,
+};
+
 const IDLE_MS = 3000;
 const LOOK_MS = 50;
 
@@ -24,6 +33,7 @@ const LOOK_MS = 50;
  * returns: what came of it; null for a model that has a calibration, and when `signal` ended it
  */
 export async function calibrateWhenIdle(llm: LLM, options: IdleOptions): ReturnType<LLM["calibrate"]> {
+  refuseUnknownOptions("calibrateWhenIdle", options, IDLE_OPTIONS);
   const { isIdle, signal, lookMs = LOOK_MS } = options;
   while (await untilIdle({ ...options, lookMs })) {
     const interruption = new AbortController();

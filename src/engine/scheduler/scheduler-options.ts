@@ -23,3 +23,17 @@ export interface SchedulerOptions {
 
 export const DEFAULT_MAX_RUNNING = 64;
 export const DEFAULT_MAX_WAITING = 1024;
+
+/** All names, and those of other programs for them. */
+export const SCHEDULER_OPTIONS: Readonly<Record<keyof SchedulerOptions, true> & Record<string, true | string>> = {
+  maxRunning: true,
+  maxWaiting: true,
+  chunkTokens: true,
+  prefixCache: true,
+  savedBudgetBytes: true,
+  observer: true,
+  maxNumSeqs: "maxRunning",
+  parallel: "maxRunning",
+  enablePrefixCaching: "prefixCache",
+  maxNumBatchedTokens: "chunkTokens",
+};

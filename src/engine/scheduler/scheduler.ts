@@ -19,6 +19,7 @@
  */
 import type { DeviceSample } from "../../backends/ops.ts";
 import { TurboQuantError } from "../../errors.ts";
+import { refuseUnknownOptions } from "../../known-options.ts";
 import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
@@ -40,7 +41,12 @@ import {
   type ScheduledChunk,
   type ScheduleOptions,
 } from "./request.ts";
-import { DEFAULT_MAX_RUNNING, DEFAULT_MAX_WAITING, type SchedulerOptions } from "./scheduler-options.ts";
+import {
+  DEFAULT_MAX_RUNNING,
+  DEFAULT_MAX_WAITING,
+  SCHEDULER_OPTIONS,
+  type SchedulerOptions,
+} from "./scheduler-options.ts";
 import { SlotTable } from "./slots.ts";
 import { StepPace } from "./step-pace.ts";
 import { type PlannedSpan, planStep } from "./step-plan.ts";
@@ -66,6 +72,7 @@ export class Scheduler {
   #onIdle: (() => void)[] = [];
 
   constructor(llm: LLM, options: SchedulerOptions = {}) {
+    refuseUnknownOptions("scheduler", options, SCHEDULER_OPTIONS);
     this.llm = llm;
     this.maxRunning = options.maxRunning ?? DEFAULT_MAX_RUNNING;
     this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING;
