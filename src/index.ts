@@ -1,6 +1,11 @@
 /** @file The public API. Codec and cache without the rest are `turboquant/quant` and `turboquant/cache`. */
 export type { WeightType } from "./backends/ops.ts";
 export type { BackendName } from "./backends/registry.ts";
+export {
+  AttentionCache,
+  type AttentionCacheOptions,
+  CachedSequence,
+} from "./engine/attention-cache.ts";
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";
 export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
 export { calibrateWhenIdle, type IdleOptions } from "./engine/calibration/idle-calibration.ts";

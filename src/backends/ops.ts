@@ -374,6 +374,9 @@ export interface Ops {
    */
   readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
 
+  /** buf[i] = values[i]: the counterpart of `readback`. Operations that are queued already read what was there before. */
+  write(buf: Buf, values: Float32Array): void;
+
   /**
    * Opens another memory of the same device. The operations over it run on the same threads; weights, buffers, pages and begun
    * steps belong to the operations that made them. It is disposed of with this one. Absent where one memory is all there is.

@@ -298,6 +298,10 @@ export class FakeOps implements Ops {
     return copy;
   }
 
+  write(buf: Buf, values: Float32Array): void {
+    data(buf).set(values);
+  }
+
   async dispose(): Promise<void> {
     this.isDisposed = true;
   }

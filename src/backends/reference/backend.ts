@@ -407,6 +407,10 @@ class ReferenceBackend implements Ops {
     return host(buf).slice(start, start + length);
   }
 
+  write(buf: Buf, values: Float32Array): void {
+    host(buf).set(values);
+  }
+
   async dispose(): Promise<void> {}
 }
 

@@ -374,6 +374,11 @@ class WasmBackend implements Ops {
     return values;
   }
 
+  write(buf: Buf, values: Float32Array): void {
+    const { memory, address } = wasmBuf(buf, values.length, "write");
+    memory.f32.set(values, address / 4);
+  }
+
   async dispose(): Promise<void> {
     await Promise.all(this.#all.map((each) => each.#pool.dispose()));
     for (const each of this.#all) each.#memory.release();

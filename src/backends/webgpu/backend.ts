@@ -445,6 +445,10 @@ export class WebGpuBackend implements Ops {
     return new Float32Array(await this.commands.read(from, start * 4, length * 4));
   }
 
+  write(buf: Buf, values: Float32Array): void {
+    this.commands.write(this.#written(buf, values.length, "write"), 0, values);
+  }
+
   /** What is still to be done for x, if a product by `w` can do it. */
   #taken(x: Buf, w: Weight, rows: number, out: Buf): PendingRows | null {
     const pending = this.#pending.takeable(x, w.cols, rows, out);

@@ -1,0 +1,352 @@
+/**
+ * @file The compressed cache and its attention for transformers that are not ours: keys and values of any engine go in as numbers, and what its
+ * queries attend to comes out. Norms, RoPE and everything else are the engine's.
+ *
+ * In one forward pass over some tokens each layer appends its keys and values once, and then may ask with its queries:
+ *
+ *     for each layer:  sequence.append(layer, k, v);  out = await sequence.attend(layer, q);
+ */
+import type { AttentionLayer, Buf, Ops, Rope, Step } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
+import { KvCache } from "../cache/kv-cache.ts";
+import { layerCache } from "../cache/layer-cache.ts";
+import { PagePool } from "../cache/page-pool.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { TurboQuantError } from "../errors.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
+import { layerKind } from "../quant/layer-kinds.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../quant/prepared-layer.ts";
+import { createBackend } from "./create-backend.ts";
+import { DEFAULT_KV } from "./load-options.ts";
+
+export interface AttentionCacheOptions {
+  readonly numLayers: number;
+  /** Query heads; a multiple of `numKvHeads`, head h reads KV head ⌊h · numKvHeads / numHeads⌋. */
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  /** Coordinates of queries and keys: a multiple of 8. */
+  readonly headDim: number;
+  /** Coordinates of values: a multiple of 8. Default: headDim. */
+  readonly valueDim?: number;
+  /** KV format without a calibration, e.g. `k4v4` or `f16`; see docs/cli.md. Default: k4v4. */
+  readonly kv?: string;
+  /** Name of a backend, or one that is started, which the cache disposes of. Default: `auto`. */
+  readonly backend?: BackendName | "auto" | Ops;
+  readonly threads?: number;
+  /** Factor of q · k before the softmax. Default: 1/√headDim. */
+  readonly scale?: number;
+  /** Positions a token attends to, its own included, by layer; 0 for all. Default: 0. */
+  readonly slidingWindow?: number | ((layer: number) => number);
+  /** Limit for the pages of all sequences together. */
+  readonly kvBudgetBytes?: number;
+}
+
+const OPTIONS: Readonly<Record<keyof AttentionCacheOptions, true> & Record<string, true | string>> = {
+  numLayers: true,
+  numHeads: true,
+  numKvHeads: true,
+  headDim: true,
+  valueDim: true,
+  kv: true,
+  backend: true,
+  threads: true,
+  scale: true,
+  slidingWindow: true,
+  kvBudgetBytes: true,
+  layers: "numLayers",
+  heads: "numHeads",
+  kvHeads: "numKvHeads",
+  numHiddenLayers: "numLayers",
+  numAttentionHeads: "numHeads",
+  numKeyValueHeads: "numKvHeads",
+};
+
+/** Keys and queries come turned already: pairs with the frequency 0 stay as they are. */
+const noRope = (headDim: number): Rope => ({ invFreq: new Float64Array(headDim / 2), attentionFactor: 1 });
+
+/** A layer that stores what it is given, and the same one for queries alone. */
+interface LayerPair {
+  readonly storing: AttentionLayer;
+  readonly asking: AttentionLayer;
+}
+
+/** A cache in one KV format, for sequences of one transformer. */
+export class AttentionCache {
+  readonly ops: Ops;
+  /** The KV format as text. */
+  readonly kv: string;
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly #cache: KvCache;
+  readonly #layers: readonly LayerPair[];
+  readonly #ropes: readonly Rope[];
+  /** By what it is for; grown as needed. */
+  readonly #buffers = new Map<string, Buf>();
+
+  private constructor(ops: Ops, options: AttentionCacheOptions) {
+    const { numLayers, numHeads, numKvHeads, headDim, valueDim = headDim, scale = 1 / Math.sqrt(headDim) } = options;
+    const { slidingWindow = 0 } = options;
+    const windowOf = (layer: number): number =>
+      typeof slidingWindow === "number" ? slidingWindow : slidingWindow(layer);
+    const shapes = Array.from({ length: numLayers }, (_, layer) => ({
+      ...{ numKvHeads, headDim, valueDim },
+      slidingWindow: windowOf(layer),
+    }));
+    const spec = parseKvSpec(options.kv ?? DEFAULT_KV).forModel(shapes.map((shape) => layerKind(shape)));
+    this.ops = ops;
+    this.kv = spec.text;
+    this.numLayers = numLayers;
+    this.numHeads = numHeads;
+    this.numKvHeads = numKvHeads;
+    this.headDim = headDim;
+    this.valueDim = valueDim;
+    this.#ropes = [noRope(headDim)];
+    this.#cache = new KvCache(shapes, (layer) => spec.forLayer(layer), new PagePool(ops.pages, options.kvBudgetBytes));
+    this.#layers = shapes.map((shape, index) => {
+      const kv = new PreparedLayer(spec.forLayer(index), shape);
+      const storing: AttentionLayer = {
+        ...{ index, numHeads, numKvHeads, headDim, valueDim, rotaryKeyDim: 0, kv, scale },
+        cache: layerCache(spec.forLayer(index), shape),
+        slidingWindow: shape.slidingWindow,
+        ...{ valueScale: 1, softcap: 0, sinkLogits: null, rope: 0, qNorm: null, kNorm: null, normEps: 0 },
+      };
+      return { storing, asking: { ...storing, isShared: true, kv: kv.beside() } };
+    });
+  }
+
+  /** @throws TurboQuantError invalid_argument — sizes that do not go together; unsupported — a backend without kernels for the format */
+  static async create(options: AttentionCacheOptions): Promise<AttentionCache> {
+    refuseUnknownOptions("attention cache", options, OPTIONS);
+    const { numLayers, numHeads, numKvHeads, headDim, valueDim = headDim, kv = DEFAULT_KV } = options;
+    for (const [name, value] of Object.entries({ numLayers, numHeads, numKvHeads, headDim, valueDim })) {
+      if (Number.isInteger(value) && value >= 1) continue;
+      throw wrong(`${name}: expected a whole number of at least 1, got ${value}`);
+    }
+    if (numHeads % numKvHeads !== 0)
+      throw wrong(`numHeads: expected a multiple of numKvHeads (${numKvHeads}), got ${numHeads}`);
+    const spec = parseKvSpec(kv);
+    if (spec.calibration !== "auto" && spec.calibration !== "off")
+      throw wrong(`kv: expected a format without a calibration, which is a model's, got ${kv}`);
+    const { backend = "auto", threads } = options;
+    if (typeof backend === "object") return new AttentionCache(backend, options);
+    const ops = await createBackend(backend, {
+      formats: Array.from({ length: numLayers }, (_, layer) => spec.forLayer(layer)),
+      headDims: [Math.max(headDim, valueDim), Math.min(headDim, valueDim)],
+      ...(threads !== undefined && { threads }),
+    });
+    try {
+      return new AttentionCache(ops, options);
+    } catch (error) {
+      await ops.dispose();
+      throw error;
+    }
+  }
+
+  createSequence(): CachedSequence {
+    return new CachedSequence(this, this.#cache.createSequence());
+  }
+
+  /** Bytes of all pages that any sequence uses; a shared page counts once. */
+  get numBytes(): number {
+    return this.#cache.numBytes;
+  }
+
+  /** The most tokens that one pass may append. */
+  get maxTokens(): number {
+    return this.ops.chunkTokens;
+  }
+
+  /** For `CachedSequence`. qkv: [rows][numHeads·headDim zeros | k | v] */
+  store(layer: number, step: Step, qkv: Float32Array): void {
+    const { storing } = this.#pair(layer);
+    const from = this.#buffer("qkv", qkv.length);
+    const query = this.#buffer("query", step.tokens.length * this.numHeads * this.headDim);
+    this.ops.write(from, qkv);
+    this.ops.beginStep(step, this.#ropes);
+    this.ops.appendKv(step, storing, from, query);
+  }
+
+  /** For `CachedSequence`. q: [rows][numHeads][headDim] · returns: [rows][numHeads][valueDim] */
+  async ask(layer: number, step: Step, q: Float32Array): Promise<Float32Array> {
+    const { asking } = this.#pair(layer);
+    const rows = step.tokens.length;
+    const from = this.#buffer("qkv", q.length);
+    const query = this.#buffer("query", q.length);
+    const out = this.#buffer("out", rows * this.numHeads * this.valueDim);
+    this.ops.write(from, q);
+    this.ops.beginStep(step, this.#ropes);
+    this.ops.appendKv(step, asking, from, query);
+    this.ops.attend(step, asking, query, out);
+    return this.ops.readback(out, rows * this.numHeads * this.valueDim);
+  }
+
+  /** Frees the backend with everything in it. */
+  async dispose(): Promise<void> {
+    for (const { storing, asking } of this.#layers) for (const { kv } of [storing, asking]) kv.dispose();
+    await this.ops.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  #pair(layer: number): LayerPair {
+    const pair = this.#layers[layer];
+    if (pair) return pair;
+    throw wrong(`layer: expected 0 to ${this.numLayers - 1}, got ${layer}`);
+  }
+
+  #buffer(name: string, length: number): Buf {
+    const known = this.#buffers.get(name);
+    if (known && known.length >= length) return known;
+    if (known) this.ops.free(known);
+    const made = this.ops.alloc(length);
+    this.#buffers.set(name, made);
+    return made;
+  }
+}
+
+/** The tokens that a pass over the layers is appending. */
+interface Pass {
+  readonly step: Step;
+  readonly stored: Set<number>;
+}
+
+/** Keys and values of one sequence, for as long as it is kept. */
+export class CachedSequence {
+  readonly #owner: AttentionCache;
+  readonly #sequence: Sequence;
+  #pass: Pass | null = null;
+
+  /** Made by `AttentionCache.createSequence`. */
+  constructor(owner: AttentionCache, sequence: Sequence) {
+    this.#owner = owner;
+    this.#sequence = sequence;
+  }
+
+  /** Tokens that all layers have, or that those of the pass at work are given. */
+  get length(): number {
+    return this.#sequence.length + (this.#pass?.step.tokens.length ?? 0);
+  }
+
+  /** Bytes of this sequence's pages; those that are shared with forks count in full. */
+  get numBytes(): number {
+    return this.#sequence.numBytes;
+  }
+
+  /**
+   * Appends keys and values of one layer for the next tokens. The first layer of a pass says how many; each layer appends once a pass, in
+   * any order.
+   *
+   * k: [tokens][numKvHeads][headDim], with norms and RoPE applied · v: [tokens][numKvHeads][valueDim]
+   * @throws TurboQuantError invalid_argument — sizes that do not fit, a layer twice; out_of_memory — the sequence is as before
+   */
+  append(layer: number, k: ArrayLike<number>, v: ArrayLike<number>): void {
+    const { numLayers, numHeads, numKvHeads, headDim, valueDim, maxTokens } = this.#owner;
+    const [keyWidth, valueWidth] = [numKvHeads * headDim, numKvHeads * valueDim];
+    const count = k.length / keyWidth;
+    if (!Number.isInteger(layer) || layer < 0 || layer >= numLayers)
+      throw wrong(`layer: expected 0 to ${numLayers - 1}, got ${layer}`);
+    if (!Number.isInteger(count) || count < 1 || v.length !== count * valueWidth) {
+      throw wrong(
+        `append: expected ${keyWidth} numbers of keys and ${valueWidth} of values a token, got ${k.length} and ${v.length}`,
+      );
+    }
+    if (count > maxTokens)
+      throw wrong(`append: expected at most ${maxTokens} tokens a pass, got ${count}; make several`);
+    if (this.#pass?.stored.size === numLayers) this.#commit();
+    if (this.#pass?.stored.has(layer)) {
+      throw wrong(
+        `append: layer ${layer} has these tokens already, and ${numLayers - this.#pass.stored.size} of ${numLayers} layers have not; append to each once a pass`,
+      );
+    }
+    const pass = this.#pass ?? this.#begin(count);
+    if (pass.step.tokens.length !== count) {
+      throw wrong(`append: expected the ${pass.step.tokens.length} tokens of this pass's other layers, got ${count}`);
+    }
+    const queryWidth = numHeads * headDim;
+    const width = queryWidth + keyWidth + valueWidth;
+    const qkv = new Float32Array(count * width);
+    for (let row = 0; row < count; row++) {
+      const at = row * width + queryWidth;
+      for (let i = 0; i < keyWidth; i++) qkv[at + i] = k[row * keyWidth + i]!;
+      for (let i = 0; i < valueWidth; i++) qkv[at + keyWidth + i] = v[row * valueWidth + i]!;
+    }
+    this.#owner.store(layer, pass.step, qkv);
+    pass.stored.add(layer);
+  }
+
+  /**
+   * What the tokens of this pass attend to in a layer, each up to itself; behind the layer's `append`.
+   *
+   * q: [tokens][numHeads][headDim], with norms and RoPE applied · returns: [tokens][numHeads][valueDim]
+   * @throws TurboQuantError invalid_argument — the layer has not appended, or sizes do not fit
+   */
+  async attend(layer: number, q: ArrayLike<number>): Promise<Float32Array> {
+    const { numHeads, headDim } = this.#owner;
+    const pass = this.#pass;
+    if (!pass?.stored.has(layer)) throw wrong(`attend: layer ${layer} has not appended in this pass; append first`);
+    const length = pass.step.tokens.length * numHeads * headDim;
+    if (q.length !== length) {
+      throw wrong(`attend: expected ${length} numbers, of ${pass.step.tokens.length} tokens, got ${q.length}`);
+    }
+    return this.#owner.ask(layer, pass.step, q instanceof Float32Array ? q : Float32Array.from(q));
+  }
+
+  /** A second sequence with the same tokens; pages are shared until one of the two writes. Between passes. */
+  fork(): CachedSequence {
+    this.#finish("fork");
+    return new CachedSequence(this.#owner, this.#sequence.fork());
+  }
+
+  /**
+   * Drops the tokens from position `length` on, and as many before it as an exact result takes (`Sequence.cutTo`), which are to be
+   * appended again. Between passes.
+   *
+   * returns: number of tokens left
+   */
+  cutTo(length: number): number {
+    this.#finish("cutTo");
+    return this.#sequence.cutTo(length);
+  }
+
+  /** Gives the pages back. */
+  release(): void {
+    this.#pass = null;
+    this.#sequence.release();
+  }
+
+  #begin(count: number): Pass {
+    const { length } = this.#sequence;
+    this.#sequence.reserve(count);
+    const step: Step = {
+      tokens: new Int32Array(count),
+      positions: Int32Array.from({ length: count }, (_, i) => length + i),
+      spans: [{ sequence: this.#sequence, start: length, count, row: 0 }],
+      logitRows: new Int32Array(0),
+    };
+    this.#pass = { step, stored: new Set() };
+    return this.#pass;
+  }
+
+  #commit(): void {
+    this.#sequence.commit(this.#pass!.step.tokens.length);
+    this.#pass = null;
+  }
+
+  #finish(what: string): void {
+    if (this.#pass && this.#pass.stored.size < this.#owner.numLayers) {
+      throw wrong(
+        `${what}: ${this.#pass.stored.size} of ${this.#owner.numLayers} layers have appended; end the pass first`,
+      );
+    }
+    if (this.#pass) this.#commit();
+  }
+}
+
+const wrong = (message: string): TurboQuantError =>
+  new TurboQuantError("invalid_argument", `attention cache: ${message}`);
