@@ -1,10 +1,8 @@
 /** @file WebGPU in Node: Dawn, from the optional package `webgpu`. */
-import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { GpuHandle } from "../platform.ts";
+import { systemPlaces, whyNoVulkan } from "./vulkan-driver.ts";
 
 interface DawnModule {
   readonly create: (options: readonly string[]) => GPU;
@@ -46,25 +44,23 @@ async function loadDawn(): Promise<DawnModule> {
   }
 }
 
-/** Whether the Vulkan loader will find a driver. Without one Dawn is slow to load and prints warnings. */
-function hasVulkanDriver(): boolean {
-  const { env } = process;
-  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true;
-  const data = (env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":");
-  const home = env.XDG_DATA_HOME || join(homedir(), ".local/share");
-  return ["/etc", "/etc/xdg", "/usr/local/etc", home, ...data].some((root) => {
-    const folder = join(root, "vulkan/icd.d");
-    return existsSync(folder) && readdirSync(folder).some((name) => name.endsWith(".json"));
-  });
+function isInstalled(): boolean {
+  if (process.env.DAWN_NODE) return true;
+  try {
+    createRequire(import.meta.url).resolve("webgpu");
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws TurboQuantError unsupported — Dawn is not installed or does not load, or there is no driver */
 export async function openNodeGpu(): Promise<GpuHandle> {
-  if (process.platform === "linux" && !hasVulkanDriver()) {
-    throw new TurboQuantError(
-      "unsupported",
-      "webgpu: no Vulkan driver is installed; install the GPU's driver, or use --backend wasm",
-    );
+  const why = process.platform === "linux" ? whyNoVulkan(systemPlaces()) : null;
+  if (why !== null) {
+    // Both steps at once: the second would be asked for when the first is done.
+    const besides = isInstalled() ? "" : ", run `npm install webgpu`";
+    throw new TurboQuantError("unsupported", `webgpu: ${why}${besides}, or use --backend wasm`);
   }
   const dawn = await loadDawn();
   for (const [name, value] of Object.entries(dawn.globals)) {
