@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { browserPlatform } from "./browser-platform.ts";
 
 describe("browser platform", () => {
@@ -24,10 +24,30 @@ describe("browser platform", () => {
       ["org/name@v1", { name: "org/name@v1", modelName: "org/name@v1" }],
     ];
     for (const [ref, source] of named) expect(await browserPlatform.openSource(ref)).toMatchObject(source);
-    await expect(browserPlatform.openSource("qwen3-3m")).rejects.toMatchObject({
+    await expect(browserPlatform.openSource("my models")).rejects.toMatchObject({
       code: "invalid_argument",
       message: expect.stringContaining("expected a URL"),
     });
     expect(browserPlatform.concurrency).toBeGreaterThanOrEqual(1);
+  });
+
+  it("finds a model of the package beside the page or at the root, and says what to copy where it is not", async () => {
+    const answers: Record<string, string> = {};
+    vi.stubGlobal("location", new URL("https://host.example/app/index.html"));
+    vi.stubGlobal("fetch", async (url: string) => new Response(answers[url] ?? "<!doctype html>"));
+    try {
+      await expect(browserPlatform.openSource("qwen3-3m")).rejects.toMatchObject({
+        code: "invalid_argument",
+        message: expect.stringMatching(
+          /not at https:\/\/host\.example\/app\/models\/qwen3-3m; copy node_modules\/turboquant\/models/,
+        ),
+      });
+      answers["https://host.example/models/qwen3-3m/config.json"] = "{}";
+      expect((await browserPlatform.openSource("qwen3-3m")).name).toBe("qwen3-3m");
+      answers["https://host.example/app/models/qwen3-3m/config.json"] = "{}";
+      expect((await browserPlatform.openSource("qwen3-3m")).name).toBe("qwen3-3m");
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });

@@ -7,6 +7,34 @@ import { MemorySource } from "./formats/memory-source.ts";
 import { CALIBRATION_FILE } from "./models/calibration-file.ts";
 import type { CalibrationShelf, Platform, WorkerHandle } from "./platform.ts";
 
+/** A name without a place, as the models of the package have. */
+const BARE_NAME = /^[A-Za-z0-9][\w.-]*$/;
+
+/**
+ * The address of a model that lies in `models/` beside the page or at the root of its server, where the files of the package are copied to.
+ * @throws TurboQuantError invalid_argument — it is at neither; says what to copy
+ */
+async function addressOfNamed(name: string): Promise<string> {
+  // A worker has no document, and its own address may be anywhere.
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const places = [...new Set([base, globalThis.location?.origin].flatMap((from) => placeOf(name, from)))];
+  for (const place of places) {
+    const response = await fetch(`${place}/config.json`).catch(() => null);
+    // Servers of pages of one file answer with that file whatever is asked for.
+    const text = response?.ok ? await response.text() : "";
+    if (text.trimStart().startsWith("{")) return place;
+  }
+  throw new TurboQuantError(
+    "invalid_argument",
+    `model: "${name}" is not at ${places[0] ?? `models/${name}`}; copy node_modules/turboquant/models beside the page (into public/ with Vite and Next), or pass a URL (https://…, /…, ./…) or a name on the hub (org/name)`,
+    { ref: name },
+  );
+}
+
+function placeOf(name: string, from: string | undefined): string[] {
+  return from && /^https?:/.test(from) ? [new URL(`models/${name}`, from).href] : [];
+}
+
 /**
  * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a name on the hub
  * (`parseHubId`)
@@ -88,7 +116,10 @@ async function openGrammarEngine(): Promise<Uint8Array<ArrayBuffer>> {
 /** Install with `setPlatform(browserPlatform)`. */
 export const browserPlatform: Platform = {
   name: "browser",
-  openSource: async (ref, options = {}) => openAddress(ref, options),
+  openSource: async (ref, options = {}) =>
+    BARE_NAME.test(ref) && !ref.endsWith(".gguf")
+      ? httpCheckpoint(await addressOfNamed(ref), options, ref)
+      : openAddress(ref, options),
   spawnWorker: spawnBrowserWorker,
   async openGpu() {
     const gpu = globalThis.navigator?.gpu;

@@ -1,5 +1,5 @@
 /**
- * @file The plain page of docs/examples/browser in headless Chromium: it generates on WebGPU, and on WebAssembly where there is no
+ * @file The plain page of examples/page in headless Chromium: it generates on WebGPU, and on WebAssembly where there is no
  * GPU, what Node generates; also with the timers of a tab in the background.
  */
 import { readFileSync } from "node:fs";
@@ -52,7 +52,7 @@ describe.skipIf(skip)(`a plain page${skip ? ` (${skip})` : ""}`, { timeout: GPU_
       logLevel: "silent",
     });
     const handle = answering({
-      "/": answerWith("text/html", readFileSync(join(repoRoot, "docs/examples/browser/index.html"))),
+      "/": answerWith("text/html", readFileSync(join(repoRoot, "examples/page/index.html"))),
       "/turboquant.js": answerWith("text/javascript", result.outputFiles[0]!.text),
     });
     server = await serveFolder(repoRoot, { isolated: false, handle });

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 import type { StaticFile, StaticFiles } from "../server/server-context.ts";
-import { packageRoot } from "./package-root.ts";
+import { EMBEDDED_MODELS, packageRoot } from "./package-root.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -35,7 +35,7 @@ export function builtWebFiles(directory = join(packageRoot(), "dist", "web")): S
     if (name === null || !isSafeFileName(name)) return null;
     const known = cache.get(name);
     if (known) return known;
-    const bytes = await readFile(join(directory, name)).catch(() => null);
+    const bytes = (await read(join(directory, name))) ?? (await read(checkpointPath(name)));
     if (!bytes) return null;
     const file: StaticFile = {
       bytes: new Uint8Array(bytes),
@@ -45,6 +45,16 @@ export function builtWebFiles(directory = join(packageRoot(), "dist", "web")): S
     if (bytes.length <= MAX_CACHED_BYTES) cache.set(name, file);
     return file;
   };
+}
+
+const read = async (path: string | null): Promise<Uint8Array | null> =>
+  path === null ? null : await readFile(path).catch(() => null);
+
+/** A file of the page's checkpoints, which the package has once, among its models. */
+function checkpointPath(name: string): string | null {
+  const [folder, model, ...rest] = name.split("/");
+  const isModel = folder === "checkpoints" && (EMBEDDED_MODELS as readonly string[]).includes(model ?? "");
+  return isModel && rest.length > 0 ? join(packageRoot(), "models", model!, ...rest) : null;
 }
 
 function decodePath(path: string): string | null {
