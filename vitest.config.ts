@@ -46,7 +46,8 @@ export default defineConfig({
     globalSetup: ["test/fresh-kernels.ts"],
     setupFiles: ["test/property-seed.ts"],
     // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
-    env: { TURBOQUANT_CALIBRATION: "off" },
+    // Nor do tests read or write what a user keeps for the command line.
+    env: { TURBOQUANT_CALIBRATION: "off", TURBOQUANT_CONFIG: "off", TURBOQUANT_HISTORY: "off" },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One more than the two cores that are common: tests wait for browsers, timers and devices.

@@ -42,9 +42,16 @@ const MIN_PACE_MS = 250;
 export function formatPace(done: number, total: number, since: { readonly ms: number; readonly done: number }): string {
   const rate = (1000 * (done - since.done)) / since.ms;
   if (!(rate > 0) || since.ms < MIN_PACE_MS) return "";
-  const left = Math.ceil((total - done) / rate);
-  const time = left < 60 ? `${left} s` : `${Math.floor(left / 60)} min ${left % 60} s`;
-  return `, ${formatBytes(rate)}/s${done < total ? `, ${time} left` : ""}`;
+  const left = formatDuration((total - done) / rate);
+  return `, ${formatBytes(rate)}/s${done < total ? `, ${left} left` : ""}`;
+}
+
+/** Whole seconds, rounded up: 22 s, 3 min 0 s, 1 h 12 min. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** Ascending numbers, as in 0–2, 4. */

@@ -4,7 +4,8 @@ import { cpus } from "node:os";
 import { type Command, Option } from "commander";
 import { buildCommit, packageVersion } from "./build-info.ts";
 import type { CommandContext } from "./context.ts";
-import { type Column, markdownTable } from "./format.ts";
+import { type Column, markdownTable, tableWidth } from "./format.ts";
+import { checkOutputFile } from "./output-file.ts";
 
 export type BenchFormat = "md" | "jsonl" | "json";
 
@@ -31,6 +32,8 @@ export class BenchOutput {
   readonly #stamp: object;
   readonly #cells: (readonly string[])[] = [];
   readonly #rows: object[] = [];
+  /** What the first row that could not be written failed of; the table is printed all the same. */
+  #failure: unknown = null;
 
   private constructor(context: CommandContext, flags: BenchOutputFlags, columns: readonly Column[], stamp: object) {
     this.#context = context;
@@ -44,6 +47,8 @@ export class BenchOutput {
     flags: BenchOutputFlags,
     columns: readonly Column[],
   ): Promise<BenchOutput> {
+    // Refused now, rather than after the work.
+    if (flags.out !== undefined) await checkOutputFile("--out", flags.out);
     const stamp = {
       build_commit: await buildCommit(),
       build_version: packageVersion(),
@@ -63,17 +68,31 @@ export class BenchOutput {
     this.#cells.push(cells);
     this.#rows.push(stamped);
     const line = `${JSON.stringify(stamped)}\n`;
-    if (this.#flags.out !== undefined) appendFileSync(this.#flags.out, line);
+    this.#append(line);
     if (this.#format === "jsonl") this.#context.io.stdout.write(line);
   }
 
-  /** Prints the table, which is held back until the last row is known. `notes` go below it. */
+  #append(line: string): void {
+    if (this.#flags.out === undefined || this.#failure !== null) return;
+    try {
+      appendFileSync(this.#flags.out, line);
+    } catch (error) {
+      this.#failure = error;
+    }
+  }
+
+  /**
+   * Prints the table, which is held back until the last row is known. `notes` go below it.
+   * @throws what writing to `--out` failed of
+   */
   end(notes: readonly string[] = []): void {
     const { stdout } = this.#context.io;
     if (this.#format === "json") stdout.write(`${JSON.stringify({ rows: this.#rows })}\n`);
-    if (this.#format !== "md") return;
-    stdout.write(markdownTable(this.#columns, this.#cells));
-    if (notes.length > 0) stdout.write(`\n${notes.join("\n")}\n`);
+    if (this.#format === "md") {
+      stdout.write(markdownTable(this.#columns, this.#cells, tableWidth(stdout)));
+      if (notes.length > 0) stdout.write(`\n${notes.join("\n")}\n`);
+    }
+    if (this.#failure !== null) throw this.#failure;
   }
 }
 

@@ -66,9 +66,59 @@ describe("turns", () => {
     expect(code).toBe(0);
     expect(err).toMatch(/unknown command \/sav; did you mean \/save\?/);
     expect(err).toMatch(/\/save: a file name is missing/);
-    expect(err).toMatch(/ENOENT/);
+    expect(err).toMatch(/nothing\.tqkv: there is no such file or folder \(ENOENT\); check the path/);
     expect(err).toMatch(/do not fit the context of 4096/);
     expect(out).toBe("The capital of France is Paris.\n");
+  });
+
+  it("/undo, /regen, /system, /set, /kv and /history change what comes next", async () => {
+    const { code, out, err } = await chat([
+      "/history",
+      "What is the capital of France?",
+      "What is the capital of Spain?",
+      "/undo",
+      "/history",
+      "/kv k8v8",
+      "/regen",
+      "/set temp=0.5",
+      "/set nonsense 1",
+      "/set top-p 7",
+      "/system Be brief.",
+      "/stats",
+    ]);
+    expect(code).toBe(0);
+    const [france, spain, again] = out.trim().split("\n");
+    expect([france, spain]).toEqual(["The capital of France is Paris.", expect.stringContaining("Madrid")]);
+    expect(again).toContain("Paris");
+    expect(err).toContain("nothing was said yet\n");
+    expect(err).toContain("taken back: What is the capital of Spain?\n");
+    expect(err).toMatch(
+      /user: What is the capital of France\?\nassistant: The capital of France is Paris\.\ncache k8v8/,
+    );
+    expect(err).toContain("greedy answers are always the same");
+    expect(err).toMatch(/^temperature +0\.5 *$/m);
+    expect(err).toMatch(/no setting nonsense; there are temperature/);
+    expect(err).toMatch(/topP: expected a number from 0 to 1, got 7/);
+    expect(err).toContain("Be brief.\n");
+    expect(err).toMatch(/KV cache, k8v8 +\d/);
+  });
+
+  it("several lines are one message between quotes, or behind backslashes", async () => {
+    const { out, err } = await chat(['"""What is the capital', 'of France?"""', "And \\", "of Spain?", "/history"]);
+    expect(out.trim().split("\n")).toHaveLength(2);
+    expect(err).toMatch(/user: What is the capital\nof France\?\nassistant: .*\nuser: And \nof Spain\?\n/);
+  });
+
+  it("where the context is full the oldest turns are forgotten, or the answer ends and says so", async () => {
+    const questions = ["France", "Spain", "Italy"].map((country) => `What is the capital of ${country}?`);
+    const small = ["-c", "48", "--kv", "k4v4,window=16"];
+    const shifted = await chat(questions, {}, small);
+    expect(shifted.out).toMatch(/Paris[\s\S]*Madrid[\s\S]*Rome/);
+    expect(shifted.err).toMatch(/the context is full: the oldest turn is forgotten|the oldest 2 turns are forgotten/);
+    const stopped = await chat(questions, {}, [...small, "--no-context-shift"]);
+    expect(stopped.err).toMatch(
+      /the context of 48 tokens is full; \/undo or \/reset makes room|do not fit the context of 48/,
+    );
   });
 
   it("a base model has no chat", async () => {
@@ -122,7 +172,7 @@ describe("/save and /load", () => {
 
   it("a place that cannot be written leaves nothing behind", async () => {
     const { err } = await chat(["What is the capital of France?", `/save ${join(folder, "no/such/folder.tqkv")}`]);
-    expect(err).toMatch(/ENOENT/);
+    expect(err).toMatch(/no\/such\/folder\.tqkv: there is no such file or folder \(ENOENT\)/);
     expect(existsSync(join(folder, "no"))).toBe(false);
   });
 });

@@ -75,4 +75,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/print-kernel.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
+  {
+    name: "completion",
+    summary: "a script by which bash, zsh or fish complete commands and options",
+    load: () => import("./commands/completion.ts"),
+  },
 ];

@@ -1,4 +1,5 @@
 /** @file What every command is given: streams of the process, the signal of Ctrl-C, progress. */
+import type { Command } from "commander";
 import type { CliIo } from "./io.ts";
 import { Progress } from "./progress.ts";
 
@@ -8,6 +9,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** Replaces the reaction to Ctrl-C, for commands that continue after it. */
   setInterrupt(listener: () => void): void;
+  /** All commands with their options, loaded for it. */
+  loadCommands(): Promise<readonly Command[]>;
   /** Sets the exit code of the command when its action returns. */
   setExitCode(code: number): void;
 }

@@ -22,3 +22,15 @@ it("tables are aligned", () => {
     ),
   ).toBe("a     1\nbcd  22  x\n");
 });
+
+it("a table that is too wide for a terminal is turned, in as many parts as it takes", () => {
+  const columns = ["kv", "mean", "a long title"].map((title) => ({ title, align: "right" as const }));
+  const rows = ["k4v4", "k3v3", "k2v2"].map((kv, i) => [kv, `${i}.00000`, `${i} ± 0.1`]);
+  const wide = markdownTable(columns, rows);
+  expect(markdownTable(columns, rows, wide.indexOf("\n"))).toBe(wide);
+  const turned = markdownTable(columns, rows, 32);
+  expect(turned).toBe(
+    "kv               k4v4     k3v3\nmean          0.00000  1.00000\na long title  0 ± 0.1  1 ± 0.1\n\n" +
+      "kv               k2v2\nmean          2.00000\na long title  2 ± 0.1\n",
+  );
+});

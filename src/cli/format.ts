@@ -22,9 +22,21 @@ export interface Column {
 const pad = (text: string, width: number, align: Align): string =>
   align === "left" ? text.padEnd(width) : text.padStart(width);
 
-/** A table in GitHub's markdown, padded so that it is readable as text. */
-export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+/** Characters that a table may have in a line: those of a terminal; a file or another program takes any. */
+export const tableWidth = (out: { readonly isTTY: boolean; readonly columns: number }): number =>
+  out.isTTY ? out.columns : Number.POSITIVE_INFINITY;
+
+/**
+ * A table in GitHub's markdown, padded so that it is readable as text. Where `width` is too narrow for it, rows become columns, side by side
+ * as many as fit.
+ */
+export function markdownTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+): string {
   const widths = columns.map(({ title }, i) => Math.max(3, title.length, ...rows.map((row) => row[i]!.length)));
+  if (widths.reduce((sum, each) => sum + each + 3, 1) > width) return turnedTable(columns, rows, width);
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => pad(cell, widths[i]!, columns[i]!.align)).join(" | ")} |\n`;
   const rule = columns.map(({ align }, i) =>
@@ -45,4 +57,25 @@ export function plainTable(rows: readonly (readonly string[])[], aligns: readonl
           .trimEnd()}\n`,
     )
     .join("");
+}
+
+/** The titles on the left and a column for each row, in several tables where the rows do not fit beside each other. */
+function turnedTable(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): string {
+  const titles = columns.map(({ title }) => title);
+  const titleWidth = Math.max(...titles.map((title) => title.length));
+  const tables: string[] = [];
+  for (let first = 0; first < rows.length; ) {
+    let used = titleWidth;
+    let next = first;
+    while (next < rows.length) {
+      used += 2 + Math.max(...rows[next]!.map((cell) => cell.length));
+      if (used > width && next > first) break;
+      next++;
+    }
+    const shown = rows.slice(first, next);
+    const lines = titles.map((title, i) => [title, ...shown.map((row) => row[i]!)]);
+    tables.push(plainTable(lines, ["left", ...shown.map((): Align => "right")]));
+    first = next;
+  }
+  return tables.join("\n");
 }

@@ -36,12 +36,15 @@ describe("help and version", () => {
         recommend       the smallest KV format that this model survives
         print-kernel    show the text of a WebGPU kernel
         bench           speed and memory of KV formats
+        completion      a script by which bash, zsh or fish complete commands and options
         help [command]  help on a command
 
       Examples:
         $ turboquant run
         $ turboquant run "What is the capital of France?"
         $ turboquant help bench
+
+      Defaults of options: TURBOQUANT_MODEL, TURBOQUANT_KV, … in the environment, and ~/.config/turboquant/config.json.
       "
     `);
   });
@@ -110,6 +113,9 @@ describe("help and version", () => {
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
           "--memory <size>",
+          "--rope-scaling <type>",
+          "--rope-scale <n>",
+          "--rope-freq-base <theta>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",
@@ -119,6 +125,7 @@ describe("help and version", () => {
           "-s, --seed <n>",
           "--stop <text>",
           "--system <text>",
+          "--no-context-shift",
           "--backend <name>",
           "--weights <type>",
           "-t, --threads <n>",
@@ -200,6 +207,9 @@ describe("help and version", () => {
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
           "--memory <size>",
+          "--rope-scaling <type>",
+          "--rope-scale <n>",
+          "--rope-freq-base <theta>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",
@@ -209,6 +219,8 @@ describe("help and version", () => {
           "-s, --seed <n>",
           "--stop <text>",
           "-f, --file <path>",
+          "--context-shift",
+          "--keep <tokens>",
           "--raw",
           "--system <text>",
           "--compare-f16",

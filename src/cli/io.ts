@@ -1,4 +1,5 @@
 /** @file The parts of the process that a command uses, as an interface that tests can replace. */
+import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 
 export interface TextOutput {
@@ -7,10 +8,17 @@ export interface TextOutput {
   readonly columns: number;
 }
 
+/**
+ * What stdin is. `none`: the null device or another one, or it is closed. `socket`: what programs give to those that they start, often
+ * without ever writing to it.
+ */
+export type StdinKind = "terminal" | "pipe" | "file" | "socket" | "none";
+
 export interface CliIo {
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
   readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdinKind: StdinKind;
   /** Terminal for line editing; absent unless stdout is one. */
   readonly terminal?: Writable;
   /** Calls `listener` at every Ctrl-C until the returned function is called. */
@@ -35,11 +43,22 @@ function outputOf(stream: NodeJS.WriteStream): TextOutput {
   };
 }
 
+function kindOfStdin(): StdinKind {
+  if (process.stdin.isTTY) return "terminal";
+  try {
+    const info = fstatSync(0);
+    return info.isFIFO() ? "pipe" : info.isFile() ? "file" : info.isSocket() ? "socket" : "none";
+  } catch {
+    return "none";
+  }
+}
+
 export function processIo(): CliIo {
   return {
     stdout: outputOf(process.stdout),
     stderr: outputOf(process.stderr),
     stdin: process.stdin,
+    stdinKind: kindOfStdin(),
     ...(process.stdout.isTTY && { terminal: process.stdout }),
     onInterrupt(listener) {
       process.on("SIGINT", listener);

@@ -3,8 +3,11 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, backendNames } from "../backends/registry.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/load-options.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { RopeOverride } from "../models/rope-override.ts";
 import { hasRecipe } from "../quant/kv-presets.ts";
 import { weightTypes } from "../weights/registry.ts";
+import { sharing } from "./shared-options.ts";
 
 export const DEFAULT_MODEL = "qwen3-3m";
 
@@ -42,6 +45,18 @@ export function byteSize(text: string): number {
   const power = match?.[2] ? "kmgt".indexOf(match[2].toLowerCase()) + 1 : 0;
   const bytes = match ? Math.floor(Number(match[1]) * (match[3] ? 1024 : 1000) ** power) : 0;
   if (!(bytes > 0)) throw new InvalidArgumentError("Expected a size such as 512MB, 24GB or 2GiB.");
+  return bytes;
+}
+
+/** Bytes of a number without a unit that cannot be meant: nobody has a memory as small. */
+const LEAST_PLAIN_BYTES = 1e6;
+
+/** `byteSize` for memory and caches: a small number without a unit is one of gigabytes that was meant. */
+export function memorySize(text: string): number {
+  const bytes = byteSize(text);
+  if (bytes < LEAST_PLAIN_BYTES && /^[\d.]+$/.test(text.trim())) {
+    throw new InvalidArgumentError(`Expected a size with its unit; ${text} would be bytes, was ${text}GB meant?`);
+  }
   return bytes;
 }
 
@@ -95,28 +110,38 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly ctx?: number;
   readonly kvBudget?: number;
   readonly memory?: number;
+  readonly ropeScaling?: "none" | "linear" | "yarn";
+  readonly ropeScale?: number;
+  readonly ropeFreqScale?: number;
+  readonly ropeFreqBase?: number;
+  readonly yarnOrigCtx?: number;
+  readonly yarnAttnFactor?: number;
+  readonly yarnBetaFast?: number;
+  readonly yarnBetaSlow?: number;
 }
 
-export function addModelOption(
-  command: Command,
-  what = "checkpoint: a directory, a .gguf file, one of a directory by its quantization (DIR:Q4_K_M), a name on the hub (org/name:Q4_K_M), an address or an embedded model",
-): Command {
-  return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
-}
+const MODEL_REF =
+  "checkpoint: a directory, a .gguf file, one of a directory by its quantization (DIR:Q4_K_M), a name on the hub (org/name:Q4_K_M), an address or an embedded model";
 
-export function addBackendOptions(command: Command): Command {
-  return command
-    .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
-    .addOption(
-      new Option("--weights <type>", "how weights are kept; auto: as stored; q8, q4: int8, int4 in groups of 32")
-        .choices(WEIGHTS)
-        .default("auto"),
-    );
-}
+export const addModelOption = sharing(
+  (command: Command, what: string = MODEL_REF): Command => command.option("-m, --model <ref>", what, DEFAULT_MODEL),
+);
 
-export function addThreadsOption(command: Command): Command {
-  return command.option("-t, --threads <n>", "threads (default: all processors)", wholeNumber(1, 1024));
-}
+export const addBackendOptions = sharing(
+  (command: Command): Command =>
+    command
+      .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
+      .addOption(
+        new Option("--weights <type>", "how weights are kept; auto: as stored; q8, q4: int8, int4 in groups of 32")
+          .choices(WEIGHTS)
+          .default("auto"),
+      ),
+);
+
+export const addThreadsOption = sharing(
+  (command: Command): Command =>
+    command.option("-t, --threads <n>", "threads (default: all processors)", wholeNumber(1, 1024)),
+);
 
 export function addOutputOptions(command: Command): Command {
   return command
@@ -125,15 +150,63 @@ export function addOutputOptions(command: Command): Command {
     .option("--explain", "say on stderr which backend and which formats are used");
 }
 
-/** Adds `--kv`, `-ctk`, `-ctv`, `--ctx` and `--kv-budget`. */
-export function addCacheOptions(command: Command): Command {
-  return command
-    .option("--kv <spec>", `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers (default: ${DEFAULT_KV})`)
-    .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
-    .option("--cache-type-v <type>", "-ctv: type of V alone")
-    .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))
-    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize)
-    .option("--memory <size>", "limit for weights, cache and work together: more is refused before loading", byteSize);
+/** Adds `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget`, `--memory`, and llama.cpp's options that stretch a context. */
+export const addCacheOptions = sharing(
+  (command: Command): Command =>
+    command
+      .option("--kv <spec>", `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers (default: ${DEFAULT_KV})`)
+      .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
+      .option("--cache-type-v <type>", "-ctv: type of V alone")
+      .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))
+      .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", memorySize)
+      .option(
+        "--memory <size>",
+        "limit for weights, cache and work together: more is refused before loading",
+        memorySize,
+      )
+      .addOption(
+        new Option(
+          "--rope-scaling <type>",
+          "yarn or linear stretch the context to --ctx, or by --rope-scale; none: as trained",
+        ).choices(["none", "linear", "yarn"]),
+      )
+      .option("--rope-scale <n>", "factor of the context", realNumber)
+      .option("--rope-freq-base <theta>", "base of the rope's frequencies (default: the model's)", realNumber)
+      .addOption(new Option("--rope-freq-scale <x>", "1 / --rope-scale").argParser(realNumber).hideHelp())
+      .addOption(new Option("--yarn-orig-ctx <n>", "the length of training").argParser(wholeNumber(1)).hideHelp())
+      .addOption(new Option("--yarn-attn-factor <x>", "factor on cos and sin").argParser(realNumber).hideHelp())
+      .addOption(
+        new Option("--yarn-beta-fast <x>", "rotations above which a pair stays").argParser(realNumber).hideHelp(),
+      )
+      .addOption(
+        new Option("--yarn-beta-slow <x>", "rotations below which a pair is stretched")
+          .argParser(realNumber)
+          .hideHelp(),
+      ),
+);
+
+/** What the flags say of the rope; undefined when they say nothing. */
+function ropeOf(flags: ModelFlags): RopeOverride | undefined {
+  const { ropeFreqScale } = flags;
+  if (ropeFreqScale !== undefined && !(ropeFreqScale > 0 && ropeFreqScale <= 1)) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `--rope-freq-scale: expected above 0 and up to 1, got ${ropeFreqScale}`,
+    );
+  }
+  // llama.cpp's frequencies are multiplied by it; without a type of scaling that is linear.
+  const linear = ropeFreqScale !== undefined && flags.ropeScaling === undefined ? ("linear" as const) : undefined;
+  const named = {
+    scaling: flags.ropeScaling ?? linear,
+    scale: flags.ropeScale ?? (ropeFreqScale === undefined ? undefined : 1 / ropeFreqScale),
+    freqBase: flags.ropeFreqBase,
+    originalContext: flags.yarnOrigCtx,
+    attentionFactor: flags.yarnAttnFactor,
+    betaFast: flags.yarnBetaFast,
+    betaSlow: flags.yarnBetaSlow,
+  };
+  const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
+  return Object.keys(given).length > 0 ? given : undefined;
 }
 
 /**
@@ -166,7 +239,9 @@ export const calibrationOption = (): Pick<LoadOptions, "calibration"> =>
 
 /** Options for `LLM.load` from the flags. */
 export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+  const rope = ropeOf(flags);
   return {
+    ...(rope && { rope }),
     ...backendOptionsOf(flags),
     ...calibrationOption(),
     kv: kvFromFlags(flags),

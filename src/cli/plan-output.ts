@@ -3,20 +3,21 @@
 import { binarySize, formatBytes, formatCount, significant } from "../format-number.ts";
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
-import { plainTable } from "./format.ts";
+import { type Align, plainTable } from "./format.ts";
 import { headsText } from "./heads-text.ts";
 import { kindsTable } from "./kinds-text.ts";
 
 const BAR_CELLS = 20;
 
-export function planText(plan: MemoryPlan): string {
+/** width: characters of a line; tables that are wider leave columns out, or are turned */
+export function planText(plan: MemoryPlan, width = Number.POSITIVE_INFINITY): string {
   const notes = planNotes(plan).map(({ text }) => `note: ${text}\n`);
   return [
     head(plan),
-    formatTable(plan),
+    formatTable(plan, width),
     kindsText(plan),
     `\n${answer(plan)}\n`,
-    plan.contexts.length > 0 ? contextTable(plan) : "",
+    plan.contexts.length > 0 ? contextTable(plan, width) : "",
     notes.length > 0 ? `\n${notes.join("")}` : "",
   ].join("");
 }
@@ -55,31 +56,48 @@ function layersText({ layers, numLayers = layers.length }: MemoryPlan["model"]):
   return layers.length === numLayers ? `${numLayers} layers` : `${numLayers} layers, ${layers.length} with K and V`;
 }
 
-function formatTable(plan: MemoryPlan): string {
-  const rows = plan.formats.map((format) => [
-    format.kv,
-    format.bitsPerValue.toFixed(2),
-    formatCount(format.bytesPerToken),
-    formatBytes(format.cacheBytes),
-    formatBytes(format.totalBytes),
-    bar(plan, format),
-    format.fits ? formatBytes(format.freeBytes) : "no",
-    format.longestContext > 0 ? formatCount(format.longestContext) : "none",
-    formatCount(format.mostSequences),
-  ]);
-  const titles = [
-    "kv",
-    "bits/value",
-    "B/token",
-    "cache",
-    "total",
-    "█ weights ▒ cache",
-    "free",
-    "longest context",
-    "sequences",
+/** Columns in the order in which a narrow terminal goes without them; those that are not named stay. */
+const SPARED = ["bar", "perToken", "total", "sequences", "cache"] as const;
+
+function formatTable(plan: MemoryPlan, width: number): string {
+  const columns: {
+    title: string;
+    align: Align;
+    spared?: (typeof SPARED)[number];
+    of(format: PlannedFormat): string;
+  }[] = [
+    { title: "kv", align: "left", of: ({ kv }) => kv },
+    { title: "bits/value", align: "right", of: ({ bitsPerValue }) => bitsPerValue.toFixed(2) },
+    { title: "B/token", align: "right", spared: "perToken", of: ({ bytesPerToken }) => formatCount(bytesPerToken) },
+    { title: "cache", align: "right", spared: "cache", of: ({ cacheBytes }) => formatBytes(cacheBytes) },
+    { title: "total", align: "right", spared: "total", of: ({ totalBytes }) => formatBytes(totalBytes) },
+    { title: "█ weights ▒ cache", align: "left", spared: "bar", of: (format) => bar(plan, format) },
+    { title: "free", align: "right", of: ({ fits, freeBytes }) => (fits ? formatBytes(freeBytes) : "no") },
+    {
+      title: "longest context",
+      align: "right",
+      of: ({ longestContext }) => (longestContext > 0 ? formatCount(longestContext) : "none"),
+    },
+    {
+      title: "sequences",
+      align: "right",
+      spared: "sequences",
+      of: ({ mostSequences }) => formatCount(mostSequences),
+    },
   ];
-  return `\n${plainTable([titles, ...rows], ["left", "right", "right", "right", "right", "left", "right", "right", "right"])}`;
+  for (let leftOut = 0; ; leftOut++) {
+    const without: readonly (string | undefined)[] = SPARED.slice(0, leftOut);
+    const shown = columns.filter(({ spared }) => spared === undefined || !without.includes(spared));
+    const rows = [shown.map(({ title }) => title), ...plan.formats.map((format) => shown.map(({ of }) => of(format)))];
+    const text = plainTable(
+      rows,
+      shown.map(({ align }) => align),
+    );
+    if (leftOut === SPARED.length || widest(text) <= width) return `\n${text}`;
+  }
 }
+
+const widest = (text: string): number => Math.max(...text.split("\n").map((line) => line.length));
 
 /** A bar of the memory: weights and everything else. An arrow at its end means that it does not fit. */
 function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFormat): string {
@@ -111,14 +129,18 @@ function answer(plan: MemoryPlan): string {
   return `Does not fit: ${load} need ${formatBytes(smallest.totalBytes)} even with ${smallest.kv}. Try ${ways}, weights of fewer bytes (--weights q8), or more memory.`;
 }
 
-function contextTable({ contexts, formats }: MemoryPlan): string {
+function contextTable({ contexts, formats }: MemoryPlan, width: number): string {
   const head = ["tokens", ...formats.map(({ kv }) => kv)];
   const rows = contexts.map(({ context, formats: cells }) => [
     formatCount(context),
     ...cells.map(({ totalBytes, fits }) => `${formatBytes(totalBytes)} ${fits ? "✓" : "✗"}`),
   ]);
-  return `\nweights, cache and the rest; ✓ fits\n${plainTable(
-    [head, ...rows],
-    head.map(() => "right"),
-  )}`;
+  const table = (lines: readonly (readonly string[])[]): string =>
+    plainTable(
+      lines,
+      lines[0]!.map(() => "right"),
+    );
+  const wide = table([head, ...rows]);
+  const turned = head.map((title, i) => [title, ...rows.map((row) => row[i]!)]);
+  return `\nweights, cache and the rest; ✓ fits\n${widest(wide) <= width ? wide : table(turned)}`;
 }

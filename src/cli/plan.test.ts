@@ -28,7 +28,7 @@ describe("plan", () => {
 
   it("says what does not fit and what would", async () => {
     const { code, out } = await plan("--shape", "qwen3-32b", "--memory", "75GB", "-c", "262144");
-    expect(code).toBe(0);
+    expect(code, "the answer is no").toBe(3);
     expect(out).toMatch(
       /Does not fit: 262,144 tokens need .* even with k2v2\. Try a shorter context \(k2v2 holds [\d,]+ tokens\)/,
     );
@@ -37,6 +37,14 @@ describe("plan", () => {
     expect((await plan("--shape", "qwen3-32b", "--memory", "20GB")).out).toMatch(
       /Try a smaller model, weights of fewer/,
     );
+  });
+
+  it("tables fit the terminal", async () => {
+    const { out } = await runCommand(["plan", "--shape", "qwen3-32b", "--memory", "128GB"], { isTTY: true });
+    const tables = out.split("\n").filter((line) => /^ *(k\dv\d|f16|q8_0|\d[\d,]+) /.test(line));
+    expect(tables.length).toBeGreaterThan(8);
+    expect(Math.max(...tables.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(out).toMatch(/^kv +bits\/value .*free +longest context/m);
   });
 
   it("several sequences, formats and lengths as asked", async () => {
@@ -79,6 +87,7 @@ describe("plan", () => {
   it.each([
     [["--memory", "24XB"], /Expected a size such as 512MB, 24GB or 2GiB/],
     [["--memory", "lots"], /Expected a size/],
+    [["--memory", "24"], /a size with its unit; 24 would be bytes, was 24GB meant\?/],
     [["--context", "0"], /Expected a whole number of at least 1/],
     [["--weights", "q3"], /Allowed choices are auto, f32/],
     [["--backend", "cuda"], /Allowed choices are auto, wasm, webgpu/],

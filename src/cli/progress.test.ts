@@ -81,10 +81,8 @@ it("says how fast a download is and what is left of it, on a terminal alone", ()
     for (let s = 1; s <= 20; s++) download(100e6 + s * 1e6, s * 1000, progress);
   }
   expect(terminal.err().split("\x1b[2K").at(-1)).toBe(
-    `download ${"█".repeat(10)}${"░".repeat(14)} 40%  120 MB of 300 MB, 1.00 MB/s, 3 min 0 s left  org/tiny`.slice(
-      0,
-      79,
-    ),
+    // The bar is shorter, and nothing is cut.
+    `download ${"█".repeat(4)}${"░".repeat(7)} 40%  120 MB of 300 MB, 1.00 MB/s, 3 min 0 s left  org/tiny`,
   );
   expect(log.err()).toBe("");
 });
@@ -104,8 +102,8 @@ it("writes a line now and then where there is no terminal, and nothing when quie
   for (now = 0; now <= 40_000; now += 100)
     progress.onEvent({ phase: "eval", item: "chunk 1/6", done: now, total: 40_000, unit: "tokens" });
   expect(io.err().trim().split("\n")).toEqual([
-    "evaluating: chunk 1/6  15000 of 40000 tokens",
-    "evaluating: chunk 1/6  30000 of 40000 tokens",
+    "evaluating: 25 s left  chunk 1/6  15000 of 40000 tokens",
+    "evaluating: 10 s left  chunk 1/6  30000 of 40000 tokens",
   ]);
   const silent = captureIo({ isTTY: true });
   const quiet = new Progress(silent.stderr, true);
@@ -114,4 +112,24 @@ it("writes a line now and then where there is no terminal, and nothing when quie
   quiet.update("loading", 1, 1);
   quiet.clear();
   expect(silent.err()).toBe("");
+});
+
+it("says the time left before what a narrow terminal cuts, and begins anew with less done", () => {
+  const io = captureIo({ isTTY: true });
+  const progress = new Progress({ ...io.stderr, isTTY: true, columns: 40 }, false);
+  const lines = () => io.err().split("\r\x1b[2K").slice(1);
+  const at = (ms: number, done: number) => {
+    now = ms;
+    progress.update("evaluating", done, 100, "one side of one layer at a time, 12 of 40");
+  };
+  at(0, 0);
+  at(30_000, 10);
+  at(60_000, 50);
+  at(61_000, 0);
+  at(64_000, 1);
+  expect(lines()).toEqual([
+    "evaluating 10%  4 min 30 s left  one si",
+    "evaluating 50%  1 min 0 s left  one sid",
+    "evaluating 1%  4 min 57 s left  one sid",
+  ]);
 });

@@ -1,5 +1,5 @@
 /** @file Shows progress on stderr: one line that is redrawn on a terminal, occasional lines elsewhere. */
-import { formatBytes, formatPace } from "../format-number.ts";
+import { formatBytes, formatDuration, formatPace } from "../format-number.ts";
 import type { ProgressEvent } from "../platform.ts";
 import type { TextOutput } from "./io.ts";
 
@@ -9,6 +9,8 @@ const REDRAW_MS = 80;
 /** Time between two lines when stderr is not a terminal. */
 const LINE_EVERY_MS = 15_000;
 const BAR_CELLS = 24;
+/** Work is watched for so long before it is said how long the rest takes. */
+const JUDGE_AFTER_MS = 2000;
 
 const LABELS: Readonly<Record<ProgressEvent["phase"], string>> = {
   download: "download",
@@ -25,6 +27,7 @@ export class Progress {
   #startedAt = 0;
   /** What was done when the phase began: of a download that goes on, more than nothing. */
   #startedWith = 0;
+  #done = 0;
   #shownAt = 0;
   #what = "";
   #visible = false;
@@ -39,7 +42,6 @@ export class Progress {
     // Without a terminal nobody waits for a line about seconds, and logs are not filled with the state of the network.
     if ((phase === "load" || phase === "download") && !this.#out.isTTY) return;
     const what = LABELS[phase];
-    if (what !== this.#what) this.#startedWith = done;
     const amount =
       unit === "bytes"
         ? `${formatBytes(done)} of ${formatBytes(total)}${this.#pace(what, done, total)}`
@@ -47,7 +49,7 @@ export class Progress {
     const isAmountEnough = phase === "prefill" || phase === "compile" || phase === "load";
     // A file's name may be long: it comes last, where a narrow terminal cuts it.
     const named = phase === "download" ? `${amount}  ${item}` : `${item}  ${amount}`;
-    this.update(what, done, total, isAmountEnough ? amount : named);
+    this.update(what, done, total, isAmountEnough ? amount : named, unit !== "bytes");
   };
 
   /** Rate and time left, once there is something to judge by. */
@@ -56,29 +58,46 @@ export class Progress {
     return formatPace(done, total, { ms: performance.now() - this.#startedAt, done: this.#startedWith });
   }
 
-  /** `what` names the phase; a new name starts a new bar. */
-  update(what: string, done: number, total: number, detail = `${done} of ${total}`): void {
+  /**
+   * `what` names the phase; a new name, or less done than before, starts a new bar.
+   *
+   * saysTime: whether the time left is added here, and not part of `detail`
+   */
+  update(what: string, done: number, total: number, detail = `${done} of ${total}`, saysTime = true): void {
     if (this.#quiet) return;
     const now = performance.now();
-    if (what !== this.#what) {
-      this.#what = what;
+    if (what !== this.#what || done < this.#done) {
       this.#startedAt = now;
-      this.#shownAt = this.#out.isTTY ? 0 : now;
+      this.#startedWith = done;
+      if (what !== this.#what) this.#shownAt = this.#out.isTTY ? 0 : now;
+      this.#what = what;
     }
+    this.#done = done;
+    const left = saysTime ? this.#timeLeft(now, total) : "";
     if (!this.#out.isTTY) {
       if (now - this.#shownAt < LINE_EVERY_MS) return;
       this.#shownAt = now;
-      this.#out.write(`${what}: ${detail}\n`);
+      this.#out.write(`${what}: ${left}${detail}\n`);
       return;
     }
     if (now - this.#startedAt < SHOW_AFTER_MS || (now - this.#shownAt < REDRAW_MS && done < total)) return;
     this.#shownAt = now;
     this.#visible = true;
     const share = total > 0 ? Math.min(1, done / total) : 0;
-    const filled = Math.round(share * BAR_CELLS);
-    const bar = "█".repeat(filled) + "░".repeat(BAR_CELLS - filled);
-    const line = `${what} ${bar} ${Math.floor(share * 100)}%  ${detail}`;
-    this.#out.write(`\r\x1b[2K${line.slice(0, this.#out.columns - 1)}`);
+    const text = `${Math.floor(share * 100)}%  ${left}${detail}`;
+    const room = this.#out.columns - 1;
+    // A narrow terminal has a shorter bar, and then none, before anything is cut that is read.
+    const cells = Math.min(BAR_CELLS, Math.max(0, room - what.length - text.length - 2));
+    const filled = Math.round(share * cells);
+    const bar = cells > 0 ? `${"█".repeat(filled)}${"░".repeat(cells - filled)} ` : "";
+    this.#out.write(`\r\x1b[2K${`${what} ${bar}${text}`.slice(0, room)}`);
+  }
+
+  /** `2 min 5 s left`, before what a narrow terminal cuts; nothing where it is too early to tell. */
+  #timeLeft(now: number, total: number): string {
+    const [ms, done] = [now - this.#startedAt, this.#done - this.#startedWith];
+    if (ms < JUDGE_AFTER_MS || done <= 0 || this.#done >= total) return "";
+    return `${formatDuration((((total - this.#done) / done) * ms) / 1000)} left  `;
   }
 
   /** Removes the bar, so that other text can be printed. */

@@ -48,7 +48,47 @@ describe("a user's mistake is one message and exit code 2", () => {
       /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
-    ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],
+    ["two prompts, one by name", ["run", "-p", "hi", "you"], /a prompt and --prompt/],
+    ["an empty prompt", ["run", ""], /the prompt is empty/],
+    ["a blank prompt", ["run", "-p", "   "], /the prompt is empty/],
+    [
+      "no file",
+      ["run", "-f", "no-such-file.txt"],
+      /--file no-such-file.txt: cannot be read: there is no such file .*\(ENOENT\)/,
+    ],
+    [
+      "another program's option",
+      ["run", "--context", "9", "hi"],
+      /unknown option '--context'\n\(Did you mean --ctx\?\)/,
+    ],
+    [
+      "an option that nothing needs",
+      ["run", "-ngl", "99"],
+      /unknown option '--n-gpu-layers'\n\(the GPU computes all layers or none/,
+    ],
+    ["help on what is no command", ["help", "evla"], /unknown command 'evla'\n\(Did you mean eval\?\)/],
+    ["a number of tokens", ["run", "-n", "-2", "hi"], /at least 1, or -1 for as many as the context holds/],
+    ["nothing to time", ["bench", "-p", "0", "-n", "0"], /-p 0 and -n 0 leave nothing to time/],
+    [
+      "rows into a folder that there is not",
+      ["bench", "--out", "/no/x"],
+      /--out \/no\/x: cannot be written: there is no such/,
+    ],
+    ["rows into a folder", ["bench", "--out", "src"], /--out src: cannot be written: it is a folder \(EISDIR\)/],
+    ["a page into a folder", ["report", "x.jsonl", "--out", "."], /--out \.: cannot be written: it is a folder/],
+    ["pictures below a file", ["report", "x.jsonl", "--images", "LICENSE/x"], /--images LICENSE\/x: cannot be written/],
+    ["a calibration nowhere", ["calibrate", "--out", "/no/x"], /--out \/no\/x: cannot be written/],
+    [
+      "a context beyond the model",
+      ["run", "-c", "200000", "hi"],
+      /expected 1 to 4096 .*got 200000; .*--rope-scaling yarn/,
+    ],
+    ["no scale", ["run", "--rope-scaling", "yarn", "hi"], /expected a scale, or a contextLength beyond/],
+    [
+      "memory without a unit",
+      ["run", "--kv-budget", "4", "hi"],
+      /a size with its unit; 4 would be bytes, was 4GB meant\?/,
+    ],
     [
       "system without template",
       ["run", ...ANY_MODEL, "--raw", "--system", "Be brief.", "hi"],
@@ -137,6 +177,48 @@ describe("run", () => {
     expect(direct.err).toBe("");
     expect((await runCommand([...argv, "-f", file])).out).toBe(direct.out);
     expect((await runCommand([...argv, "-"], { stdin: QUESTION })).out).toBe(direct.out);
+  });
+
+  it("a pipe is the prompt, or stands behind one; a socket is read only where there is no other", async () => {
+    const argv = ["run", ...ANY_MODEL, "-n", "6", "--quiet", "--raw"];
+    const both = await runCommand([...argv, `${QUESTION}\n\nAnd of Spain?`]);
+    const piped = (stdinKind: "pipe" | "file" | "socket" | "none", ...words: string[]) =>
+      runCommand([...argv, ...words], { stdin: "And of Spain?", stdinKind });
+    const alone = (await runCommand([...argv, "And of Spain?"])).out;
+    const said = (await runCommand([...argv, QUESTION])).out;
+    for (const kind of ["pipe", "file", "socket"] as const) expect((await piped(kind)).out, kind).toBe(alone);
+    expect((await piped("pipe", QUESTION)).out).toBe(both.out);
+    for (const kind of ["socket", "none"] as const) expect((await piped(kind, QUESTION)).out, kind).toBe(said);
+    const { err } = await runCommand([...argv.slice(0, -2), "--raw", QUESTION], { stdin: "And?", stdinKind: "pipe" });
+    expect(err).toMatch(/^prompt: 4 characters of stdin stand behind it; < \/dev\/null leaves them out\n/);
+  });
+
+  it("other programs' names of options mean ours", async () => {
+    const ours = await runCommand(["run", ...ANY_MODEL, "--raw", "-n", "5", "--top-p", "0.9", "--json", QUESTION]);
+    const theirs = ["--max-tokens", "5", "--top_p", "0.9", "--json", "-p", QUESTION];
+    const { code, out } = await runCommand(["run", ...ANY_MODEL, "--raw", ...theirs]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).tokens).toEqual(JSON.parse(ours.out).tokens);
+  });
+
+  it("says that the context is full, or goes on without its older half", async () => {
+    const argv = ["run", ...ANY_MODEL, "--raw", "It was", "-c", "64", "--kv", "k4v4,window=16", "-n"];
+    const full = await runCommand([...argv, "-1"]);
+    expect(full.err).toMatch(
+      /note: the context of 64 tokens is full; a larger --ctx has more, --context-shift goes on/,
+    );
+    const shifted = JSON.parse((await runCommand([...argv, "150", "--context-shift", "--keep", "2", "--json"])).out);
+    expect(shifted).toMatchObject({ finishReason: "length", usage: { completionTokens: 150 } });
+    expect(shifted.tokens).toHaveLength(150);
+    expect(shifted.cachedTokens).toBeLessThanOrEqual(64);
+  });
+
+  it("a stretched context takes more than the model's own, and its cache is another one's", async () => {
+    const long = ["run", ...ANY_MODEL, "--raw", "word ".repeat(30), "-n", "2", "--json"];
+    const plain = await runCommand([...long, "--ctx", "4096"]);
+    const stretched = await runCommand([...long, "--ctx", "8192", "--rope-scaling", "linear"]);
+    expect([plain.code, stretched.code]).toEqual([0, 0]);
+    expect(stretched.out).not.toBe(plain.out);
   });
 
   it("Ctrl-C keeps what was said and exits with 130", async () => {

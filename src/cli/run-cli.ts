@@ -1,15 +1,21 @@
-/** @file Runs a command line. Exit codes: 0, 2 for a mistake of the user, 1 for a fault, 130 for Ctrl-C. */
+/**
+ * @file Runs a command line. Exit codes: 0, 2 for a mistake of the user, 1 for a fault, 130 for Ctrl-C; and 3 where the answer of a command
+ * that answers yes or no (`plan`) is no.
+ */
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, TurboQuantError } from "../errors.ts";
 import { normalizeArgv } from "./argv-aliases.ts";
 import { packageVersion } from "./build-info.ts";
 import { COMMANDS } from "./command-table.ts";
 import type { CommandContext } from "./context.ts";
+import { applyDefaults } from "./defaults.ts";
 import type { CliIo } from "./io.ts";
+import { meantBy } from "./meant-options.ts";
+import { systemErrorLine } from "./system-error.ts";
 
 /** Errors for which the message is enough and no stack is printed. */
 const USER_CODES: readonly ErrorCode[] = ["invalid_argument", "invalid_file", "unsupported", "out_of_memory"];
-const EXIT_USER = 2;
+export const EXIT_USER = 2;
 const EXIT_FAULT = 1;
 const EXIT_INTERRUPTED = 130;
 
@@ -32,6 +38,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     setInterrupt: (listener) => {
       interrupt = listener;
     },
+    loadCommands: () => loadCommands(context),
     setExitCode: (code) => {
       exitCode = code;
     },
@@ -39,7 +46,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
   try {
     const program = await buildProgram(argv, context);
     if (argv.length === 0) program.outputHelp();
-    else await program.parseAsync(normalizeArgv(helpFirst(argv)), { from: "user" });
+    else await program.parseAsync(normalizeArgv(asOption(argv)), { from: "user" });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USER;
@@ -58,6 +65,11 @@ function report(error: unknown, io: CliIo): number {
     io.stderr.write(`error: ${error.message}\n`);
     return EXIT_USER;
   }
+  const line = systemErrorLine(error);
+  if (line !== null) {
+    io.stderr.write(`error: ${line}\n`);
+    return EXIT_USER;
+  }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.stderr.write(
     `${text}\nThis is a fault of turboquant, not of your command. Please report it with the lines above.\n`,
@@ -65,9 +77,25 @@ function report(error: unknown, io: CliIo): number {
   return EXIT_FAULT;
 }
 
-/** Rewrites `help run` to `run --help`. */
-function helpFirst(argv: readonly string[]): readonly string[] {
-  return argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+const isCommand = (word: string): boolean => COMMANDS.some(({ name }) => name === word);
+
+/** Rewrites `help run` to `run --help`, and `version` to `--version`. Help on a command that there is not is a command that there is not. */
+function asOption(argv: readonly string[]): readonly string[] {
+  const [first, second] = argv;
+  if (argv.length === 1 && (first === "version" || first === "-v")) return ["--version"];
+  const asked = first === "help" ? second : second === "--help" || second === "-h" ? first : undefined;
+  if (asked !== undefined && !asked.startsWith("-") && !isCommand(asked)) return [asked];
+  return first === "help" ? [...argv.slice(1), "--help"] : argv;
+}
+
+function loadCommands(context: CommandContext): Promise<Command[]> {
+  return Promise.all(
+    COMMANDS.map(async ({ name, summary, load }) => {
+      const command = new Command(name).summary(summary);
+      (await load()).configure(command, context);
+      return command;
+    }),
+  );
 }
 
 /** Lists all commands by name and summary, and loads only the one that is used. */
@@ -87,9 +115,11 @@ async function buildProgram(argv: readonly string[], context: CommandContext): P
   }
   program.addHelpText(
     "after",
-    '\nExamples:\n  $ turboquant run\n  $ turboquant run "What is the capital of France?"\n  $ turboquant help bench',
+    '\nExamples:\n  $ turboquant run\n  $ turboquant run "What is the capital of France?"\n  $ turboquant help bench' +
+      "\n\nDefaults of options: TURBOQUANT_MODEL, TURBOQUANT_KV, … in the environment, and ~/.config/turboquant/config.json.",
   );
   prepare(program, io);
+  program.hook("preAction", (_program, action) => applyDefaults(action));
   return program;
 }
 
@@ -101,6 +131,7 @@ function prepare(command: Command, io: CliIo): void {
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
+      outputError: (text, write) => write(`${text}${meantBy(text, command)}`),
       getOutHelpWidth: () => (io.stdout.isTTY ? io.stdout.columns : 100),
       getErrHelpWidth: () => (io.stderr.isTTY ? io.stderr.columns : 100),
       getOutHasColors: () => false,

@@ -1,12 +1,18 @@
 /** @file Writes files atomically: a file is either complete or not there. */
-import { rename, rm, writeFile } from "node:fs/promises";
+import { realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 
-/** Writes to a temporary file beside the target and renames it; until then an existing file stays as it was. */
+/**
+ * Writes to a temporary file beside the target and renames it; until then an existing file stays as it was. A link stays one, and what is no
+ * regular file (a device, a pipe) is written to and not replaced.
+ */
 export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const info = await stat(path).catch(() => undefined);
+  if (info && !info.isFile() && !info.isDirectory()) return writeFile(path, bytes);
+  const target = info ? await realpath(path) : path;
+  const temporary = `${target}.${process.pid}.tmp`;
   try {
     await writeFile(temporary, bytes);
-    await rename(temporary, path);
+    await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;

@@ -1,6 +1,6 @@
 /** @file A process for the command line in tests: what it prints is kept, what it reads is given. */
 import { Readable } from "node:stream";
-import type { CliIo, TextOutput } from "../../src/cli/io.ts";
+import type { CliIo, StdinKind, TextOutput } from "../../src/cli/io.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 
 export interface CapturedIo extends CliIo {
@@ -15,6 +15,8 @@ export interface CapturedIo extends CliIo {
 
 export interface IoOptions {
   readonly stdin?: string | Readable;
+  /** Default: none. */
+  readonly stdinKind?: StdinKind;
   /** stdout and stderr are terminals. */
   readonly isTTY?: boolean;
   /** Called with everything written to stdout so far, after each write. */
@@ -22,7 +24,13 @@ export interface IoOptions {
   readonly onStderr?: (text: string, io: CapturedIo) => void;
 }
 
-export function captureIo({ stdin = "", isTTY = false, onStdout, onStderr }: IoOptions = {}): CapturedIo {
+export function captureIo({
+  stdin = "",
+  stdinKind = "none",
+  isTTY = false,
+  onStdout,
+  onStderr,
+}: IoOptions = {}): CapturedIo {
   const texts = { out: "", err: "" };
   const listeners = new Set<() => void>();
   const terminators = new Set<() => void>();
@@ -38,6 +46,7 @@ export function captureIo({ stdin = "", isTTY = false, onStdout, onStderr }: IoO
     stdout: output("out", onStdout),
     stderr: output("err", onStderr),
     stdin: typeof stdin === "string" ? Readable.from(stdin === "" ? [] : [stdin]) : stdin,
+    stdinKind,
     onInterrupt(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

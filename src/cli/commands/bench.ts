@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
+import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, significant } from "../../format-number.ts";
 import { shapeNames } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
@@ -86,6 +87,14 @@ Examples:
 async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
   const kv = flags.kv ?? ["f16", "k4v4"];
   for (const spec of kv) parseKvSpec(spec);
+  const prompts = (flags.promptTokens ?? [512]).filter((n) => n > 0);
+  const generations = (flags.genTokens ?? [128]).filter((n) => n > 0);
+  if (prompts.length + generations.length === 0) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "bench: -p 0 and -n 0 leave nothing to time; give one of them a length",
+    );
+  }
   const progress = progressOf(context, flags);
   const output = await BenchOutput.create(context, flags, [
     left("model"),
@@ -102,8 +111,8 @@ async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
     const model = await openBenchModel(flags, kv, threads, context, progress.onEvent);
     try {
       const rows = benchThroughput(model, {
-        prompts: (flags.promptTokens ?? [512]).filter((n) => n > 0),
-        generations: (flags.genTokens ?? [128]).filter((n) => n > 0),
+        prompts,
+        generations,
         depths: flags.depth ?? [0],
         kv,
         fill: flags.fill,

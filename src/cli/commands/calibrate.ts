@@ -35,11 +35,16 @@ import {
   type OutputFlags,
   wholeNumber,
 } from "../options.ts";
+import { checkOutputFile, checkOutputFolder } from "../output-file.ts";
+import { reasonOf } from "../system-error.ts";
+
+/** Tokens of a sequence where nothing else is said. */
+const DEFAULT_CTX = 2048;
 
 interface CalibrateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
   readonly tokens: number;
-  readonly ctx: number;
+  readonly ctx?: number;
   readonly positions?: number;
   readonly out?: string;
   readonly share?: boolean;
@@ -58,7 +63,11 @@ export function configure(command: Command, context: CommandContext): void {
     "plain text to read (default: one that comes with the package, or for more tokens than it has one that the model writes)",
   )
     .option("--tokens <n>", "tokens to read", wholeNumber(MIN_TOKENS), MIN_TOKENS)
-    .option("-c, --ctx <tokens>", "the most tokens of a sequence, each from an empty cache", wholeNumber(64), 2048)
+    .option(
+      "-c, --ctx <tokens>",
+      "the most tokens of a sequence, each from an empty cache (default: 2048, or all that a model takes)",
+      wholeNumber(64),
+    )
     .option("--positions <n>", "longest context that it is for (default: the model's)", wholeNumber(64))
     .option("--check", "measure the gain at 4 bits on text that was not read, which takes longer than all else")
     .option(
@@ -102,7 +111,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   }
   // Refuse now, rather than after the work.
   const before = chosen ?? (await ownFile(flags.model));
-  if (before !== undefined) await refuseToReplace(before, flags);
+  if (before !== undefined) await checkPlace(before, flags, chosen === undefined);
   else if (/^[a-z][\w.+-]+:/i.test(flags.model) && !hub) {
     throw new TurboQuantError(
       "invalid_argument",
@@ -112,8 +121,16 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   }
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
-  const { tokens, ctx, positions } = flags;
+  const { tokens, positions } = flags;
   const limit = llm.config.maxPositionEmbeddings;
+  const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
+  if (ctx > limit) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `--ctx: expected at most ${limit} (the model's max_position_embeddings), got ${ctx}`,
+      { ctx, limit },
+    );
+  }
   if (positions !== undefined && positions > limit) {
     throw new TurboQuantError(
       "invalid_argument",
@@ -123,7 +140,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   }
   const own = (wanted: number) => textOrOwn(null, llm, wanted, flags, context, progress);
   const text = file ?? packageText(llm, tokens) ?? (await own(tokens));
-  const check = flags.check ? (file ? true : (await own(2 * Math.min(ctx, limit))).text) : undefined;
+  const check = flags.check ? (file ? true : (await own(2 * ctx)).text) : undefined;
   const calibrated = await calibrate(llm, {
     ...{ text: text.text, tokens, ctx, signal, onProgress: progress.onEvent },
     ...(positions !== undefined && { positions }),
@@ -137,10 +154,11 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
     ...calibrationMetadata(calibrated, flags.share && file ? "a text of the author's" : text.source),
     ...(flags.share && hub && { model: hubName(hub) }),
   });
+  if (!flags.json) io.stdout.write(table(calibrated, flags));
   await save(path, bytes, chosen === undefined);
   if (flags.json)
-    io.stdout.write(`${JSON.stringify(report(flags, llm, calibrated, path, bytes.length, text.source))}\n`);
-  else io.stdout.write(`${table(calibrated, path, bytes.length, flags)}${flags.share ? SHARING : ""}`);
+    io.stdout.write(`${JSON.stringify(report({ tokens, ctx }, llm, calibrated, path, bytes.length, text.source))}\n`);
+  else io.stdout.write(`${placeText(path, bytes.length, flags)}${flags.share ? SHARING : ""}`);
 }
 
 const SHARING = `put it into a repository of yours: hf upload YOU/REPOSITORY ${CALIBRATION_FILE}
@@ -164,12 +182,15 @@ async function ownFile(ref: string): Promise<string | undefined> {
   }
 }
 
-async function refuseToReplace(path: string, flags: CalibrateFlags): Promise<void> {
-  const there = await stat(path).catch(() => undefined);
-  if (!there || flags.force) return;
-  throw new TurboQuantError("invalid_argument", `calibrate: ${path} is there already; pass --force to replace it`, {
-    path,
-  });
+/** ownPlace: as in `save` */
+async function checkPlace(path: string, flags: CalibrateFlags, ownPlace: boolean): Promise<void> {
+  if (!flags.force && (await stat(path).catch(() => undefined))) {
+    throw new TurboQuantError("invalid_argument", `calibrate: ${path} is there already; pass --force to replace it`, {
+      path,
+    });
+  }
+  if (ownPlace) await checkOutputFolder("calibrate without --out:", dirname(path));
+  else await checkOutputFile("--out", path);
 }
 
 /** ownPlace: whether the place was chosen here, and its folder in a cache may have to be made */
@@ -180,7 +201,7 @@ async function save(path: string, bytes: Uint8Array, ownPlace: boolean): Promise
   } catch (cause) {
     throw new TurboQuantError(
       "invalid_argument",
-      `calibrate: ${path} cannot be written (${(cause as NodeJS.ErrnoException).code}); choose another place with --out`,
+      `calibrate: ${path} cannot be written: ${reasonOf(cause)}; choose another place with --out`,
       { path },
       { cause },
     );
@@ -198,7 +219,7 @@ function layerNoise({ predicted }: Calibrated): { key: number; value: number }[]
 }
 
 function report(
-  { tokens: asked, ctx }: CalibrateFlags,
+  { tokens: asked, ctx }: { readonly tokens: number; readonly ctx: number },
   llm: LLM,
   calibrated: Calibrated,
   file: string,
@@ -222,7 +243,7 @@ function report(
   };
 }
 
-function table(calibrated: Calibrated, path: string, bytes: number, { check, out }: CalibrateFlags): string {
+function table(calibrated: Calibrated, { check }: CalibrateFlags): string {
   const columns = ["layer", "K noise left", "V noise left"].map((title) => ({ title, align: "right" as const }));
   const rows = layerNoise(calibrated).map(({ key, value }, i) => [
     String(calibrated.attentionLayers[i]),
@@ -236,6 +257,8 @@ function table(calibrated: Calibrated, path: string, bytes: number, { check, out
     : unmeasured;
   return `${markdownTable(columns, rows)}
 relative to a plain rotation, in the limit of many bits; means over KV heads, ${formatCount(tokens)} tokens read, for ${formatCount(positions)} positions
-${gain}${path}  ${formatBytes(bytes)}
-${out === undefined ? "" : `to use it: --kv k4v4,calibration=${out}\n`}`;
+${gain}`;
 }
+
+const placeText = (path: string, bytes: number, { out }: CalibrateFlags): string =>
+  `${path}  ${formatBytes(bytes)}\n${out === undefined ? "" : `to use it: --kv k4v4,calibration=${out}\n`}`;

@@ -1,19 +1,23 @@
 /** @file `turboquant chat`: a conversation over one cache. */
 import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { closest } from "../../closest.ts";
 import type { GenerationChunk } from "../../engine/generation.ts";
 import type { LLM } from "../../engine/llm.ts";
+import { parseSamplingConfig, type SamplingParams } from "../../engine/sampling-params.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { COMMAND_NAMES, commandsText, completeLine } from "../chat/chat-commands.ts";
+import { Conversation } from "../chat/conversation.ts";
+import { historyPath, readHistory, writeHistory } from "../chat/history-file.ts";
+import { LineReader } from "../chat/line-reader.ts";
+import { settingsText, withSetting } from "../chat/settings.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { Conversation } from "../conversation.ts";
 import { comparedSize, plainTable } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
-import { LineReader } from "../line-reader.ts";
 import { loadModel } from "../load-model.ts";
 import { namingFile } from "../naming-file.ts";
 import {
@@ -26,18 +30,13 @@ import {
   loadOptionsOf,
   type ModelFlags,
 } from "../options.ts";
+import { reasonOf, systemErrorLine } from "../system-error.ts";
 
 interface ChatFlags extends ModelFlags, GenerationFlags {
+  readonly prompt?: string;
   readonly system?: string;
+  readonly contextShift: boolean;
 }
-
-const HELP = [
-  ["/reset", "forget the conversation"],
-  ["/save FILE", "write the conversation's cache to a file"],
-  ["/load FILE", "go on with a saved cache; the model and --kv must be the same"],
-  ["/stats", "tokens and bytes of the cache, speed of the last answer"],
-  ["/exit", "leave"],
-];
 
 export function configure(command: Command, context: CommandContext): void {
   command
@@ -48,20 +47,24 @@ export function configure(command: Command, context: CommandContext): void {
     .argument("[prompt...]", "the first thing to say");
   addModelOption(command);
   addCacheOptions(command);
-  addGenerationOptions(command, 512).option("--system <text>", "system message");
+  addGenerationOptions(command, 512)
+    .option("--system <text>", "system message")
+    .option("--no-context-shift", "when the context is full, stop, instead of forgetting the oldest turns")
+    .addOption(new Option("--context-shift").hideHelp())
+    .addOption(new Option("-p, --prompt <text>", "the same as the argument").hideHelp());
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
     .addHelpText(
       "after",
-      `\nIn the chat:\n${plainTable(HELP, ["left", "left"]).replace(/^/gm, "  ").trimEnd()}
+      `\nIn the chat:\n${commandsText().replace(/^/gm, "  ").trimEnd()}
 
 Examples:
   $ turboquant chat
   $ turboquant chat --model Qwen/Qwen3-0.6B --kv k5v4 --system "Answer in one sentence."
   $ echo "What is the capital of France?" | turboquant chat`,
     )
-    .action((words: string[], flags: ChatFlags) => run(words.join(" "), flags, context));
+    .action((words: string[], flags: ChatFlags) => run(words.join(" ") || (flags.prompt ?? ""), flags, context));
 }
 
 async function run(first: string, flags: ChatFlags, context: CommandContext): Promise<void> {
@@ -82,38 +85,60 @@ class Chat {
   readonly #context: CommandContext;
   readonly #conversation: Conversation;
   readonly #lines: LineReader;
+  /** The model as it was loaded; the conversation may be over one of its views. */
+  readonly #loaded: LLM;
+  #kv: string;
+  #settings: Partial<SamplingParams>;
   /** Set while an answer is being generated. */
   #answering: AbortController | null = null;
   #interrupts = 0;
   #last: GenerationChunk | null = null;
+  #saysHistoryFails = true;
 
   constructor(llm: LLM, flags: ChatFlags, context: CommandContext) {
     this.#flags = flags;
     this.#context = context;
+    this.#loaded = llm;
+    this.#kv = kvFromFlags(flags);
+    this.#settings = samplingOf(flags);
+    // A range that is wrong is said before the first answer.
+    parseSamplingConfig(this.#settings, llm.samplingDefaults);
     this.#conversation = new Conversation(llm, flags.system);
     const onInterrupt = () => this.#interrupted();
-    this.#lines = new LineReader(context.io, onInterrupt);
+    const path = historyPath();
+    this.#lines = new LineReader(context.io, {
+      onInterrupt,
+      history: readHistory(path),
+      onHistory: (lines) => this.#keepHistory(path, lines),
+      complete: completeLine,
+    });
     context.setInterrupt(onInterrupt);
   }
 
   async loop(first: string): Promise<void> {
     const { io } = this.#context;
-    if (io.stdin.isTTY && !this.#flags.quiet)
-      io.stderr.write("/help lists the commands, Ctrl-C stops an answer, /exit leaves\n");
+    if (io.stdin.isTTY && !this.#flags.quiet) {
+      const { name, runner } = this.#loaded;
+      io.stderr.write(
+        `${name}, cache ${this.#kv}, context ${formatCount(runner.contextLength)}; /help lists the commands, Ctrl-C stops an answer, /exit leaves\n`,
+      );
+    }
     try {
-      let line: string | null = first || (await this.#lines.next());
-      while (line !== null) {
+      let message: string | null = first || (await this.#lines.next());
+      while (message !== null) {
         this.#interrupts = 0;
-        const text = line.trim();
+        const text = message.trim();
         if (text === "/exit" || text === "/quit") break;
         await this.#guard(() =>
           text.startsWith("/") ? this.#command(text) : text ? this.#answer(text) : Promise.resolve(),
         );
-        line = await this.#lines.next();
+        message = await this.#lines.next();
       }
     } finally {
       this.#lines.close();
       this.#conversation.release();
+      const { llm } = this.#conversation;
+      if (llm !== this.#loaded) await llm.dispose();
     }
   }
 
@@ -122,11 +147,22 @@ class Chat {
     try {
       await turn();
     } catch (error) {
-      const isFile = error instanceof Error && "syscall" in error;
       const isUser = error instanceof TurboQuantError && error.code !== "internal" && error.code !== "device_lost";
-      if (!isFile && !isUser) throw error;
-      this.#context.io.stderr.write(`error: ${error.message}\n`);
+      const line = isUser ? error.message : systemErrorLine(error);
+      if (line === null) throw error;
+      this.#context.io.stderr.write(`error: ${line}\n`);
     }
+  }
+
+  #note(message: string): void {
+    if (!this.#flags.quiet) this.#context.io.stderr.write(`${message}\n`);
+  }
+
+  #keepHistory(path: string | null, lines: readonly string[]): void {
+    const failure = writeHistory(path, lines);
+    if (failure === null || !this.#saysHistoryFails) return;
+    this.#saysHistoryFails = false;
+    this.#note(`(${path} is not kept: ${reasonOf(failure)}; TURBOQUANT_HISTORY names another file, or off)`);
   }
 
   #interrupted(): void {
@@ -145,6 +181,7 @@ class Chat {
   }
 
   async #answer(text: string): Promise<void> {
+    const settings = this.#settings;
     const { io } = this.#context;
     const { json } = this.#flags;
     const progress = progressOf(this.#context, this.#flags);
@@ -153,7 +190,17 @@ class Chat {
     let answer = "";
     try {
       const chunks = this.#conversation.answer(text, {
-        ...samplingOf(this.#flags),
+        ...settings,
+        maxNewTokens: settings.maxNewTokens ?? this.#flags.maxNewTokens,
+        shifts: this.#flags.contextShift,
+        onForget: (turns) => {
+          progress.clear();
+          this.#note(
+            turns > 0
+              ? `(the context is full: the oldest ${turns === 1 ? "turn is" : `${turns} turns are`} forgotten; --ctx N is larger, --no-context-shift stops instead)`
+              : "(the context is full: the older half of it is forgotten)",
+          );
+        },
         signal: abort.signal,
         onPrefill: (done, total) => progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
       });
@@ -177,50 +224,109 @@ class Chat {
       io.stdout.write("\n");
     }
     if (abort.signal.aborted) io.stderr.write("(stopped)\n");
+    else if (this.#last?.finishReason === "length") this.#note(this.#whyItEnded());
+  }
+
+  #whyItEnded(): string {
+    if (!this.#conversation.isFull) return "(ended at --max-new-tokens; /set max-new-tokens N allows more)";
+    const tokens = formatCount(this.#conversation.llm.runner.contextLength);
+    return `(the context of ${tokens} tokens is full; /undo or /reset makes room, a larger --ctx has more)`;
   }
 
   async #command(text: string): Promise<void> {
     const [name = "", ...words] = text.split(/\s+/);
-    const argument = words.join(" ");
+    const argument = text.slice(name.length).trim();
     const needsFile = () => {
       if (!argument)
         throw new TurboQuantError("invalid_argument", `${name}: a file name is missing, as in ${name} talk.tqkv`);
     };
-    const note = (message: string): void => this.#context.io.stderr.write(message);
+    const say = (message: string): void => this.#context.io.stderr.write(message);
     const { llm, session } = this.#conversation;
     switch (name) {
       case "/help":
-        note(plainTable(HELP, ["left", "left"]));
+        say(commandsText());
         break;
+      case "/set":
+        if (words.length > 0) this.#settings = withSetting(this.#settings, words, llm.samplingDefaults);
+        say(settingsText({ maxNewTokens: this.#flags.maxNewTokens, ...this.#settings }, llm.samplingDefaults));
+        break;
+      case "/system":
+        if (argument) this.#conversation.setSystem(argument);
+        say(`${this.#conversation.system ?? "no system message; /system TEXT sets one"}\n`);
+        break;
+      case "/kv":
+        if (argument) await this.#changeKv(argument);
+        say(`cache ${this.#kv}\n`);
+        break;
+      case "/undo": {
+        const said = this.#conversation.undo();
+        say(said === undefined ? "nothing was said yet\n" : `taken back: ${said}\n`);
+        break;
+      }
+      case "/regen": {
+        const said = this.#conversation.undo();
+        if (said === undefined) say("nothing was said yet\n");
+        else await this.#regenerate(said);
+        break;
+      }
+      case "/history": {
+        const { messages } = this.#conversation;
+        const lines = messages?.map(({ role, content }) => `${role}: ${content}\n`) ?? [
+          "of a loaded conversation only the cache is known\n",
+        ];
+        say(lines.length > 0 ? lines.join("") : "nothing was said yet\n");
+        break;
+      }
       case "/reset":
         this.#conversation.reset();
-        note("the conversation is forgotten\n");
+        say("the conversation is forgotten\n");
         break;
       case "/save": {
         needsFile();
         const bytes = await session.save();
         await writeFileAtomically(argument, bytes);
-        note(`${argument}: ${formatCount(session.sequence.length)} tokens, ${formatBytes(bytes.length)}\n`);
+        say(`${argument}: ${formatCount(session.sequence.length)} tokens, ${formatBytes(bytes.length)}\n`);
         break;
       }
       case "/load": {
         needsFile();
         const bytes = await readFile(argument);
         this.#conversation.adopt(namingFile(argument, () => llm.restore(bytes)));
-        note(`${argument}: ${formatCount(this.#conversation.session.sequence.length)} tokens\n`);
+        say(`${argument}: ${formatCount(this.#conversation.session.sequence.length)} tokens\n`);
         break;
       }
       case "/stats":
-        note(this.#stats());
+        say(this.#stats());
         break;
       default: {
-        const hint = closest(name, [...HELP.map(([command]) => command!.split(" ")[0]!), "/help"]);
+        const hint = closest(name, COMMAND_NAMES);
         throw new TurboQuantError(
           "invalid_argument",
           `unknown command ${name}; ${hint ? `did you mean ${hint}?` : "/help lists them"}`,
         );
       }
     }
+  }
+
+  async #regenerate(said: string): Promise<void> {
+    const { samplingDefaults } = this.#conversation.llm;
+    const { temperature, seed } = parseSamplingConfig(this.#settings, samplingDefaults);
+    if (temperature === 0) this.#note("(greedy answers are always the same; /set temperature 0.8 draws)");
+    this.#settings = { ...this.#settings, seed: (seed + 1) % 2 ** 32 };
+    await this.#answer(said);
+  }
+
+  async #changeKv(spec: string): Promise<void> {
+    const { llm } = this.#conversation;
+    const next = await this.#loaded.withKv(spec);
+    try {
+      this.#conversation.moveTo(next);
+    } catch (error) {
+      await next.dispose();
+      throw error;
+    }
+    this.#kv = spec;
+    if (llm !== this.#loaded) await llm.dispose();
   }
 
   #stats(): string {
@@ -230,11 +336,7 @@ class Chat {
     const rows = [
       ["tokens in the cache", formatCount(tokens), `of ${formatCount(llm.runner.contextLength)}`],
       ["KV cache, f16", formatBytes(f16), ""],
-      [
-        `KV cache, ${kvFromFlags(this.#flags)}`,
-        formatBytes(session.kvBytes),
-        tokens > 0 ? comparedSize(session.kvBytes, f16) : "",
-      ],
+      [`KV cache, ${this.#kv}`, formatBytes(session.kvBytes), tokens > 0 ? comparedSize(session.kvBytes, f16) : ""],
     ];
     const { timings, usage } = this.#last ?? {};
     if (timings && usage) {

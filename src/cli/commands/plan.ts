@@ -16,16 +16,20 @@ import { modelOfConfig } from "../../plan/planned-model.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { tableWidth } from "../format.ts";
 import {
   addModelOption,
-  byteSize,
   collectKv,
+  memorySize,
   type OutputFlags,
   WEIGHTS,
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
 import { planText } from "../plan-output.ts";
+
+/** The answer is no. */
+const EXIT_NO = 3;
 
 interface PlanFlags extends OutputFlags {
   readonly model: string;
@@ -45,7 +49,7 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .description(
       "Says from a model's config and headers alone whether weights, KV cache and activations fit a memory, how long a context " +
-        "and how many sequences fit, and which cache format has most bits that does. Bytes are those that the engine allocates.",
+        "and how many sequences fit, and which cache format has most bits that does. Bytes are those that the engine allocates. The exit code is 3 when nothing fits.",
     )
     .argument("[ref]", "the same as --model");
   addModelOption(
@@ -56,9 +60,9 @@ export function configure(command: Command, context: CommandContext): void {
     .option(
       "--memory <size>",
       "memory for everything, such as 24GB (default: this machine's, or what a container has of it)",
-      byteSize,
+      memorySize,
     )
-    .option("--reserve <size>", "of it, for the system and the runtime (default: 5 %)", byteSize)
+    .option("--reserve <size>", "of it, for the system and the runtime (default: 5 %)", memorySize)
     .option("-c, --context <tokens>", "tokens of a sequence (default: max_position_embeddings)", wholeNumber(1))
     .addOption(new Option("--ctx <tokens>").argParser(wholeNumber(1)).hideHelp())
     .option(
@@ -99,7 +103,8 @@ async function run(ref: string, flags: PlanFlags, context: CommandContext): Prom
   // Memory that was named may be another machine's.
   const isHere = flags.memory === undefined && flags.backend === "auto";
   const plan = planMemory(model, { ...planOptionsOf(model, flags), ...(isHere && { hasGpu: await hasGpu() }) });
-  io.stdout.write(flags.json ? `${JSON.stringify(planJson(plan))}\n` : planText(plan));
+  io.stdout.write(flags.json ? `${JSON.stringify(planJson(plan))}\n` : planText(plan, tableWidth(io.stdout)));
+  if (plan.best === null) context.setExitCode(EXIT_NO);
 }
 
 async function readModel(ref: string, flags: PlanFlags, context: CommandContext): Promise<PlannedModel> {

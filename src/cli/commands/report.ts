@@ -8,6 +8,7 @@ import { reportPage } from "../../lab/report/page.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { packageVersion } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
+import { checkOutputFile, checkOutputFolder } from "../output-file.ts";
 import { readReportRows } from "../report/read-rows.ts";
 import { writePictures } from "../report/write-pictures.ts";
 
@@ -51,13 +52,10 @@ async function run(paths: readonly string[], flags: ReportFlags, { io }: Command
       "--png: expected --images with it; name a directory for the pictures",
     );
   }
+  await checkOutputFile("--out", flags.out);
+  if (flags.images !== undefined) await checkOutputFolder("--images", flags.images);
   const rows = readReportRows(paths);
   const report = await buildReport(rows, flags.title ?? DEFAULT_TITLE);
-  const page = reportPage(report, { sources: paths.map((path) => basename(path)), version: packageVersion() });
-  const bytes = new TextEncoder().encode(page);
-  await writeFileAtomically(flags.out, bytes);
-  const images =
-    flags.images === undefined ? [] : await writePictures(report.figures, flags.images, flags.png === true);
   const chosen = report.recommendations.map(({ gate, group, chosen: best, open }) => ({
     model: group.modelLabel,
     gate,
@@ -66,17 +64,24 @@ async function run(paths: readonly string[], flags: ReportFlags, { io }: Command
     kldMean: best?.row.kldMean ?? null,
     undecided: open.map(({ row }) => row.kv),
   }));
+  if (!flags.json) {
+    for (const { model, gate, kv, bitsPerValue } of chosen) {
+      io.stdout.write(
+        `${model}, ${gate}: ${kv === null ? "none of these for sure" : `${kv} (${bitsPerValue!.toFixed(2)} bits)`}\n`,
+      );
+    }
+  }
+  const page = reportPage(report, { sources: paths.map((path) => basename(path)), version: packageVersion() });
+  const bytes = new TextEncoder().encode(page);
+  await writeFileAtomically(flags.out, bytes);
+  const images =
+    flags.images === undefined ? [] : await writePictures(report.figures, flags.images, flags.png === true);
   if (flags.json) {
     const figures = report.figures.map(({ id, title }) => ({ id, title }));
     io.stdout.write(
       `${JSON.stringify({ out: flags.out, rows: rows.length, figures, images, recommendations: chosen })}\n`,
     );
     return;
-  }
-  for (const { model, gate, kv, bitsPerValue } of chosen) {
-    io.stdout.write(
-      `${model}, ${gate}: ${kv === null ? "none of these for sure" : `${kv} (${bitsPerValue!.toFixed(2)} bits)`}\n`,
-    );
   }
   io.stdout.write(
     `${flags.out}: ${formatCount(report.figures.length)} figures of ${formatCount(rows.length)} rows, ${formatBytes(bytes.length)}` +

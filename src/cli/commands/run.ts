@@ -1,6 +1,5 @@
 /** @file `turboquant run [PROMPT]`: answers one prompt, token by token, and prints what it cost. */
-import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { GenerationResult } from "../../engine/generation.ts";
 import type { LLM } from "../../engine/llm.ts";
 import type { Session } from "../../engine/session.ts";
@@ -10,7 +9,8 @@ import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
+import { generateShifting } from "../context-shift.ts";
+import { DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
 import { comparedSize, formatRate, plainTable } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { loadModel } from "../load-model.ts";
@@ -23,14 +23,16 @@ import {
   kvFromFlags,
   loadOptionsOf,
   type ModelFlags,
+  wholeNumber,
 } from "../options.ts";
-import { readAll } from "../read-stdin.ts";
+import { type PromptFlags, readPrompt } from "../prompt-input.ts";
 
-interface RunFlags extends ModelFlags, GenerationFlags {
+interface RunFlags extends ModelFlags, GenerationFlags, Omit<PromptFlags, "quiet" | "json"> {
   readonly raw?: boolean;
   readonly system?: string;
-  readonly file?: string;
   readonly compareF16?: boolean;
+  readonly contextShift?: boolean;
+  readonly keep: number;
 }
 
 export function configure(command: Command, context: CommandContext): void {
@@ -39,11 +41,17 @@ export function configure(command: Command, context: CommandContext): void {
       "Continues or answers one prompt on a compressed KV cache. The text goes to stdout as it is generated; " +
         "the figures follow it, on stderr when stdout is not a terminal.",
     )
-    .argument("[prompt...]", "the prompt (default: a recall question over a short story)");
+    .argument(
+      "[prompt...]",
+      "the prompt; what a pipe brings stands behind it, or is it (default: a recall question over a short story)",
+    );
   addModelOption(command);
   addCacheOptions(command);
   addGenerationOptions(command, 256)
     .option("-f, --file <path>", "read the prompt from a file; - is stdin")
+    .addOption(new Option("-p, --prompt <text>", "the same as the argument").hideHelp())
+    .option("--context-shift", "when the context is full, forget the older half of it and go on")
+    .option("--keep <tokens>", "with --context-shift: tokens at the beginning that stay", wholeNumber(0), 0)
     .option("--raw", "continue the text as it stands, without the model's chat template")
     .option("--system <text>", "system message of the chat template")
     .option("--compare-f16", "feed the same tokens to an f16 cache as well and say how far the results agree");
@@ -57,14 +65,15 @@ Examples:
   $ turboquant run
   $ turboquant run "What is the capital of France?" --compare-f16
   $ turboquant run --raw "It was a dark night" -n 64 --temp 0.8 --seed 7
-  $ turboquant run -f letter.txt --kv k3v3,window=0 --json`,
+  $ turboquant run -f letter.txt --kv k3v3,window=0 --json
+  $ cat letter.txt | turboquant run "Answer this letter:"`,
     )
     .action((words: string[], flags: RunFlags) => run(words, flags, context));
 }
 
 async function run(words: readonly string[], flags: RunFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
-  const { prompt, isDefault } = await promptOf(words, flags, context);
+  const { prompt, isDefault } = await readPrompt(words, flags, context);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
@@ -93,6 +102,12 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
       io.stdout.write(`${JSON.stringify(report)}\n`);
     } else if (isVerbose) {
       notes.write(`\n${summary(kvFromFlags(flags), result, kvBytes, f16Bytes, agreement)}`);
+      const { contextLength } = llm.runner;
+      if (result.finishReason === "length" && session.tokens.length > contextLength) {
+        notes.write(
+          `note: the context of ${formatCount(contextLength)} tokens is full; a larger --ctx has more, --context-shift goes on without its older half\n`,
+        );
+      }
     }
     if (signal.aborted) {
       io.stderr.write("interrupted\n");
@@ -101,26 +116,6 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   } finally {
     session.release();
   }
-}
-
-async function promptOf(words: readonly string[], flags: RunFlags, { io }: CommandContext) {
-  if (flags.file !== undefined && words.length > 0) {
-    throw new TurboQuantError("invalid_argument", "run: got a prompt and --file; pass one of them");
-  }
-  const wantsStdin = flags.file === "-" || (words.length === 1 && words[0] === "-");
-  if (wantsStdin) return { prompt: await readAll(io.stdin), isDefault: false };
-  if (flags.file !== undefined) {
-    const prompt = await readFile(flags.file, "utf8").catch((cause: NodeJS.ErrnoException) => {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `--file ${flags.file}: cannot be read (${cause.code}); check the path`,
-        {},
-        { cause },
-      );
-    });
-    return { prompt, isDefault: false };
-  }
-  return words.length > 0 ? { prompt: words.join(" "), isDefault: false } : { prompt: DEFAULT_PROMPT, isDefault: true };
 }
 
 async function generate(
@@ -144,11 +139,17 @@ async function generate(
     : llm.tokenizer.encode(prompt);
   let text = "";
   const tokens: number[] = [];
-  const chunks = session.generate(ids, {
+  const options = {
     ...samplingOf(flags),
     signal,
-    onPrefill: (done, total) => progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
-  });
+    onPrefill: (done: number, total: number) =>
+      progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
+  };
+  const { contextLength } = llm.runner;
+  const { keep, maxNewTokens } = flags;
+  const chunks = flags.contextShift
+    ? generateShifting(session, ids, options, { contextLength, keep, maxNewTokens })
+    : session.generate(ids, options);
   for await (const chunk of chunks) {
     progress.clear();
     text += chunk.text;

@@ -189,7 +189,7 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
     if (before.done > 0) note(`${before.done} of ${before.total} runs are done already`);
     const began = performance.now();
     const outcome = await sweep.run(workers, signal, (state) => {
-      progress.update("sweep", state.done, state.total, progressDetail(state));
+      progress.update("sweep", state.done, state.total, progressDetail(state), false);
     });
     progress.clear();
     if (outcome.isOutOfTime) {

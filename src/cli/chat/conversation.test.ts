@@ -1,8 +1,8 @@
 /** @file The conversation of `turboquant chat`, over a backend whose tokens are hashes. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import "../node/install.ts";
-import { loadFake } from "../../test/support/fake-ops.ts";
-import type { LLM } from "../engine/llm.ts";
+import "../../node/install.ts";
+import { loadFake } from "../../../test/support/fake-ops.ts";
+import type { LLM } from "../../engine/llm.ts";
 import { Conversation } from "./conversation.ts";
 
 const OPTIONS = { temperature: 0, ignoreEos: true, maxNewTokens: 12 } as const;

@@ -1,0 +1,58 @@
+/** @file What is meant by options of other programs that we have under another name, or do not have because nothing needs them. */
+import type { Command } from "commander";
+
+/** Names of llama.cpp, Ollama, vLLM and Transformers, without dashes, and ours, of which the first that a command has is named. */
+const NAMES: Readonly<Record<string, readonly string[]>> = {
+  context: ["--ctx"],
+  "context-size": ["--ctx", "--context"],
+  length: ["--max-new-tokens"],
+  limit: ["--max-new-tokens"],
+  input: ["--file", "--text"],
+  "prompt-file": ["--file"],
+  instruction: ["--system"],
+  "random-seed": ["--seed"],
+  "kv-type": ["--kv"],
+  quant: ["--weights"],
+  quantization: ["--weights"],
+  dtype: ["--weights"],
+  device: ["--backend"],
+  output: ["--out"],
+  o: ["--out"],
+  samples: ["--chunks", "--repeats"],
+  silent: ["--quiet"],
+  verbose: ["--explain"],
+  v: ["--explain"],
+  bind: ["--host"],
+  "served-model-name": ["--alias"],
+  "max-num-seqs": ["--parallel"],
+  "gpu-memory-utilization": ["--memory"],
+};
+
+const GPU = "the GPU computes all layers or none: --backend webgpu or --backend wasm";
+const MAPPED = "weights are read once, at load, and nothing has to be said for it; leave it out";
+/** Options that have no counterpart, and why. */
+const REASONS: Readonly<Record<string, string>> = {
+  "gpu-layers": GPU,
+  "n-gpu-layers": GPU,
+  "flash-attn": "attention always reads the cache in one pass; leave it out",
+  mlock: MAPPED,
+  mmap: MAPPED,
+  "no-mmap": MAPPED,
+  i: "a conversation is: turboquant chat",
+  conversation: "a conversation is: turboquant chat",
+  interactive: "a conversation is: turboquant chat",
+  b: "the backend chooses how many tokens of a prompt it reads at once; leave it out",
+  "batch-size": "the backend chooses how many tokens of a prompt it reads at once; leave it out",
+  "ubatch-size": "the backend chooses how many tokens of a prompt it reads at once; leave it out",
+  "yarn-ext-factor": "YaRN is always the whole of it (1); leave it out",
+};
+
+/** A line to add to an error about an unknown option; nothing where the error has one, or is another. */
+export function meantBy(error: string, command: Command): string {
+  const name = /^error: unknown option '--?([^'=]+)/.exec(error)?.[1];
+  if (name === undefined) return "";
+  const known = (option: string): boolean => command.options.some(({ long, hidden }) => long === option && !hidden);
+  const ours = Object.hasOwn(NAMES, name) ? NAMES[name]!.find(known) : undefined;
+  if (ours !== undefined) return error.includes("Did you mean") ? "" : `(Did you mean ${ours}?)\n`;
+  return Object.hasOwn(REASONS, name) ? `(${REASONS[name]})\n` : "";
+}
