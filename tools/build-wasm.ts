@@ -5,7 +5,8 @@
  * both sides know → beside it. assembly/index.ts →
  * two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts. Kernels use no atomic
  * instructions, so the variants for shared and for unshared memory differ in one flag of the memory import; its offset is written
- * beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and this file are unchanged.
+ * beside each string and load-kernels.ts sets it. assembly/device/rows.ts → one small module for WebGPU, in
+ * src/backends/webgpu/generated/row-kernels.ts. Does nothing when sources, compiler and this file are unchanged.
  */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -19,17 +20,11 @@ import { weightTypesText } from "./weight-types.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const OUTPUT = join(ROOT, "src/backends/wasm/generated/kernels.ts");
-const COMMON = [
-  "-O3",
-  "--noAssert",
-  "--runtime",
-  "stub",
-  "--importMemory",
-  "--maximumMemory",
-  "65536",
-  "--use",
-  "abort=",
-];
+const DEVICE_OUTPUT = join(ROOT, "src/backends/webgpu/generated/row-kernels.ts");
+/** Pages of memory: what wasm32 allows, and what the longest rows need on their way to a device. */
+const MAX_PAGES = 65536;
+const DEVICE_MAX_PAGES = 512;
+const COMMON = ["-O3", "--noAssert", "--runtime", "stub", "--importMemory", "--use", "abort="];
 
 const VARIANTS = {
   strict: ["--enable", "simd"],
@@ -48,11 +43,12 @@ async function digest(): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** In a thread of its own, so that variants compile side by side. */
-async function compile(name: string, flags: readonly string[]): Promise<Uint8Array> {
+/** In a thread of its own, so that modules compile side by side. */
+async function compile(name: string, entry: string, maxPages: number, flags: readonly string[]): Promise<Uint8Array> {
   const folder = await mkdtemp(join(tmpdir(), "turboquant-"));
   const file = join(folder, "kernels.wasm");
-  const options = ["assembly/index.ts", "--outFile", file, "--baseDir", ROOT, ...COMMON, ...flags];
+  const memory = ["--maximumMemory", `${maxPages}`];
+  const options = [entry, "--outFile", file, "--baseDir", ROOT, ...COMMON, ...memory, ...flags];
   try {
     const problem = await new Promise<string | null>((resolve, reject) => {
       const worker = new Worker(new URL("asc-worker.mjs", import.meta.url), { workerData: options, execArgv: [] });
@@ -134,13 +130,33 @@ for (const [name, file] of Object.entries(WASM_FILES)) {
   await writeFile(join(ROOT, `assembly/generated/${name}.ts`), parametersText(file));
 }
 const stamp = `// ${await digest()}`;
-const previous = await readFile(OUTPUT, "utf8").catch(() => "");
-if (previous.includes(stamp)) {
+const previous = await Promise.all([OUTPUT, DEVICE_OUTPUT].map((file) => readFile(file, "utf8").catch(() => "")));
+
+async function write(file: string, lines: readonly string[]): Promise<void> {
+  const head = ["/** @file Written by tools/build-wasm.ts from assembly/; not in git. */", stamp, ""];
+  await mkdir(join(file, ".."), { recursive: true });
+  await writeFile(file, `${[...head, ...lines].join("\n")}\n`);
+}
+
+async function buildDevice(): Promise<void> {
+  const binary = await compile("device", "assembly/device/rows.ts", DEVICE_MAX_PAGES, VARIANTS.strict);
+  checkStateless("device", binary);
+  const base64 = Buffer.from(binary).toString("base64");
+  console.log(`build-wasm: device ${(binary.length / 1024).toFixed(1)} KiB`);
+  await write(DEVICE_OUTPUT, [
+    `export const rowKernels = {\n  maxPages: ${DEVICE_MAX_PAGES},\n  base64:\n    "${base64}",\n};`,
+  ]);
+}
+
+if (previous.every((text) => text.includes(stamp))) {
   console.log("build-wasm: up to date");
 } else {
   const start = performance.now();
-  const lines = ["/** @file Written by tools/build-wasm.ts from assembly/; not in git. */", stamp, ""];
-  const compiled = Object.entries(VARIANTS).map(async ([name, flags]) => [name, await compile(name, flags)] as const);
+  const lines: string[] = [];
+  const compiled = Object.entries(VARIANTS).map(
+    async ([name, flags]) => [name, await compile(name, "assembly/index.ts", MAX_PAGES, flags)] as const,
+  );
+  const device = buildDevice();
   for (const [name, binary] of await Promise.all(compiled)) {
     const flag = memoryFlagOffset(name, binary);
     checkStateless(name, binary);
@@ -149,7 +165,7 @@ if (previous.includes(stamp)) {
     lines.push(`export const ${name} = {\n  memoryFlagOffset: ${flag},\n  base64:\n    "${base64}",\n};`);
     console.log(`build-wasm: ${name} ${(binary.length / 1024).toFixed(1)} KiB`);
   }
-  await mkdir(join(OUTPUT, ".."), { recursive: true });
-  await writeFile(OUTPUT, `${lines.join("\n")}\n`);
+  await device;
+  await write(OUTPUT, lines);
   console.log(`build-wasm: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

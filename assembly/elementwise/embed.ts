@@ -1,7 +1,7 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
 import { ADD, COLS, OUT, SCALE, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
 import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
-import { loadAs } from "../linear/convert";
+import { loadAs } from "../linear/source-groups";
 import { groupRecord } from "../linear/grouped";
 import { RECORD } from "../linear/types";
 import { loadHalf } from "../simd/vector";

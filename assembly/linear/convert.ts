@@ -4,28 +4,16 @@
  */
 import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, NOT_FINITE, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
 import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
-import { loadHalf, toHalf } from "../simd/vector";
+import { toHalf } from "../simd/vector";
 import { quantizeAffine } from "./affine";
-import { blockBytes, codesToQ4, codesToQ8, isInQ4, isInQ8, isSuper, unpackGroup } from "./blocks";
+import { blockBytes, codesToQ4, codesToQ8, isInQ4, isInQ8, unpackGroup } from "./blocks";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
+import { blockAt, groupAt, limitOf, loadAs, nearestCodes, peakOfGroup, repeatLast } from "./source-groups";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
-
-// @ts-ignore: decorator
-@inline export function loadAs(dtype: i32, p: usize, i: i32): f32 {
-  if (dtype == F32) return load<f32>(p + (<usize>i << 2));
-  if (dtype == F16) return loadHalf(p + (<usize>i << 1));
-  return reinterpret<f32>(<u32>load<u16>(p + (<usize>i << 1)) << 16);
-}
 
 // @ts-ignore: decorator
 @inline function sourceRow(params: usize, row: i32): usize {
   return load<usize>(params, FROM) + <usize>row * load<usize>(params, SOURCE_BYTES);
-}
-
-/** Plain numbers from this magnitude on are NaN or infinite: `loadHalf` reads those of f16 as 2^16 and more. */
-// @ts-ignore: decorator
-@inline function limitOf(dtype: i32): f32 {
-  return dtype == F16 ? 65536 : Infinity;
 }
 
 /** Sign bits are set where all bits of an exponent are. v: sixteen bytes of numbers */
@@ -50,18 +38,6 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
     const bits = reinterpret<u32>(v);
     store<u16>(to + (<usize>i << 1), <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
   }
-}
-
-/** The block of `bytes` bytes that holds column g of a row. */
-// @ts-ignore: decorator
-@inline function blockAt(dtype: i32, from: usize, g: i32, bytes: usize): usize {
-  return from + <usize>(isSuper(dtype) ? g >> 8 : g >> 5) * bytes;
-}
-
-/** Which 32 values of that block begin at column g. */
-// @ts-ignore: decorator
-@inline function groupAt(dtype: i32, g: i32): i32 {
-  return isSuper(dtype) ? (g >> 5) & 7 : 0;
 }
 
 /** A row of ggml's blocks as plain numbers, group after group by way of scratch. */
@@ -128,59 +104,6 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   convert<Bfloat>(task, params, scratch);
 }
 
-/** Four source values at column i (all inside the row). */
-// @ts-ignore: decorator
-@inline function loadFour(dtype: i32, p: usize, i: i32): v128 {
-  if (dtype == F32) return v128.load(p + (<usize>i << 2));
-  if (dtype == BF16) return i32x4.shl(i32x4.extend_low_i16x8_u(v128.load_zero<u64>(p + (<usize>i << 1))), 16);
-  return f32x4(loadAs(F16, p, i), loadAs(F16, p, i + 1), loadAs(F16, p, i + 2), loadAs(F16, p, i + 3));
-}
-
-/** The same with zeros from `cols` on. */
-// @ts-ignore: decorator
-@inline function loadTail(dtype: i32, p: usize, i: i32, cols: i32): v128 {
-  if (i + 4 <= cols) return loadFour(dtype, p, i);
-  return f32x4(
-    i < cols ? loadAs(dtype, p, i) : 0,
-    i + 1 < cols ? loadAs(dtype, p, i + 1) : 0,
-    i + 2 < cols ? loadAs(dtype, p, i + 2) : 0,
-    0,
-  );
-}
-
-/** Puts 32 values at column i of a row in scratch, zeros from `cols` on; returns the largest magnitude. */
-// @ts-ignore: decorator
-@inline function loadGroup(dtype: i32, from: usize, g: i32, cols: i32, scratch: usize): f32 {
-  let peaks = f32x4.splat(0);
-  for (let i = 0; i < 32; i += 4) {
-    const v = loadTail(dtype, from, g + i, cols);
-    v128.store(scratch + (<usize>i << 2), v);
-    peaks = f32x4.max(peaks, f32x4.abs(v));
-  }
-  const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
-  return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
-}
-
-/** The same of ggml's blocks. */
-// @ts-ignore: decorator
-@inline function loadBlockGroup(dtype: i32, from: usize, g: i32, bytes: usize, scratch: usize): f32 {
-  unpackGroup(dtype, blockAt(dtype, from, g, bytes), groupAt(dtype, g), scratch);
-  let peaks = f32x4.abs(v128.load(scratch));
-  for (let i: usize = 16; i < 128; i += 16) peaks = f32x4.max(peaks, f32x4.abs(v128.load(scratch + i)));
-  const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
-  return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
-}
-
-/** Sixteen values from p on, times `inverse`, as int8: nearest even. */
-// @ts-ignore: decorator
-@inline function nearestCodes(p: usize, inverse: v128): v128 {
-  const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
-  const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
-  const c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
-  const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
-  return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
-}
-
 /** Scale of a row's lane in a record; of q4 the halves of scale and minimum, whose scales lie together, as do their minimums. */
 // @ts-ignore: decorator
 @inline function placeScale<T>(record: usize, lane: usize, bits: u32): void {
@@ -243,9 +166,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       continue;
     }
     for (let g = 0; g < stride; g += 32) {
-      const peak = dtype >= FIRST_BLOCKS
-        ? loadBlockGroup(dtype, from, g, bytes, scratch)
-        : loadGroup(dtype, from, g, cols, scratch);
+      const peak = peakOfGroup(dtype, from, g, cols, bytes, scratch);
       isFound = isFound || !(peak < limit);
       const codes = record + 16 + lane * codeBytes<T>();
       if (isSigned<T>()) {
@@ -254,8 +175,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
         v128.store(codes, nearestCodes(scratch, inverse));
         v128.store(codes, nearestCodes(scratch + 64, inverse), 16);
       } else {
-        // Columns that the row does not have repeat its last one, so that they widen no range.
-        for (let i = cols - g; i < 32; i++) store<f32>(scratch + (<usize>i << 2), load<f32>(scratch + (<usize>(cols - g - 1) << 2)));
+        repeatLast(scratch, cols - g);
         placeScale<T>(record, lane, quantizeAffine(scratch, codes));
       }
       record += groupRecord<T>();

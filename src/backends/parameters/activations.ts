@@ -264,3 +264,21 @@ export const convert = new Struct({
   /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers. */
   notFinite: "u32",
 });
+
+/** Rows of a checkpoint on their way to a GPU. */
+export const deviceRows = new Struct({
+  from: "u32",
+  /** Code of the source's format. */
+  dtype: "u32",
+  /** Codes, and the scales of groups. */
+  to: "u32",
+  scales: "u32",
+  cols: "u32",
+  /** cols rounded up to whole groups. */
+  stride: "u32",
+  rows: "u32",
+  /** Bytes of a source row. */
+  sourceBytes: "u32",
+  /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers. */
+  notFinite: "u32",
+});

@@ -11,6 +11,7 @@ import {
   ACTIVATIONS,
   activate,
   convert,
+  deviceRows,
   embed,
   heads,
   linear,
@@ -136,4 +137,5 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "mix-params": { structs: [["", mix]] },
   "mix-streams-params": { structs: [["", mixStreams]] },
   "convert-params": { structs: [["", convert]] },
+  "device-rows-params": { structs: [["", deviceRows]] },
 };

@@ -5,12 +5,13 @@
 import { assert } from "../../../errors.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
-import { isVector } from "../../../weights/weight-format.ts";
+import { type DeviceRows, isVector } from "../../../weights/weight-format.ts";
 import { checkPart, stackParts } from "../../../weights/weight-part.ts";
 import type { Weight, WeightType, WeightWriter } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
+import { RowKernels } from "./row-kernels.ts";
 import { chunking, strideOf, weightBuffers } from "./weight-buffers.ts";
 import { convertRows } from "./weight-bytes.ts";
 
@@ -70,6 +71,8 @@ export class WeightLoader {
   readonly #allocator: BufferAllocator;
   readonly #limit: number;
   readonly #matrices: boolean;
+  /** Made with the first matrix. */
+  #kernels: RowKernels | null | undefined;
 
   /** bindingLimit: the most bytes of one buffer; default: what the device can bind */
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, bindingLimit?: number) {
@@ -92,21 +95,32 @@ export class WeightLoader {
     });
     let peak = 0;
     const scan = this.#matrices && peakOf !== undefined;
-    const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
+    this.#kernels ??= RowKernels.open();
+    const kernels = this.#kernels;
     return {
       write: (part, row) => {
         checkPart(part, cols);
+        const ofKernels = kernels?.rowsAtOnce(part, as) ?? 0;
+        const atOnce = ofKernels || Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
+        let areFinite = ofKernels > 0;
         for (let from = 0; from < part.rows; ) {
           const chunk = chunks[Math.floor((row + from) / perChunk)]!;
           const at = row + from - chunk.first;
           const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
-          const converted = convertRows(part, from, count, as, stride);
+          let converted: DeviceRows;
+          if (ofKernels > 0) {
+            const own = kernels!.convert(part, from, count, as);
+            areFinite &&= own.areFinite;
+            converted = own;
+          } else {
+            converted = convertRows(part, from, count, as, stride);
+          }
           this.#commands.write(chunk.words, at * rowBytes, converted.words);
           if (converted.scales) this.#commands.write(chunk.scales, at * rowScaleBytes, converted.scales);
           if (scan) peak = Math.max(peak, peakOf(converted));
           from += count;
         }
-        return this.#commands.drain()?.then(() => false) ?? false;
+        return this.#commands.drain()?.then(() => areFinite) ?? areFinite;
       },
       finish: () => {
         const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0));
