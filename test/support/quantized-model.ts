@@ -36,8 +36,8 @@ const STEP = 0x2400;
 /** −8 / 64. */
 const MINIMUM = 0xb000;
 
-/** The parts of a weight by what follows the module's name. */
-type Parts = (rows: number, cols: number) => Tensors;
+/** The parts of a weight by what follows the module's name. count: of the experts whose matrices lie in one tensor */
+type Parts = (rows: number, cols: number, count: number) => Tensors;
 
 /** FP8 (E4M3) without NaN, of magnitudes up to 0.4. */
 const smallFp8 = (length: number): Uint8Array => randomBytes(length).map((byte) => byte & 0xaf);
@@ -110,6 +110,14 @@ const KINDS: Readonly<Record<string, readonly [settings: object, parts: Parts]>>
       };
     },
   ],
+  mxfp4: [
+    { quant_method: "mxfp4" },
+    (rows, cols, count) => ({
+      blocks: { dtype: "U8", shape: [count, rows, cols / 32, 16], data: randomBytes((count * rows * cols) / 2) },
+      // 2^-4.
+      scales: { dtype: "U8", shape: [count, rows, cols / 32], data: filled((count * rows * cols) / 32, 123) },
+    }),
+  ],
   mlx: [
     { group_size: GROUP, bits: 4 },
     (rows, cols) => ({
@@ -122,14 +130,26 @@ const KINDS: Readonly<Record<string, readonly [settings: object, parts: Parts]>>
 
 export const QUANTIZED_KINDS: readonly string[] = Object.keys(KINDS);
 
-/** config.json and the weights: matrices of the layers in this kind, the rest in F32. */
+/** Experts alone are stored as MXFP4 blocks. */
+const EXPERTS_CONFIG = {
+  ...SMALL_CONFIG,
+  ...{ model_type: "gpt_oss", head_dim: 32, num_local_experts: 2, num_experts_per_tok: 1, sliding_window: 32 },
+};
+
+/** config.json and the weights: matrices of the layers, or of experts, in this kind, the rest in F32. */
 export function quantizedModel(kind: string): Record<string, Uint8Array | string> {
   const [settings, parts] = KINDS[kind]!;
+  const ofExperts = kind === "mxfp4";
+  const config = ofExperts ? EXPERTS_CONFIG : SMALL_CONFIG;
   const tensors: Tensors = {};
-  for (const { name, shape } of tensorSpecs(layoutOf(parseModelConfig(SMALL_CONFIG, "config.json"))).values()) {
-    if (/_proj\.weight$/.test(name)) {
-      const module = name.slice(0, -".weight".length);
-      for (const [part, tensor] of Object.entries(parts(shape[0]!, shape[1]!))) tensors[`${module}.${part}`] = tensor;
+  for (const { name, shape } of tensorSpecs(layoutOf(parseModelConfig(config, "config.json"))).values()) {
+    const module = name.replace(/\.weight$/, "");
+    if (ofExperts ? /experts\.\w+_proj$/.test(name) : module !== name && module.endsWith("_proj")) {
+      // Floats of experts have their inputs first.
+      const [rows, cols, count] = ofExperts ? [shape[2]!, shape[1]!, shape[0]!] : [shape[0]!, shape[1]!, 1];
+      const separator = ofExperts ? "_" : ".";
+      for (const [part, tensor] of Object.entries(parts(rows, cols, count)))
+        tensors[`${module}${separator}${part}`] = tensor;
       continue;
     }
     const length = shape.reduce((product, size) => product * size, 1);
@@ -138,7 +158,7 @@ export function quantizedModel(kind: string): Record<string, Uint8Array | string
   }
   const field = kind === "mlx" ? "quantization" : "quantization_config";
   return {
-    "config.json": JSON.stringify({ ...SMALL_CONFIG, [field]: settings }),
+    "config.json": JSON.stringify({ ...config, [field]: settings }),
     "model.safetensors": writeTensors(tensors),
   };
 }
