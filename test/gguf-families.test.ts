@@ -7,13 +7,13 @@ import { checkWeights } from "../src/models/check-weights.ts";
 import { parseModelConfig } from "../src/models/config.ts";
 import { layoutOf, tensorSpecs } from "../src/models/layout.ts";
 import { type WeightType, weightFormat } from "../src/weights/registry.ts";
-import type { Written } from "./support/gguf-file.ts";
+import type { Written, WrittenTensor } from "./support/gguf-file.ts";
 import { byteTokenizer, configMetadata, tensorsOf } from "./support/gguf-model.ts";
 import { sourceOf, tiny } from "./support/random-gguf.ts";
 import { seededCheckpoint } from "./support/seeded-checkpoint.ts";
 
 type Keys = Readonly<Record<string, Written>>;
-type Case = readonly [architecture: string, modelType: string, fields: object, keys: Keys];
+type Case = readonly [architecture: string, modelType: string, fields: object, keys: Keys, more?: WrittenTensor[]];
 
 const EPS = 2 ** -10;
 const u32 = (value: number): Written => ({ u32: value });
@@ -86,7 +86,80 @@ const mamba = {
 /** The first layer has no attention. */
 const kvHeads: Keys = { "attention.head_count_kv": { i32s: [0, 2] } };
 
+/** A window in the first layer, which has other heads. */
+const gemma4 = {
+  fields: {
+    ...{ layer_types: ["sliding_attention", "full_attention"], sliding_window: 24, final_logit_softcapping: 8 },
+    ...{ head_dim: 16, global_head_dim: 32, num_global_key_value_heads: 1, attention_k_eq_v: true },
+    ...{ hidden_size_per_layer_input: 16, vocab_size_per_layer_input: tiny.vocab_size, tie_word_embeddings: true },
+    ...{ enable_moe_block: true, num_experts: 4, top_k_experts: 2, moe_intermediate_size: 32 },
+    rope_parameters: {
+      full_attention: { rope_type: "proportional", rope_theta: 1e6, partial_rotary_factor: 0.25 },
+      sliding_attention: { rope_type: "default", rope_theta: 1e4 },
+    },
+  },
+  keys: {
+    ...{ "attention.key_length": u32(32), "attention.value_length": u32(32), "rope.dimension_count": u32(32) },
+    ...{ "attention.key_length_swa": u32(16), "attention.value_length_swa": u32(16) },
+    ...{ "attention.head_count_kv": { i32s: [2, 1] }, "attention.sliding_window_pattern": { bools: [true, false] } },
+    ...{ "rope.freq_base": { f32: 1e6 }, "rope.freq_base_swa": { f32: 1e4 }, "rope.dimension_count_swa": u32(16) },
+    ...{ "attention.shared_kv_layers": u32(0), embedding_length_per_layer_input: u32(16) },
+    ...{ expert_count: u32(4), expert_used_count: u32(2), expert_feed_forward_length: u32(32) },
+    final_logit_softcapping: { f32: 8 },
+  },
+};
+const turned = Float32Array.from({ length: 16 }, (_, pair) => (pair < 4 ? 1 : 1e30));
+
+/** The second layer attends to the tokens that the first one chose, where a model has such layers. */
+const indexed = (second: "full" | "shared"): readonly [fields: object, keys: Keys] => [
+  {
+    ...{ ...split.fields, ...mixture.fields, mlp_layer_types: ["dense", "sparse"] },
+    ...{ index_n_heads: 2, index_head_dim: 16, index_topk: 8, indexer_types: ["full", second] },
+  },
+  {
+    ...{ ...split.keys, ...sigmoid.keys, "attention.indexer.head_count": u32(2) },
+    ...{ "attention.indexer.key_length": u32(16), "attention.indexer.top_k": u32(8) },
+  },
+];
+
 const CASES: readonly Case[] = [
+  ["deepseek32", "deepseek_v32", ...indexed("full")],
+  ["glm-dsa", "glm_moe_dsa", ...indexed("shared")],
+  [
+    "gemma4",
+    "gemma4_text",
+    gemma4.fields,
+    gemma4.keys,
+    [{ name: "rope_freqs.weight", type: 0, shape: [16], data: new Uint8Array(turned.buffer) }],
+  ],
+  [
+    "mimo2",
+    "mimo_v2_flash",
+    {
+      ...plain.fields,
+      ...{ layer_types: ["full_attention", "sliding_attention"], sliding_window: 24, partial_rotary_factor: 0.5 },
+      ...{ head_dim: 16, v_head_dim: 8, num_key_value_heads: 1, swa_num_key_value_heads: 2 },
+      ...{ mlp_layer_types: ["dense", "sparse"], n_shared_experts: 0, attention_value_scale: 0.5 },
+    },
+    {
+      ...{ ...plain.keys, expert_shared_count: u32(0), "attention.value_scale": { f32: 0.5 } },
+      ...{ "attention.key_length": u32(16), "attention.value_length": u32(8), "rope.dimension_count": u32(8) },
+      ...{ "attention.head_count_kv": { i32s: [1, 2] }, "attention.sliding_window_pattern": { i32s: [0, 1] } },
+    },
+  ],
+  [
+    "bailingmoe3",
+    "bailing_hybrid",
+    {
+      ...{ ...split.fields, ...mixture.fields, kda_safe_gate: true, kda_lower_bound: -5 },
+      ...{ layer_types: ["linear_attention", "full_attention"], linear_num_heads: 4, linear_head_dim: 16 },
+      linear_conv_kernel_dim: 4,
+    },
+    {
+      ...{ ...split.keys, ...sigmoid.keys, "attention.head_count_kv": { i32s: [0, 1] } },
+      ...{ "kda.head_dim": u32(16), "kda.gate_lower_bound": { f32: -5 }, "ssm.conv_kernel": u32(4) },
+    },
+  ],
   [
     "deepseek2",
     "deepseek_v2",
@@ -174,7 +247,8 @@ async function withStackedExperts(checkpoint: Checkpoint): Promise<Pick<Checkpoi
   return { config: () => checkpoint.config(), tensors: async () => tensors, read };
 }
 
-it.each(CASES)("%s is %s", async (architecture, modelType, fields, keys) => {
+it.each(CASES.map((own) => [own[0], own[1], own] as const))("%s is %s", async (architecture, modelType, own) => {
+  const [, , fields, keys, others = []] = own;
   const config = {
     model_type: modelType,
     ...tiny,
@@ -185,15 +259,19 @@ it.each(CASES)("%s is %s", async (architecture, modelType, fields, keys) => {
   };
   const checkpoint = await withStackedExperts(checkpointOf(config));
   const more = Object.entries(keys).map(([key, value]): [string, Written] => [`${architecture}.${key}`, value]);
-  const own = new Set(more.map(([key]) => key));
-  const known = configMetadata(config as never, architecture).filter(([key]) => !own.has(key));
+  const changed = new Set(more.map(([key]) => key));
+  const known = configMetadata(config as never, architecture).filter(([key]) => !changed.has(key));
   const metadata = [...known, ...more, ...byteTokenizer];
-  const read = await openCheckpoint(sourceOf({ metadata, tensors: await tensorsOf(checkpoint, architecture) }));
+  const tensorsInFile = [...(await tensorsOf(checkpoint, architecture)), ...others];
+  const read = await openCheckpoint(sourceOf({ metadata, tensors: tensorsInFile }));
   const [wanted, got] = [config, await read.config()].map((json) => parseModelConfig(json, modelType));
   for (const field of ["modelType", "traits", "names", "normEps", "rope", "latent", "intermediateSize"] as const)
     expect(got![field], field).toEqual(wanted![field]);
-  for (let layer = 0; layer < tiny.num_hidden_layers; layer++)
+  for (let layer = 0; layer < tiny.num_hidden_layers; layer++) {
     expect(got!.expertsOf(layer)).toEqual(wanted!.expertsOf(layer));
+    expect(got!.ropeOf(layer)).toEqual(wanted!.ropeOf(layer));
+    expect(got!.slidingWindow(layer)).toBe(wanted!.slidingWindow(layer));
+  }
   const tensors = await read.tensors();
   expect([...tensors.keys()].sort()).toEqual([...(await checkpoint.tensors()).keys()].sort());
   for (const { name, shape } of (await checkpoint.tensors()).values()) {
@@ -205,10 +283,10 @@ it.each(CASES)("%s is %s", async (architecture, modelType, fields, keys) => {
       weightFormat(dtype as WeightType).dequantize(await of.read(name, 0, numBytes), 1, count, out);
       return out;
     };
-    const [own, wanted] = [await values(read), await values(checkpoint)];
+    const [got, wanted] = [await values(read), await values(checkpoint)];
     // An exponential and its logarithm come to the same number but for its last bits.
     expect(
-      own.every((value, i) => Math.abs(value - wanted[i]!) < 1e-6),
+      got.every((value, i) => Math.abs(value - wanted[i]!) < 1e-6),
       name,
     ).toBe(true);
   }

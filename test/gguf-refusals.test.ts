@@ -99,7 +99,7 @@ describe("a file that is no model we run is refused by name", () => {
     const added = (name: string, length: number, value?: number) =>
       refusal(sourceOf({ ...file, tensors: [...file.tensors!, vector(name, length, value)] }));
     expect(await added("blk.0.attn_q_norm.weight", 16)).toMatch(/blk\.0\.attn_q_norm\.weight: .*not computed with/);
-    expect(await added("blk.1.attn_output.bias", 64)).toMatch(/blk\.1\.attn_output\.bias: .*not computed with/);
+    expect(await added("blk.1.attn_norm.bias", 64)).toMatch(/blk\.1\.attn_norm\.bias: .*not computed with/);
     for (const name of ["output.bias", "blk.0.attn_q.scale", "blk.0.attn_sinks.weight", "token_embd_norm.weight"])
       expect(await added(name, 64)).toContain(
         `${name}: expected the tensors of llama, got a part that is not computed with`,

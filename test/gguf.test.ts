@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import "../src/node/install.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
-import { MemorySource } from "../src/formats/memory-source.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
 import { checkWeights } from "../src/models/check-weights.ts";
@@ -106,15 +105,23 @@ describe("gemma", () => {
     const names = [...(await checkpoint.tensors()).keys()];
     expect([...(await read.tensors()).keys()].sort()).toEqual(names.sort());
     for (const name of names) expect(await read.read(name)).toEqual(await checkpoint.read(name));
+    const image = { name: "v.patch_embedding.weight", type: 0, shape: [1], data: new Uint8Array(4) };
+    const tensors = [...(await tensorsOf(checkpoint, "gemma3")), image];
+    const withImages = await openCheckpoint(sourceOf({ metadata, tensors }));
+    expect(parseModelConfig(await withImages.config(), "gemma3")).toMatchObject({
+      modelType: "gemma3_text",
+      isTextPart: true,
+    });
+    expect((await withImages.tensors()).size).toBe(names.length);
   });
 
   it("what metadata say of windows, caps and ropes, and what stands for itself", async () => {
     const tensors = [{ name: "output_norm.weight", type: 0, shape: [1], data: new Uint8Array(4) }];
-    const read = async (architecture: string, entries: Record<string, Written>, layers = 2) => {
+    const read = async (architecture: string, entries: Record<string, Written>, layers = 2, without: string[] = []) => {
       const config = { ...tiny, ...more, num_hidden_layers: layers };
       const own = Object.entries(entries).map(([key, value]): [string, Written] => [`${architecture}.${key}`, value]);
-      const metadata = [...configMetadata(config as never, architecture), ...own, ...byteTokenizer];
-      return (await openCheckpoint(sourceOf({ metadata, tensors }))).config();
+      const known = configMetadata(config as never, architecture).filter(([key]) => !without.includes(key));
+      return (await openCheckpoint(sourceOf({ metadata: [...known, ...own, ...byteTokenizer], tensors }))).config();
     };
     const window = { "attention.sliding_window": { u32: 24 } };
     expect(await read("gemma2", { ...window, attn_logit_softcapping: { f32: 8 } })).toMatchObject({
@@ -125,6 +132,11 @@ describe("gemma", () => {
     });
     expect(await read("gemma3", window)).toMatchObject({ rope_local_base_freq: 1e4, query_pre_attn_scalar: 16 });
     expect(await read("gemma3", {})).toMatchObject({ sliding_window: null });
+    const ofOllama = { "rope.global.freq_base": { f32: 5e5 }, "rope.local.freq_base": { f32: 2e4 } };
+    expect(await read("gemma3", ofOllama, 2, ["gemma3.rope.freq_base"])).toMatchObject({
+      rope_theta: 5e5,
+      rope_local_base_freq: 2e4,
+    });
     // Models of 27 billion parameters have the width of a head in hidden_size / heads for it.
     expect(await read("gemma3", window, 62)).toMatchObject({ query_pre_attn_scalar: 64 / 4 });
     await expect(read("gemma3", { attn_logit_softcapping: { f32: 8 } })).rejects.toThrow(/attn_logit_softcapping/);
@@ -171,6 +183,13 @@ describe("architectures", () => {
       },
     ],
     ["mistral", "mistral3", { head_dim: 16, sliding_window: null }, {}],
+    ["glm", "chatglm", { head_dim: 16, partial_rotary_factor: 0.5 }, {}],
+    ["llama", "baichuan", {}, {}],
+    ["llama", "exaone", {}, {}],
+    ["llama", "pangu-embedded", { attention_bias: true }, {}],
+    // The width of gate and up together.
+    ["qwen2", "qwen", { num_key_value_heads: 4 }, { feed_forward_length: { u32: 2 * tiny.intermediate_size } }],
+    ["stablelm", "orion", { layer_norm_eps: 2 ** -10, partial_rotary_factor: 1 }, {}],
     [
       "lfm2",
       "lfm2",
@@ -213,6 +232,35 @@ describe("architectures", () => {
     await checkWeights(read, config!);
   }
 
+  it("norms of single heads are in one tensor", async () => {
+    const norms = { layer_norm_eps: 2 ** -10, partial_rotary_factor: 0.5, qk_layernorm: true };
+    const config = { model_type: "stablelm", ...tiny, ...norms, use_parallel_residual: true, rope_theta: 10_000 };
+    const checkpoint = new RandomCheckpoint(config, "random");
+    const ofHeads = /^model\.layers\.(\d+)\.self_attn\.([qk])_layernorm\.norms\.\d+\.weight$/;
+    const all = await checkpoint.tensors();
+    const others = {
+      config: () => checkpoint.config(),
+      tensors: async () => new Map([...all].filter(([name]) => !ofHeads.test(name))),
+      read: (name: string) => checkpoint.read(name),
+    };
+    const stacks = new Map<string, { type: number; bytes: number[]; count: number; headDim: number }>();
+    for (const { name, dtype, shape } of all.values()) {
+      const [, layer, part] = ofHeads.exec(name) ?? [];
+      if (layer === undefined) continue;
+      const stored = `blk.${layer}.attn_${part}_norm.weight`;
+      const type = { f32: 0, f16: 1, bf16: 30 }[dtype as string]!;
+      const stack = stacks.get(stored) ?? { type, bytes: [], count: 0, headDim: shape[0]! };
+      stack.bytes.push(...(await checkpoint.read(name)));
+      stacks.set(stored, { ...stack, count: stack.count + 1 });
+    }
+    const norm = [...stacks].map(([name, { type, bytes, count, headDim }]) => ({
+      ...{ name, type, shape: [count, headDim], data: Uint8Array.from(bytes) },
+    }));
+    const tensors = [...(await tensorsOf(others, "stablelm")), ...norm];
+    const metadata = [...configMetadata(config as never, "stablelm"), ...byteTokenizer];
+    await expectSame(await openCheckpoint(sourceOf({ metadata, tensors })), checkpoint, "stablelm");
+  });
+
   it("LongRoPE is in tensors of its own", async () => {
     const { file } = await randomModel("phi3");
     const factors = (name: string, values: number[]) => ({
@@ -245,77 +293,5 @@ describe("architectures", () => {
     const read = await openCheckpoint(sourceOf(file));
     await read.tensors();
     expect(read.nameInFile!("model.layers.1.post_attention_layernorm.weight")).toBe("blk.1.post_attention_norm.weight");
-  });
-});
-
-describe("what files say in unusual ways", () => {
-  it("biases of q, k and v in a llama", async () => {
-    const checkpoint = new RandomCheckpoint({ model_type: "qwen2", ...tiny }, "random");
-    const metadata = [...configMetadata({ model_type: "llama", ...tiny } as never, "llama"), ...byteTokenizer];
-    const read = await openCheckpoint(sourceOf({ metadata, tensors: await tensorsOf(checkpoint, "llama") }));
-    expect(await read.config()).toMatchObject({ model_type: "qwen2" });
-    for (const { name } of (await checkpoint.tensors()).values())
-      expect(await read.read(name)).toEqual(await checkpoint.read(name));
-  });
-
-  it("parts whose names end in capitals", async () => {
-    const { checkpoint, file } = await randomModel("llama");
-    const parts = [...splitFile(file, "m", 3)].map(
-      ([name, part]) => [name.replace(".gguf", ".GGUF"), writeGguf(part)] as const,
-    );
-    const read = await openCheckpoint(new MemorySource(Object.fromEntries(parts), "dir"));
-    expect((await read.tensors()).size).toBe((await checkpoint.tensors()).size);
-  });
-
-  it("q, k and v in one tensor", async () => {
-    const { checkpoint, file } = await randomModel("llama");
-    const isPart = ({ name }: { name: string }) => /^blk\.\d\.attn_[qkv]\./.test(name);
-    const tensors = [0, 1].map((layer) => {
-      const own = ["q", "k", "v"].map(
-        (part) => file.tensors!.find(({ name }) => name === `blk.${layer}.attn_${part}.weight`)!,
-      );
-      const rows = own.reduce((sum, { shape }) => sum + Number(shape[0]), 0);
-      const data = new Uint8Array(own.flatMap((tensor) => [...tensor.data]));
-      return { ...own[0]!, name: `blk.${layer}.attn_qkv.weight`, shape: [rows, own[0]!.shape[1]!], data };
-    });
-    const others = file.tensors!.filter((tensor) => !isPart(tensor));
-    const read = await openCheckpoint(sourceOf({ ...file, tensors: [...others, ...tensors] }));
-    for (const { name } of (await checkpoint.tensors()).values())
-      expect(await read.read(name), name).toEqual(await checkpoint.read(name));
-  });
-
-  it("a whole file that is named as a part", async () => {
-    const { file, checkpoint } = await randomModel("llama");
-    for (const name of ["m-00001-of-00001.gguf", "m-00001-of-00002.gguf"]) {
-      const read = await openCheckpoint(sourceOf(file, name));
-      expect(await read.read("model.norm.weight")).toEqual(await checkpoint.read("model.norm.weight"));
-    }
-  });
-
-  it("yarn with its own numbers; linear scaling beside divisors of the frequencies", async () => {
-    const { file } = await randomModel("llama");
-    const scaling = (entries: Record<string, number>, type: string, more: GgufFile["tensors"] = []) => {
-      const keys = Object.entries(entries).map(([key, f32]): [string, Written] => [
-        `llama.rope.scaling.${key}`,
-        { f32 },
-      ]);
-      const metadata = [...file.metadata, ["llama.rope.scaling.type", { string: type }] as const, ...keys];
-      return openCheckpoint(sourceOf({ metadata, tensors: [...file.tensors!, ...more] })).then((read) => read.config());
-    };
-    expect(await scaling({ factor: 4, yarn_beta_fast: 16, attn_factor: 0.5 }, "yarn")).toMatchObject({
-      rope_scaling: {
-        rope_type: "yarn",
-        factor: 4,
-        original_max_position_embeddings: 256,
-        beta_fast: 16,
-        beta_slow: 1,
-        attention_factor: 0.5 * (0.1 * Math.log(4) + 1),
-      },
-    });
-    const data = new Uint8Array(Float32Array.of(1, 1, 1, 1, 2, 2, 2, 2).buffer);
-    const divisors = { name: "rope_freqs.weight", type: 0, shape: [8], data };
-    expect(await scaling({ factor: 4 }, "linear", [divisors])).toMatchObject({
-      rope_scaling: { rope_type: "divisors", divisors: [4, 4, 4, 4, 8, 8, 8, 8] },
-    });
   });
 });

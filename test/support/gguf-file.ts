@@ -12,6 +12,7 @@ export type Written =
   | { readonly string: string }
   | { readonly strings: readonly string[] }
   | { readonly i32s: readonly number[] }
+  | { readonly bools: readonly boolean[] }
   | { readonly f32s: readonly number[] };
 
 interface NamedTensor {
@@ -89,6 +90,7 @@ class Bytes {
     else if ("string" in value) this.typed(8, () => this.string(value.string));
     else if ("strings" in value) this.array(8, value.strings, (text) => this.string(text));
     else if ("i32s" in value) this.array(5, value.i32s, this.i32);
+    else if ("bools" in value) this.array(7, value.bools, (is) => this.raw(Uint8Array.of(is ? 1 : 0)));
     else this.array(6, value.f32s, this.f32);
   }
 

@@ -53,11 +53,13 @@ export async function tensorsOf(
   const names = storedNames(architecture, config["num_hidden_layers"]!);
   for (const { name, dtype, shape } of (await checkpoint.tensors()).values()) {
     const data = await checkpoint.read(name);
-    // Values that files have in another form are those of state spaces: −exp of a logarithm.
-    if (ARCHITECTURES[architecture]!.values?.[partOf(names.get(name)!)]) {
+    // Values that files have in another form are those of state spaces: exp of a logarithm, of most below zero.
+    const change = ARCHITECTURES[architecture]!.values?.[partOf(names.get(name)!)];
+    if (change) {
+      const sign = Number.isNaN(change(-1)) ? 1 : -1;
       const values = new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0);
       weightFormat(dtype as WeightType).dequantize(data, 1, values.length, values);
-      const stored = values.map((value) => -Math.exp(value));
+      const stored = values.map((value) => sign * Math.exp(value));
       tensors.push({ name: names.get(name)!, type: 0, shape, data: new Uint8Array(stored.buffer) });
       continue;
     }

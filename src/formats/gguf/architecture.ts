@@ -1,6 +1,7 @@
 /** @file What a GGUF architecture is made of: its `model_type`, and the names of its tensors. */
 import type { JsonObject } from "../json-file.ts";
 import type { ModelSizes } from "./gemma-fields.ts";
+import type { Heads } from "./layer-heads.ts";
 import type { Metadata } from "./metadata.ts";
 
 export interface GgufArchitecture {
@@ -19,12 +20,16 @@ export interface GgufArchitecture {
   readonly model?: Readonly<Record<string, string>>;
   /** Fields of config.json besides those that all have. */
   readonly fields?: (metadata: Metadata, sizes: ModelSizes) => JsonObject;
+  /** Its heads, where layers differ in them; absent: those of all layers are alike. */
+  readonly heads?: (metadata: Metadata) => Heads;
+  /** Fields in the place of `rope_scaling`. divisors: of the frequencies, where the file has them */
+  readonly ropes?: (metadata: Metadata, divisors: readonly number[] | null) => JsonObject;
   /** Fields of `rope_scaling` besides those that all have. */
   readonly ropeFields?: (metadata: Metadata) => JsonObject;
   /** Keys that these come from, without the architecture, among those that stand for what is not computed with elsewhere. */
   readonly reads?: readonly string[];
-  /** Which products may have biases: those of q, k and v, or all. Elsewhere a bias is not computed with. */
-  readonly biases?: "qkv" | "all";
+  /** What may have biases: the products of q, k and v, those of attention and feed-forwards, or all. Elsewhere a bias is not computed with. */
+  readonly biases?: "qkv" | "products" | "all";
   /**
    * Tensors of a layer whose names do not end as others do, `weight` or `bias`, in the file or here, by what follows the layer's number
    * in the file.
@@ -38,12 +43,18 @@ export interface GgufArchitecture {
   readonly values?: Readonly<Record<string, (stored: number) => number>>;
   /** Names of the parts along their first dimension of tensors that are several elsewhere; keys are the names in the file without `.weight`. */
   readonly slices?: Readonly<Record<string, (index: number) => string>>;
+  /** The same of vectors in layers; keys as for `values`, names behind the layer's number. */
+  readonly layerSlices?: Readonly<Record<string, (index: number) => string>>;
   /** Tensors that are numbers among the metadata, by name. */
   readonly made?: (metadata: Metadata) => ReadonlyMap<string, readonly number[]>;
   /** What its layers have: latent attention, whose heads are described by keys of their own, or no attention; absent: the usual. */
   readonly attention?: "latent" | "none";
   /** Whether some layers have no attention, which their number of KV heads says, and some perhaps no feed-forward, of width 0. */
   readonly hasLayersWithoutHeads?: true;
+  /** Whether `fields` say the widths of its feed-forwards. */
+  readonly hasOwnWidths?: true;
+  /** The model type of files that have parts for images beside it, as Ollama's do; elsewhere such parts are not computed with. */
+  readonly withImages?: string;
   /** What files of this name are that have experts. */
   readonly withExperts?: GgufArchitecture;
   /** Names of files that have a tensor of this name in their first layer. */
@@ -92,7 +103,7 @@ export const NORMS_AROUND = {
 };
 
 /** What stands before the number of a layer. */
-const layersOf = ({ layers = "model.layers." }: GgufArchitecture): string => layers;
+export const layersOf = ({ layers = "model.layers." }: GgufArchitecture): string => layers;
 
 /** `blk.3.attn_q.weight` as Transformers calls it; undefined for a tensor that the decoder does not use. */
 export function canonicalName(stored: string, architecture: GgufArchitecture): string | undefined {
@@ -102,8 +113,16 @@ export function canonicalName(stored: string, architecture: GgufArchitecture): s
   const [, part, kind] = /^([\w.]+)\.(weight|bias)$/.exec(rest ?? stored) ?? [];
   const names: Readonly<Record<string, string>> =
     rest === undefined ? { ...MODEL_TENSORS, ...model } : { ...LAYER_TENSORS, ...layer };
-  if (part === undefined || !Object.hasOwn(names, part)) return undefined;
-  return `${rest === undefined ? "" : `${layersOf(architecture)}${index}.`}${names[part]}.${kind}`;
+  const own = part === undefined ? undefined : nameOf(names, part);
+  if (own === undefined) return undefined;
+  return `${rest === undefined ? "" : `${layersOf(architecture)}${index}.`}${own}.${kind}`;
+}
+
+/** Files of before have each matrix of an expert by itself, `ffn_up.3` for that of `ffn_up_exps`. */
+function nameOf(names: Readonly<Record<string, string>>, part: string): string | undefined {
+  if (Object.hasOwn(names, part)) return names[part];
+  const [, matrix, expert] = /^(ffn_(?:gate|up|down))\.(\d+)$/.exec(part) ?? [];
+  return matrix === undefined ? undefined : names[`${matrix}_exps`]?.replace(/\.(\w+)$/, `.${expert}.$1`);
 }
 
 /** The way back: what files of this architecture call a tensor. */
@@ -118,7 +137,11 @@ export function storedName(name: string, architecture: GgufArchitecture): string
       ? { ...architecture.model, ...MODEL_TENSORS, ...architecture.model }
       : { ...architecture.layer, ...LAYER_TENSORS, ...architecture.layer };
   // An architecture's own names come before those of all others.
-  const part = Object.entries(names).find(([, canonical]) => canonical === own)?.[0];
+  const partNamed = (canonical: string | undefined): string | undefined =>
+    Object.entries(names).find(([, value]) => value === canonical)?.[0];
+  const [, experts, expert, matrix] = /^(.+)\.(\d+)\.(\w+)$/.exec(own ?? "") ?? [];
+  const part =
+    partNamed(own) ?? (experts && partNamed(`${experts}.${matrix}`)?.replace(/_exps$/, `.${expert}`)) ?? undefined;
   if (part === undefined) return name;
   return layer === undefined ? `${part}.${kind}` : `blk.${layer}.${part}.${kind}`;
 }

@@ -4,10 +4,12 @@ import {
   GRANITE_KEYS,
   madeOfApertus,
   ofAttentionBias,
+  ofBaichuan,
   ofBitnet,
   ofCohere2,
   ofExaone4,
   ofFalcon,
+  ofGlm4,
   ofGpt2,
   ofGptNeox,
   ofGranite,
@@ -15,8 +17,10 @@ import {
   ofMistral3,
   ofNemotron,
   ofOlmo2,
+  ofOrion,
   ofPhi2,
   ofPhi3,
+  ofQwen,
   ofSeedOss,
   ofStablelm,
   ofStarcoder,
@@ -26,12 +30,16 @@ import {
 import { EXPERT_ARCHITECTURES, MIXTRAL } from "./expert-architectures.ts";
 import { ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
 import { GEMMA3N } from "./gemma3n-fields.ts";
+import { GEMMA4 } from "./gemma4-fields.ts";
+import { MIMO2 } from "./mimo2-fields.ts";
 import { STATE_ARCHITECTURES } from "./state-architectures.ts";
 
 const NORMS_AFTER = {
   post_attention_norm: "post_attention_layernorm",
   post_ffw_norm: "post_feedforward_layernorm",
 };
+
+const LLAMA: GgufArchitecture = { modelType: "llama", interleavesHeads: false, layer: {}, biases: "products" };
 
 const QWEN2: GgufArchitecture = { modelType: "qwen2", interleavesHeads: false, layer: {}, biases: "qkv" };
 
@@ -59,14 +67,28 @@ const GPT2: Omit<GgufArchitecture, "modelType"> = {
   hasLayerNorm: true,
 };
 
+const STABLELM: GgufArchitecture = {
+  modelType: "stablelm",
+  interleavesHeads: false,
+  layer: {},
+  biases: "all",
+  hasLayerNorm: true,
+};
+
 export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
-  llama: { modelType: "llama", interleavesHeads: true, layer: {}, biases: "qkv", withExperts: MIXTRAL },
+  llama: { ...LLAMA, interleavesHeads: true, withExperts: MIXTRAL },
+  // Models that are computed as llamas, and have files of an architecture of their own.
+  baichuan: { ...LLAMA, interleavesHeads: true, fields: ofBaichuan },
+  xverse: { ...LLAMA, interleavesHeads: true },
+  exaone: LLAMA,
+  "pangu-embedded": LLAMA,
   // q, k and v are apart in its files.
   internlm2: { modelType: "llama", interleavesHeads: true, layer: {} },
   minicpm: { modelType: "granite", interleavesHeads: true, layer: {}, fields: ofMinicpm, reads: GRANITE_KEYS },
   qwen2: QWEN2,
   // Text has the same number in all parts of a position, for which rope is the usual one.
   qwen2vl: QWEN2,
+  qwen: { ...QWEN2, hasOwnWidths: true, fields: ofQwen },
   qwen3: QWEN3,
   qwen3vl: QWEN3,
   gemma: { modelType: "gemma", interleavesHeads: false, layer: {}, fields: ofGemma },
@@ -81,10 +103,12 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     modelType: "gemma3_text",
     interleavesHeads: false,
     layer: { ...NORMS_AROUND, ...QK_NORMS },
+    withImages: "gemma3",
     fields: ofGemma3,
     reads: ["final_logit_softcapping"],
   },
   gemma3n: GEMMA3N,
+  gemma4: GEMMA4,
   phi3: {
     modelType: "phi3",
     interleavesHeads: false,
@@ -128,6 +152,14 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     ropeFields: ropeOfMistral3,
     reads: ["attention.temperature_scale", "rope.scaling.yarn_log_multiplier"],
   },
+  chatglm: {
+    modelType: "glm",
+    interleavesHeads: false,
+    layer: { ffn_up: "mlp.gate_up_proj" },
+    hasPartialRope: true,
+    biases: "qkv",
+    fields: ofAttentionBias,
+  },
   glm4: {
     modelType: "glm4",
     interleavesHeads: false,
@@ -138,7 +170,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     },
     hasPartialRope: true,
     biases: "qkv",
-    fields: ofAttentionBias,
+    fields: ofGlm4,
   },
   ernie4_5: { modelType: "ernie4_5", interleavesHeads: false, layer: {} },
   seed_oss: {
@@ -223,15 +255,16 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     fields: ofFalcon,
   },
   stablelm: {
-    modelType: "stablelm",
-    interleavesHeads: false,
-    layer: {},
-    biases: "all",
+    ...STABLELM,
+    layerSlices: {
+      attn_q_norm: (head) => `self_attn.q_layernorm.norms.${head}.weight`,
+      attn_k_norm: (head) => `self_attn.k_layernorm.norms.${head}.weight`,
+    },
     hasPartialRope: true,
-    hasLayerNorm: true,
     fields: ofStablelm,
     reads: ["use_parallel_residual"],
   },
+  orion: { ...STABLELM, fields: ofOrion },
   nemotron: {
     modelType: "nemotron",
     interleavesHeads: false,
@@ -241,6 +274,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     hasLayerNorm: true,
     fields: ofNemotron,
   },
+  mimo2: MIMO2,
   ...EXPERT_ARCHITECTURES,
   ...STATE_ARCHITECTURES,
 };

@@ -1,6 +1,7 @@
 /** @file The config.json that a GGUF file's metadata stands for, so that one parser checks both. */
 import type { JsonObject } from "../json-file.ts";
 import type { GgufArchitecture } from "./architecture.ts";
+import type { Heads } from "./layer-heads.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** What a model can have at most, as in `models/config.ts`; checked here too, so that errors name the file's own keys. */
@@ -28,15 +29,16 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   refuseFeatures(metadata, architecture);
   const { numLayers } = metadata;
   const hiddenSize = metadata.size(own("embedding_length"), MAX.width);
-  const heads = architecture.attention === "none" ? NO_HEADS : headsOf(metadata, parts, hiddenSize);
+  const heads =
+    architecture.heads?.(metadata) ??
+    (architecture.attention === "none" ? NO_HEADS : headsOf(metadata, parts, hiddenSize));
   const { numHeads, headDim } = heads;
   const { modelType } = architecture;
   const hasBias = parts.hasAttentionBias;
   const context = metadata.size(own("context_length"), MAX.position);
   const width = feedForwardOf(metadata, architecture);
   return {
-    // A llama with biases of q, k and v, and of them alone, is what Transformers calls qwen2.
-    model_type: hasBias && modelType === "llama" ? "qwen2" : modelType,
+    model_type: modelType,
     hidden_size: hiddenSize,
     num_hidden_layers: numLayers,
     ...heads.fields,
@@ -48,7 +50,8 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     max_position_embeddings: context,
     tie_word_embeddings: !parts.hasHead,
     rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
-    ...(parts.longRope ? longRope(metadata, context, parts.longRope) : ropeScaling(metadata, context, parts)),
+    ...ropeFields(metadata, context, parts),
+    ...(architecture.biases === "products" && biasFields(metadata, parts)),
     ...architecture.fields?.(metadata, {
       numLayers,
       numHeads,
@@ -59,12 +62,6 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
       shapeOf: parts.shapeOf,
     }),
   };
-}
-
-interface Heads {
-  readonly numHeads: number;
-  readonly headDim: number;
-  readonly fields: JsonObject;
 }
 
 /** Of a model without attention. */
@@ -112,8 +109,29 @@ function headsOf(metadata: Metadata, { architecture, ropeFactors }: ConfigParts,
   };
 }
 
+/** A llama with biases of q, k and v, and of them alone, is what Transformers calls qwen2. */
+function biasFields(metadata: Metadata, { hasAttentionBias, layersWith }: ConfigParts): JsonObject {
+  const [output, feedForward] = ["attn_output.bias", "ffn_up.bias"].map((part) => layersWith(part).some(Boolean));
+  if (!hasAttentionBias || output) return { attention_bias: output!, mlp_bias: feedForward! };
+  if (!feedForward) return { model_type: "qwen2" };
+  throw metadata.unsupported(
+    "general.architecture",
+    "expected a bias of attn_output beside those of attn_q, attn_k, attn_v and ffn_up, got none",
+  );
+}
+
+function ropeFields(metadata: Metadata, context: number, parts: ConfigParts): JsonObject {
+  const { architecture, longRope: factors, ropeFactors } = parts;
+  if (architecture.ropes) return architecture.ropes(metadata, ropeFactors);
+  return factors ? longRope(metadata, context, factors) : ropeScaling(metadata, context, parts);
+}
+
 /** Width of dense feed-forwards; 0 where files of mixtures and of state spaces say nothing of it. */
-function feedForwardOf(metadata: Metadata, { hasLayersWithoutHeads, attention, reads = [] }: GgufArchitecture): number {
+function feedForwardOf(
+  metadata: Metadata,
+  { hasLayersWithoutHeads, hasOwnWidths, attention, reads = [] }: GgufArchitecture,
+): number {
+  if (hasOwnWidths) return 0;
   const key = metadata.own("feed_forward_length");
   const mayHaveNone = attention === "none" || reads.includes("expert_count");
   if (mayHaveNone && [undefined, 0].includes(metadata.raw(key) as number | undefined)) return 0;
@@ -152,12 +170,13 @@ function ropeScaling(
   { architecture, ropeFactors: factors }: Pick<ConfigParts, "architecture" | "ropeFactors">,
 ): JsonObject {
   const own = (key: string): string => metadata.own(`rope.scaling.${key}`);
-  const type = metadata.string(own("type"), "none");
+  // A factor alone is one of linear scaling; files write `none` where there is another one.
+  const type = metadata.string(own("type"), "linear");
   if (!["none", "linear", "yarn"].includes(type))
     throw metadata.unsupported(own("type"), `expected none, linear or yarn, got ${type.slice(0, 40)}`);
   // Files from before `rope.scaling` carry the factor of linear scaling alone.
   const older = metadata.number(metadata.own("rope.scale_linear"), 1, MAX.factor, 1);
-  const isPlain = type === "none" && older === 1;
+  const isPlain = type === "none";
   // Zero stands for a factor that is not there.
   const factor =
     metadata.raw(own("factor")) === 0 ? older : metadata.number(own("factor"), isPlain ? 0 : 1, MAX.factor, older);

@@ -25,7 +25,10 @@ const ENDS = new Set([
   "<|file_sep|>",
 ]);
 /** The same, where the file does not call them ordinary: texts have them too. */
-const ENDS_UNLESS_ORDINARY = new Set(["<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>"]);
+const ENDS_UNLESS_ORDINARY = new Set([
+  ...["<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>"],
+  ...["<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<fim-repo>", "<REPO>", "<reponame>"],
+]);
 
 /** Converters have listed such tokens as ordinary ones, whose text would be spelled. */
 export const isControl = (token: string): boolean => ENDS.has(token);

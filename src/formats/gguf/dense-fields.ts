@@ -52,6 +52,14 @@ export const ofAttentionBias = (_metadata: Metadata, { hasBias }: ModelSizes): J
   attention_bias: hasBias,
 });
 
+/** Files of its models with image inputs have rows of q and k in another order. */
+export function ofGlm4(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  const key = metadata.own("rope.dimension_sections");
+  if ([metadata.raw(key) ?? 0].flat().some((section) => section !== 0))
+    throw metadata.unsupported(key, "expected none, as positions of images are not supported");
+  return ofAttentionBias(metadata, sizes);
+}
+
 export const ofSeedOss = (metadata: Metadata, sizes: ModelSizes): JsonObject => ({
   ...ofAttentionBias(metadata, sizes),
   attention_out_bias: false,
@@ -148,7 +156,32 @@ export const ofStablelm = (metadata: Metadata, { hasBias, layersWith }: ModelSiz
   layer_norm_eps: layerNormEps(metadata),
   use_parallel_residual: !layersWith("ffn_norm").some(Boolean),
   use_qkv_bias: hasBias,
+  qk_layernorm: layersWith("attn_q_norm").some(Boolean),
 });
+
+/** Its whole heads are turned. */
+export const ofOrion = (metadata: Metadata): JsonObject => ({
+  layer_norm_eps: layerNormEps(metadata),
+  partial_rotary_factor: 1,
+});
+
+/** The number of layers tells the models with ALiBi, as files do not. */
+export function ofBaichuan(metadata: Metadata): JsonObject {
+  if (metadata.numLayers === 40)
+    throw metadata.unsupported(
+      metadata.own("block_count"),
+      "expected a model with rope, got the one with ALiBi positions",
+    );
+  return {};
+}
+
+/** Of files the width of a feed-forward is that of gate and up together. */
+export function ofQwen(metadata: Metadata): JsonObject {
+  const key = metadata.own("feed_forward_length");
+  const width = metadata.size(key, 2 ** 20);
+  if (width % 2 !== 0) throw metadata.invalid(key, "an even number, of gate and up together");
+  return { intermediate_size: width / 2 };
+}
 
 /** Norms hold 1 + w. */
 export const ofNemotron = (metadata: Metadata, { layersWith }: ModelSizes): JsonObject => ({

@@ -27,7 +27,14 @@ import {
   ropeOfGptOss,
   sharedTensors,
 } from "./expert-fields.ts";
-import { latentTensors, ofDeepseek2, ofMinicpm3, ropeOfDeepseek2 } from "./latent-fields.ts";
+import {
+  INDEXER_TENSORS,
+  latentTensors,
+  ofDeepseek2,
+  ofIndexed,
+  ofMinicpm3,
+  ropeOfDeepseek2,
+} from "./latent-fields.ts";
 
 export const MIXTRAL: GgufArchitecture = {
   modelType: "mixtral",
@@ -57,6 +64,23 @@ const QWEN3MOE: GgufArchitecture = {
   biases: "qkv",
   fields: ofQwen3Moe,
   reads: EXPERT_KEYS,
+};
+
+/** Where an indexer chooses the tokens that are attended to. */
+const INDEXED: GgufArchitecture = {
+  modelType: "deepseek_v32",
+  interleavesHeads: false,
+  layer: {
+    ...latentTensors("self_attn."),
+    ...INDEXER_TENSORS,
+    ...MLP_EXPERT_TENSORS,
+    ...sharedTensors("mlp.shared_experts"),
+  },
+  whole: { ...CHOICE_BIAS, ...GATE_UP_EXPERTS, "indexer.k_norm.bias": "self_attn.indexer.k_norm.bias" },
+  attention: "latent",
+  fields: ofIndexed,
+  ropeFields: ropeOfDeepseek2,
+  reads: [...ROUTER_KEYS, "rope.scaling.yarn_log_multiplier"],
 };
 
 export const EXPERT_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
@@ -116,6 +140,8 @@ export const EXPERT_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = 
     ropeFields: ropeOfDeepseek2,
     reads: [...ROUTER_KEYS, "rope.scaling.yarn_log_multiplier"],
   },
+  deepseek32: INDEXED,
+  "glm-dsa": { ...INDEXED, modelType: "glm_moe_dsa" },
   minicpm3: {
     modelType: "minicpm3",
     interleavesHeads: false,

@@ -68,7 +68,7 @@ export function mixtureFields(metadata: Metadata, gating: number): JsonObject {
 }
 
 /** Layers that have experts, as `mlp_layer_types`. */
-const sparseLayers = (layersWith: ModelSizes["layersWith"]): string[] =>
+export const sparseLayers = (layersWith: ModelSizes["layersWith"]): string[] =>
   layersWith("ffn_gate_inp").map((isSparse) => (isSparse ? "sparse" : "dense"));
 
 const sizesOf = (metadata: Metadata) => {

@@ -1,14 +1,25 @@
 /** @file Tensors that files have in one where the decoder takes several: parts of a tensor are tensors too. */
-import type { GgufArchitecture } from "./architecture.ts";
+import { type GgufArchitecture, layersOf, partOf } from "./architecture.ts";
 import { kvHeadsOf } from "./config-json.ts";
 import type { GgufTensor } from "./header.ts";
 import type { Metadata } from "./metadata.ts";
 
-/** The matrices of a tensor that is several; of a single one it says nothing. */
-export function slicesOf(tensor: GgufTensor): GgufTensor[] {
-  if (tensor.shape.length < 3) return [tensor];
+/** The matrices, or in layers the vectors, of a tensor that is several elsewhere, by their names there; null for another tensor. */
+export function slicesOf(tensor: GgufTensor, architecture: GgufArchitecture): GgufTensor[] | null {
+  const { slices = {}, layerSlices = {} } = architecture;
+  const whole = slices[tensor.name.replace(/\.weight$/, "")];
+  if (whole) return slicesAs(tensor, 2, whole);
+  const [, layer] = /^blk\.(\d+)\..+\.weight$/.exec(tensor.name) ?? [];
+  const inLayer = layerSlices[partOf(tensor.name)];
+  if (layer === undefined || !inLayer) return null;
+  return slicesAs(tensor, 1, (index) => `${layersOf(architecture)}${layer}.${inLayer(index)}`);
+}
+
+/** Files list a single slice without the dimension of their number. dims: of a slice */
+function slicesAs(tensor: GgufTensor, dims: number, nameOf: (index: number) => string): GgufTensor[] {
+  if (tensor.shape.length <= dims) return [{ ...tensor, name: nameOf(0) }];
   const [count, ...shape] = tensor.shape as [number, ...number[]];
-  return Array.from({ length: count }, (_, i) => ({ ...rowsOf(tensor, i, 1), shape }));
+  return Array.from({ length: count }, (_, i) => ({ ...rowsOf(tensor, i, 1), shape, name: nameOf(i) }));
 }
 
 /** q, k and v of a file that has them in one tensor, one after the other; another tensor as it is. */
@@ -19,12 +30,16 @@ export function apart(tensor: GgufTensor, architecture: GgufArchitecture, metada
     metadata.size(metadata.own(key), Number.MAX_SAFE_INTEGER, fallback);
   const numHeads = size("attention.head_count");
   const headDim = size("attention.key_length", size("embedding_length") / numHeads);
-  const [q, kv] = [numHeads * headDim, kvHeadsOf(metadata, architecture, numHeads) * headDim];
-  if (tensor.shape[0] !== q + 2 * kv) return [tensor];
+  const listed = architecture.heads && metadata.raw(metadata.own("attention.head_count_kv"));
+  const ofLayer = Array.isArray(listed) ? Number(listed[Number(/\d+/.exec(before)![0])]) : null;
+  const numKvHeads = ofLayer ?? kvHeadsOf(metadata, architecture, numHeads);
+  const valueDim = size("attention.value_length", headDim);
+  const [q, k, v] = [numHeads * headDim, numKvHeads * headDim, numKvHeads * valueDim];
+  if (tensor.shape[0] !== q + k + v) return [tensor];
   return [
     { ...rowsOf(tensor, 0, q), name: `${before}q.${kind}` },
-    { ...rowsOf(tensor, q, kv), name: `${before}k.${kind}` },
-    { ...rowsOf(tensor, q + kv, kv), name: `${before}v.${kind}` },
+    { ...rowsOf(tensor, q, k), name: `${before}k.${kind}` },
+    { ...rowsOf(tensor, q + k, v), name: `${before}v.${kind}` },
   ];
 }
 

@@ -32,12 +32,18 @@ export function ofGemma2(metadata: Metadata, sizes: ModelSizes): JsonObject {
   };
 }
 
+/** Ollama has other keys for both ropes. */
 export function ofGemma3(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  const theta = (names: readonly string[], otherwise: number): number => {
+    const keys = names.map((name) => metadata.own(`rope.${name}`));
+    return metadata.number(keys.find((key) => metadata.has(key)) ?? keys[0]!, 1.001, 1e15, otherwise);
+  };
   return {
     ...ofGemma(),
     ...scaleOf(sizes, LARGEST.gemma3),
     ...windowOf(metadata, null),
-    rope_local_base_freq: metadata.number(metadata.own("rope.freq_base_swa"), 1.001, 1e15, 1e4),
+    rope_theta: theta(["freq_base", "global.freq_base"], 1e6),
+    rope_local_base_freq: theta(["freq_base_swa", "local.freq_base"], 1e4),
     final_logit_softcapping: metadata.number(metadata.own("final_logit_softcapping"), 0, MAX_CAP, 0),
   };
 }

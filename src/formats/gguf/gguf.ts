@@ -65,6 +65,14 @@ async function openFile(source: FileSource): Promise<Gguf> {
   const header = await modelHeader(source);
   const where = `${source.name}/${header.file}`;
   const metadata = new Metadata(header.metadata, where);
+  const { architecture: name } = metadata;
+  if (name === "clip") {
+    throw new TurboQuantError(
+      "unsupported",
+      `${where}: general.architecture: expected a language model, got clip, an image encoder (mmproj) that goes with one; load the model's own file`,
+      { architecture: name },
+    );
+  }
   const kind = metadata.string("general.type", "model");
   if (kind !== "model") {
     throw new TurboQuantError(
@@ -73,18 +81,13 @@ async function openFile(source: FileSource): Promise<Gguf> {
       { kind },
     );
   }
-  const { architecture: name } = metadata;
   const named = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
   const hasExperts = Number(metadata.raw(metadata.own("expert_count")) ?? 0) > 0;
   const architecture = hasExperts ? (named?.withExperts ?? named) : named;
   if (!architecture) {
-    const what =
-      name === "clip"
-        ? "clip, an image encoder (mmproj) that goes with a model; load the model's own file"
-        : name.slice(0, 40);
     throw new TurboQuantError(
       "unsupported",
-      `${where}: general.architecture: expected one of ${Object.keys(ARCHITECTURES).join(", ")}, got ${what}`,
+      `${where}: general.architecture: expected one of ${Object.keys(ARCHITECTURES).join(", ")}, got ${name.slice(0, 40)}`,
       { architecture: name },
     );
   }
@@ -164,7 +167,7 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
       `at most the ${embedding.shape[0]} tokens that token_embd.weight has rows for`,
     );
   }
-  return configJson(metadata, {
+  const own = configJson(metadata, {
     architecture,
     vocabSize: embedding?.shape[0] ?? numTokens,
     hasHead: tensors.has("output.weight"),
@@ -178,6 +181,8 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
     longRope:
       short && long ? { short: await readDivisors(source, short), long: await readDivisors(source, long) } : null,
   });
+  const { withImages } = architecture;
+  return withImages && [...tensors.keys()].some(isOfImages) ? { model_type: withImages, text_config: own } : own;
 }
 
 async function readDivisors(source: FileSource, tensor: GgufTensor): Promise<number[]> {
@@ -209,7 +214,8 @@ async function readFloats(source: FileSource, tensor: GgufTensor): Promise<Float
 /** Whether the architecture computes with this bias. */
 const hasBias = ({ biases, whole = {} }: GgufArchitecture, name: string): boolean =>
   biases === "all" ||
-  (biases === "qkv" && /\.attn_(qkv|[qkv])\.bias$/.test(name)) ||
+  (biases !== undefined && /\.attn_(qkv|[qkv])\.bias$/.test(name)) ||
+  (biases === "products" && /\.(attn_output|ffn_(gate|up|down))\.bias$/.test(name)) ||
   Object.hasOwn(whole, name.replace(/^blk\.\d+\./, ""));
 
 function tensorSet(source: FileSource, { where, architecture, tensors: stored, metadata }: Gguf): TensorSet {
@@ -223,17 +229,18 @@ function tensorSet(source: FileSource, { where, architecture, tensors: stored, m
     made.set(info.name, async () => bytesOf(await values()));
   };
   for (const tensor of [...stored.values()].flatMap((own) => apart(own, architecture, metadata))) {
-    const slices = architecture.slices?.[tensor.name.replace(/\.weight$/, "")];
+    const slices = slicesOf(tensor, architecture);
     if (slices) {
-      for (const [index, slice] of slicesOf(tensor).entries()) {
-        const { numBytes, file, type, shape } = slice;
-        byName.set(slices(index), slice);
-        tensors.set(slices(index), { name: slices(index), dtype: type.format!, shape, numBytes, file });
+      for (const slice of slices) {
+        const { name, numBytes, file, type, shape } = slice;
+        byName.set(name, slice);
+        tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
       }
       continue;
     }
     const name = canonicalName(tensor.name, architecture);
-    if ((!name && isUnused(tensor.name)) || isGuessing(tensor.name, metadata)) continue;
+    const isBeside = architecture.withImages !== undefined && isOfImages(tensor.name);
+    if ((!name && (isUnused(tensor.name) || isBeside)) || isGuessing(tensor.name, metadata)) continue;
     const isOddBias = tensor.name.endsWith(".bias") && !hasBias(architecture, tensor.name);
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
@@ -283,6 +290,9 @@ const isUnused = (name: string): boolean =>
   /^(rope_(freqs|factors_short|factors_long)\.weight|blk\.\d+\.(attn_rot_embd|rope_freqs)\.weight|blk\.\d+\.attn\.rope\.freqs)$/.test(
     name,
   );
+
+/** Of an image encoder, and of what makes its outputs rows of the model. */
+const isOfImages = (name: string): boolean => /^(v|mm)\./.test(name);
 
 const layerOf = (name: string): number => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
 

@@ -1,6 +1,6 @@
 /** @file What metadata of models with latent attention stand for in config.json, and what their files call its tensors. */
 import type { JsonObject } from "../json-file.ts";
-import { GATING, mixtureFields } from "./expert-fields.ts";
+import { GATING, mixtureFields, sparseLayers } from "./expert-fields.ts";
 import type { ModelSizes } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
@@ -74,18 +74,63 @@ export function ropeOfDeepseek2(metadata: Metadata): JsonObject {
 /** Scales of embeddings, residuals and logits are those of all its models. */
 export const ofMinicpm3 = (metadata: Metadata, sizes: ModelSizes): JsonObject => latentFields(metadata, sizes);
 
-/** Layers without KV heads have delta attention. */
-export function ofKimiLinear(metadata: Metadata, sizes: ModelSizes): JsonObject {
-  const own = (key: string): string => metadata.own(key);
-  const heads = metadata.perLayer(own("attention.head_count_kv")) ?? [];
+/** Tensors of indexers of latent attention. */
+export const INDEXER_TENSORS = {
+  "indexer.attn_k": "self_attn.indexer.wk",
+  "indexer.attn_q_b": "self_attn.indexer.wq_b",
+  "indexer.k_norm": "self_attn.indexer.k_norm",
+  "indexer.proj": "self_attn.indexer.weights_proj",
+};
+
+/** DeepSeek-V3.2 and GLM 5: some layers of the latter attend to the tokens that a layer before them chose. */
+export function ofIndexed(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  const size = (key: string): number => metadata.size(metadata.own(`attention.indexer.${key}`), MAX_WIDTH);
   return {
     ...latentFields(metadata, sizes),
     ...mixtureFields(metadata, GATING.sigmoid),
-    // Of which files say nothing; all of its models have it.
-    norm_topk_prob: true,
+    mlp_layer_types: sparseLayers(sizes.layersWith),
+    index_n_heads: size("head_count"),
+    index_head_dim: size("key_length"),
+    index_topk: size("top_k"),
+    indexer_types: sizes.layersWith("indexer.attn_k").map((chooses) => (chooses ? "full" : "shared")),
+  };
+}
+
+/** Layers without KV heads have delta attention. */
+function deltaFields(metadata: Metadata, { numHeads }: ModelSizes): JsonObject {
+  const own = (key: string): string => metadata.own(key);
+  const heads = metadata.perLayer(own("attention.head_count_kv")) ?? [];
+  return {
     layer_types: heads.map((count) => (count === 0 ? "linear_attention" : "full_attention")),
-    linear_num_heads: sizes.numHeads,
+    linear_num_heads: numHeads,
     linear_head_dim: metadata.size(own("kda.head_dim"), MAX_WIDTH),
     linear_conv_kernel_dim: metadata.size(own("ssm.conv_kernel"), 1024),
+  };
+}
+
+export const ofKimiLinear = (metadata: Metadata, sizes: ModelSizes): JsonObject => ({
+  ...latentFields(metadata, sizes),
+  ...mixtureFields(metadata, GATING.sigmoid),
+  // Of which files say nothing; all of its models have it.
+  norm_topk_prob: true,
+  ...deltaFields(metadata, sizes),
+});
+
+/** Ling 3: decays have a bound. Limits of what gates and values of feed-forwards may be are not computed with. */
+export function ofBailingmoe3(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  const own = (key: string): string => metadata.own(key);
+  for (const key of ["swiglu_clamp_exp", "swiglu_clamp_shexp"].map(own)) {
+    const limits = metadata.raw(key) ?? 0;
+    if ([limits].flat().some((limit) => limit !== 0))
+      throw metadata.unsupported(key, "expected 0, as limits are not supported");
+  }
+  if (!metadata.boolean(own("kda.safe_gate"), true))
+    throw metadata.unsupported(own("kda.safe_gate"), "expected true, as decays without a bound are not supported");
+  return {
+    ...latentFields(metadata, sizes),
+    ...mixtureFields(metadata, GATING.sigmoid),
+    ...deltaFields(metadata, sizes),
+    kda_safe_gate: true,
+    kda_lower_bound: metadata.number(own("kda.gate_lower_bound"), -1e3, -1e-6),
   };
 }

@@ -3,7 +3,7 @@ import { type GgufArchitecture, QK_NORMS } from "./architecture.ts";
 import { GRANITE_KEYS, ofLfm2 } from "./dense-fields.ts";
 import { GATE_UP_EXPERTS, GRANITE_SHARED_TENSORS } from "./expert-architectures.ts";
 import { BLOCK_SPARSE_TENSORS, MLP_EXPERT_TENSORS, ROUTER_KEYS, sharedTensors } from "./expert-fields.ts";
-import { latentTensors, ofKimiLinear } from "./latent-fields.ts";
+import { latentTensors, ofBailingmoe3, ofKimiLinear } from "./latent-fields.ts";
 import {
   FLAT,
   LOG_OF_NEGATIVE,
@@ -19,6 +19,16 @@ import {
   ofQwen35Moe,
   TAPS,
 } from "./state-fields.ts";
+
+/** Of delta attention by channel. prefix: of the tensors in the layer */
+const kimiDeltaTensors = (prefix: string) => ({
+  ssm_conv1d_q: `${prefix}q_conv1d`,
+  ssm_conv1d_k: `${prefix}k_conv1d`,
+  ssm_conv1d_v: `${prefix}v_conv1d`,
+  ssm_beta: `${prefix}b_proj`,
+  ssm_norm: `${prefix}o_norm`,
+});
+const KIMI_DELTA_SHAPES = { ssm_a: FLAT, ssm_conv1d_q: TAPS, ssm_conv1d_k: TAPS, ssm_conv1d_v: TAPS };
 
 const LFM2: GgufArchitecture = {
   modelType: "lfm2",
@@ -254,26 +264,52 @@ export const STATE_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
       ...latentTensors("self_attn."),
       ...BLOCK_SPARSE_TENSORS,
       ...sharedTensors("block_sparse_moe.shared_experts"),
-      ssm_conv1d_q: "self_attn.q_conv1d",
-      ssm_conv1d_k: "self_attn.k_conv1d",
-      ssm_conv1d_v: "self_attn.v_conv1d",
+      ...kimiDeltaTensors("self_attn."),
       ssm_f_a: "self_attn.f_a_proj",
       ssm_f_b: "self_attn.f_b_proj",
-      ssm_beta: "self_attn.b_proj",
       ssm_g_a: "self_attn.g_a_proj",
       ssm_g_b: "self_attn.g_b_proj",
-      ssm_norm: "self_attn.o_norm",
     },
     whole: {
       ssm_a: "self_attn.A_log",
       "ssm_dt.bias": "self_attn.dt_bias",
       "exp_probs_b.bias": "block_sparse_moe.gate.e_score_correction_bias",
     },
-    shapes: { ssm_a: FLAT, ssm_conv1d_q: TAPS, ssm_conv1d_k: TAPS, ssm_conv1d_v: TAPS },
+    shapes: KIMI_DELTA_SHAPES,
     values: { ssm_a: LOG_OF_NEGATIVE },
     attention: "latent",
     hasLayersWithoutHeads: true,
     fields: ofKimiLinear,
+    reads: ROUTER_KEYS,
+  },
+  bailingmoe3: {
+    modelType: "bailing_hybrid",
+    interleavesHeads: false,
+    layer: {
+      ...latentTensors("attention."),
+      ...MLP_EXPERT_TENSORS,
+      ...sharedTensors("mlp.shared_experts"),
+      ...kimiDeltaTensors("attention."),
+      attn_q: "attention.q_proj",
+      attn_k: "attention.k_proj",
+      attn_v: "attention.v_proj",
+      attn_output: "attention.dense",
+      attn_gate: "attention.g_proj",
+      ssm_f_a: "attention.f_proj",
+      ssm_g_a: "attention.g_proj",
+    },
+    model: { token_embd: "model.word_embeddings" },
+    whole: {
+      ssm_a: "attention.A_log",
+      "ssm_dt.bias": "attention.dt_bias",
+      "exp_probs_b.bias": "mlp.gate.expert_bias",
+    },
+    shapes: KIMI_DELTA_SHAPES,
+    // Its converter leaves the sign out.
+    values: { ssm_a: Math.log },
+    attention: "latent",
+    hasLayersWithoutHeads: true,
+    fields: ofBailingmoe3,
     reads: ROUTER_KEYS,
   },
 };

@@ -101,3 +101,55 @@ it("the end of a message is not the end of an answer where there are ends of ans
   expect((await bytes(["<|end|>", "<|call|>"], [3, 3])).ends).toEqual([0, 1]);
   expect((await bytes(["</s>", "<|tool_response>"], [3, 3])).ends).toEqual([1]);
 });
+
+it("a coder's padding, repository and file end an answer, by their keys and by their names", async () => {
+  const keys = { "ggml.fim_pad_token_id": 1, "ggml.fim_rep_token_id": 2, "ggml.fim_sep_token_id": 3 };
+  expect((await bytes(["a", "<p>", "<r>", "<f>"], [1, 3, 3, 3], keys)).ends).toEqual([1, 2, 3]);
+  expect((await bytes(["a", "b"], [1, 1], { "ggml.eos_token_id": 0, "ggml.eos_token_ids": [1, 77] })).ends).toEqual([
+    0, 1,
+  ]);
+  expect((await bytes(["a", "<fim_pad>", "<reponame>", "<PAD>"], [1, 3, 1, 3])).ends).toEqual([1, 3]);
+});
+
+it("a template that is the name of one", async () => {
+  const { tokenizer } = await bytes(["a"], [1], { chat_template: "chatml" });
+  const messages = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: "b" },
+  ] as const;
+  expect(await tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true })).toBe(
+    "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>assistant\n",
+  );
+  const unknown = (await bytes(["a"], [1], { chat_template: "gargoyle-7" })).tokenizer;
+  await expect(unknown.applyChatTemplate(messages)).rejects.toThrow(
+    /tokenizer\.chat_template: expected .*chatml.*gargoyle-7/,
+  );
+  const tools = (await bytes(["a"], [1], { "chat_template.tool_use": "for tools" })).tokenizer;
+  expect(await tools.applyChatTemplate(messages)).toBe("for tools");
+});
+
+it("pieces with merges, as Gemma 4 has them: spaces are a character, bytes stand for what is missing, and text begins with bos", async () => {
+  const tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "▁", "a", "b", "ab", "▁ab", "<0xC3>", "<0xA9>"];
+  const { tokenizer } = await read({
+    ...{ "ggml.model": "gemma4", "ggml.tokens": tokens, "ggml.token_type": [3, 3, 3, 2, 1, 1, 1, 1, 1, 6, 6] },
+    ...{ "ggml.merges": ["a b", "▁ ab"], "ggml.bos_token_id": 2, "ggml.eos_token_id": 1 },
+    ...{ "ggml.unknown_token_id": 3, "ggml.add_bos_token": false },
+  });
+  expect(tokenizer.encode("ab ab é")).toEqual([2, 7, 8, 4, 9, 10]);
+  expect(tokenizer.decode([7, 8, 4, 9, 10])).toBe("ab ab é");
+});
+
+it("control tokens of Phi 3 take the spaces behind them, but for three", async () => {
+  const tokens = ["<unk>", "<s>", "</s>", "▁", "a", "\n", "▁a", "<|user|>", "<|placeholder1|>", "<|endoftext|>"];
+  const { tokenizer } = await read({
+    ...{ "ggml.model": "llama", "ggml.tokens": tokens, "ggml.add_bos_token": false, "ggml.add_space_prefix": false },
+    ...{ "ggml.token_type": [2, 3, 3, 1, 1, 1, 1, 3, 3, 3], "ggml.scores": tokens.map(() => -1) },
+  });
+  expect(tokenizer.encode("<|user|>\n a<|endoftext|> a")).toEqual([7, 4, 9, 6]);
+});
+
+it("a token of a million characters takes no longer than its text", async () => {
+  const tokens = ["<unk>", "<s>", "</s>", "a", "aa", "a".repeat(1_000_000)];
+  const { tokenizer } = await read({ "ggml.model": "llama", "ggml.tokens": tokens, "ggml.add_space_prefix": false });
+  expect(tokenizer.encode("aaa")).toEqual([1, 4, 3]);
+}, 2000);

@@ -14,6 +14,18 @@ const USER_DEFINED = 4;
 /** What SentencePiece calls these tokens by default, for files that do not say. */
 const SENTENCE_PIECE_IDS = { unknown: 0, bos: 1, eos: 2 };
 
+/** Tokens that end a generation besides the one that ends a sequence: of a turn and a message, and of a coder's padding, repository and file. */
+const ENDS = ["eot", "eom", "fim_pad", "fim_rep", "fim_sep"];
+
+const GEMMA4 = "gemma4";
+
+/** Files may name a template that llama.cpp has, instead of having it. */
+const NAMED_TEMPLATES: Readonly<Record<string, string>> = {
+  chatml:
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+};
+
 export interface TokenizerFiles {
   readonly tokenizer: JsonObject;
   readonly config: JsonObject;
@@ -28,9 +40,11 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
     : tokens.map(() => NORMAL);
   const types = listed.map((type, id) => (type === NORMAL && isControl(tokens[id]!) ? CONTROL : type));
   const kind = metadata.string("tokenizer.ggml.model");
-  const parts = kind === "llama" ? sentencePiece(metadata, tokens, types) : byteLevel(metadata, kind, tokens, where);
+  const parts = partsOf(metadata, { kind, tokens, types, where });
   const special = specialTokens(metadata, tokens, types, kind === "llama" ? SENTENCE_PIECE_IDS : {});
-  const addsBos = metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos) && special.bos !== undefined;
+  // Files of Gemma 4 have said that it has none.
+  const mayAddBos = kind === GEMMA4 || metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos);
+  const addsBos = mayAddBos && special.bos !== undefined;
   const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
   const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens[id]!);
@@ -38,7 +52,7 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
   return {
     tokenizer: {
       version: "1.0",
-      added_tokens: addedTokens(tokens, types),
+      added_tokens: addedTokens(tokens, types, isPhi3(metadata, tokens)),
       normalizer: parts.normalizer,
       pre_tokenizer: parts.preTokenizer,
       post_processor: around(tokens, addsBos ? special.bos : undefined, addsEos ? special.eos : undefined),
@@ -67,15 +81,22 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
 }
 
 /** The template, and the one for tools where the file has it. */
-function chatTemplate(metadata: Metadata): string | JsonObject[] | undefined {
+function chatTemplate(metadata: Metadata): JsonObject[] | undefined {
   const key = "tokenizer.chat_template";
   const template = metadata.string(key, "");
-  if (template === "") return undefined;
-  if (!metadata.has(`${key}.tool_use`)) return template;
-  return [
-    { name: "default", template },
-    { name: "tool_use", template: metadata.string(`${key}.tool_use`) },
-  ];
+  const forTools = metadata.string(`${key}.tool_use`, "");
+  const main = template === "" ? [] : [{ name: "default", template: namedTemplate(template) }];
+  const templates = [...main, ...(forTools === "" ? [] : [{ name: "tool_use", template: forTools }])];
+  return templates.length === 0 ? undefined : templates;
+}
+
+/** The text that a name stands for. A name that we do not know is an error of the chat, as the model runs without it. */
+function namedTemplate(template: string): string {
+  if (!/^[\w.-]+$/.test(template)) return template;
+  const named = Object.hasOwn(NAMED_TEMPLATES, template) ? NAMED_TEMPLATES[template] : undefined;
+  const known = Object.keys(NAMED_TEMPLATES).join(", ");
+  const what = `tokenizer.chat_template: expected a template or the name of one (${known}), got the name ${template.slice(0, 40)}`;
+  return named ?? `{{ raise_exception('${what}') }}`;
 }
 
 /** Ids of tokens whose text a later token has as well: encoding gives the later one, decoding knows both. */
@@ -91,14 +112,38 @@ interface Parts {
   readonly addsBos: boolean;
 }
 
-function byteLevel(metadata: Metadata, kind: string, tokens: readonly string[], where: string): Parts {
-  if (kind !== "gpt2") {
-    throw new TurboQuantError(
-      "unsupported",
-      `${where}: tokenizer.ggml.model: expected gpt2 or llama, got ${kind.slice(0, 40)}; choose another model`,
-      { kind },
-    );
-  }
+interface Vocabulary {
+  /** `tokenizer.ggml.model`. */
+  readonly kind: string;
+  readonly tokens: readonly string[];
+  readonly types: readonly number[];
+  readonly where: string;
+}
+
+function partsOf(metadata: Metadata, { kind, tokens, types, where }: Vocabulary): Parts {
+  if (kind === "llama") return sentencePiece(metadata, tokens, types);
+  if (kind === GEMMA4) return mergesOfPieces(metadata, tokens);
+  if (kind === "gpt2") return byteLevel(metadata, tokens, where);
+  throw new TurboQuantError(
+    "unsupported",
+    `${where}: tokenizer.ggml.model: expected gpt2, llama or ${GEMMA4}, got ${kind.slice(0, 40)}; choose another model`,
+    { kind },
+  );
+}
+
+/** Pieces of text as SentencePiece has them, and merges as byte-level vocabularies have them. */
+const mergesOfPieces = (metadata: Metadata, tokens: readonly string[]): Parts => ({
+  normalizer: { type: "Replace", pattern: { String: " " }, content: "▁" },
+  preTokenizer: null,
+  decoder: {
+    type: "Sequence",
+    decoders: [{ type: "Replace", pattern: { String: "▁" }, content: " " }, { type: "ByteFallback" }, { type: "Fuse" }],
+  },
+  model: { merges: mergesOf(metadata, new Set(tokens)), byte_fallback: true, fuse_unk: true },
+  addsBos: true,
+});
+
+function byteLevel(metadata: Metadata, tokens: readonly string[], where: string): Parts {
   const name = metadata.string("tokenizer.ggml.pre", "default");
   const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;
   if (!pre) {
@@ -142,15 +187,18 @@ function sentencePiece(metadata: Metadata, tokens: readonly string[], types: rea
     ? metadata.numbers("tokenizer.ggml.scores", tokens.length)
     : tokens.map(() => 0);
   const ids = new Map(tokens.map((token, id) => [token, id]));
+  const lengths = new Set(tokens.map(({ length }) => length).filter((length) => length > 0));
   const merges: { left: string; right: string; score: number; order: number }[] = [];
   for (const [id, token] of tokens.entries()) {
     // Tokens that users defined are found in the text, and where it spells them with other characters than theirs, by merging.
     if (types[id] !== NORMAL && types[id] !== USER_DEFINED) continue;
     const ways: { left: string; right: string; a: number; b: number }[] = [];
-    const characters = [...token];
-    for (let n = 1, left = ""; n < characters.length; n++) {
-      left += characters[n - 1]!;
-      const right = token.slice(left.length);
+    let at = 0;
+    for (const character of token) {
+      at += character.length;
+      // Looking a part up takes as long as the part is, of a token of megabytes for each of its characters.
+      if (!lengths.has(at) || !lengths.has(token.length - at)) continue;
+      const [left, right] = [token.slice(0, at), token.slice(at)];
       const [a, b] = [ids.get(left), ids.get(right)];
       if (a !== undefined && b !== undefined) ways.push({ left, right, a, b });
     }
@@ -192,13 +240,20 @@ function ranksOf(merges: readonly { readonly score: number }[]): number[] {
 }
 
 /** Tokens that are found in a text before it is cut: control tokens, the unknown one, and those that users defined. */
-function addedTokens(tokens: readonly string[], types: readonly number[]): JsonObject[] {
+function addedTokens(tokens: readonly string[], types: readonly number[], takeSpaces: boolean): JsonObject[] {
   return tokens.flatMap((content, id) => {
     const special = types[id] === CONTROL || types[id] === UNKNOWN;
     if (!special && types[id] !== USER_DEFINED) return [];
-    return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
+    const rstrip = takeSpaces && !LEAVE_SPACES.has(content);
+    return [{ id, content, single_word: false, lstrip: false, rstrip, normalized: false, special }];
   });
 }
+
+/** Tokens of Phi 3 that leave the spaces behind them; its others take them, which no key of a file says. */
+const LEAVE_SPACES = new Set(["<unk>", "<s>", "<|endoftext|>"]);
+
+const isPhi3 = (metadata: Metadata, tokens: readonly string[]): boolean =>
+  /phi-?3/i.test(String(metadata.raw("general.name") ?? "")) || tokens.includes("<|placeholder1|>");
 
 function around(tokens: readonly string[], bos: number | undefined, eos: number | undefined): JsonObject | null {
   const ids = [bos, eos].filter((id) => id !== undefined);
@@ -229,7 +284,10 @@ function specialTokens(
     return fallback !== undefined && fallback < tokens.length ? fallback : undefined;
   };
   const eos = id("eos", defaults.eos);
-  const named = [eos, id("eot"), id("eom")].filter((end) => end !== undefined);
+  // Ollama lists further ones.
+  const listed = [metadata.raw("tokenizer.ggml.eos_token_ids") ?? []].flat();
+  const further = listed.filter((end): end is number => typeof end === "number" && tokens[end] !== undefined);
+  const named = [eos, ...ENDS.map((name) => id(name)), ...further].filter((end) => end !== undefined);
   // Padding is never computed with: an id of another vocabulary does no harm.
   const padding = metadata.raw("tokenizer.ggml.padding_token_id");
   return {
