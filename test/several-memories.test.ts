@@ -11,9 +11,13 @@ import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
 import type { Placement } from "../src/models/placement.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
+import { copiedBytes } from "../src/plan/placement.ts";
+import { modelOfConfig } from "../src/plan/planned-model.ts";
+import { weightMemory } from "../src/plan/weight-memory.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import type { WeightType } from "../src/weights/registry.ts";
 import { randomCalibration } from "./support/calibration.ts";
+import { seededCheckpoint, seededModel } from "./support/seeded-checkpoint.ts";
 
 const untied = {
   model_type: "mistral",
@@ -138,6 +142,26 @@ describe("a model in several memories", () => {
     expect(await results(b!)).toEqual(await results(a!));
     expect(several.weightBytes).toBe(one.weightBytes);
   });
+});
+
+it("weights that layers share are in each memory that has such layers, as the plan counts them", async () => {
+  const model = seededModel("zamba2");
+  const config = parseModelConfig(model.config, "zamba2");
+  const { bytes, parts } = weightMemory(modelOfConfig(config, "zamba2", "f32"), "auto", "wasm");
+  const numBytes: number[] = [];
+  const last = config.numLayers - 1;
+  for (const placement of [
+    undefined,
+    { layers: Array.from({ length: last + 1 }, (_, i) => (i < last ? 0 : 1)), head: 0 },
+  ]) {
+    const ops = await createWasmBackend({ threads: 1 });
+    const options = { config, kv: parseKvSpec("f16"), weights: "auto", ...(placement && { placement }) } as const;
+    const decoder = await Decoder.load(ops, seededCheckpoint(model), options);
+    numBytes.push(decoder.weightBytes);
+    expect(decoder.weightBytes).toBe(bytes + (placement ? copiedBytes(parts, placement) : 0));
+    await ops.dispose();
+  }
+  expect(numBytes[1]).toBeGreaterThan(numBytes[0]!);
 });
 
 it("a loaded model lies in as many memories as it needs, and answers, saves and restores as in one", async () => {

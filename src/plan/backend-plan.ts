@@ -4,7 +4,7 @@ import type { PlannedBackend } from "../backends/registry.ts";
 import { numMemories, type Placement } from "../models/placement.ts";
 import type { CacheMemory, HeldMemory } from "./cache-memory.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
-import { type Memories, type ModelParts, placeParts } from "./placement.ts";
+import { copiedBytes, type Memories, type ModelParts, placeParts } from "./placement.ts";
 import { type WeightMemory, weightMemory } from "./weight-memory.ts";
 
 /** One format at one length. Bytes are of all sequences together. */
@@ -15,7 +15,7 @@ export interface PlannedCache {
   readonly cacheBytes: number;
   /** Bytes that the backend holds for the pages: with alignment, room to grow, and pages that a prefill has released. */
   readonly heldBytes: number;
-  /** Scratch memory of the backend for this load; in several memories, with the activations of all but the first. */
+  /** Scratch memory of the backend for this load; in several memories, with activations and shared weights of all but the first. */
   readonly workingBytes: number;
   /** Memory of the process beside the backend's: a calibration and what is made of it. */
   readonly hostBytes: number;
@@ -126,7 +126,8 @@ export class BackendPlan {
       memories,
     );
     const own = formats.map(({ held, calibration }) => held.bytes + sum(calibration) + this.#logitBytes(sequences));
-    return { placement, bytes: bytes + sum(own) + each * (placement ? numMemories(placement) : 1), each };
+    const copies = placement ? copiedBytes(parts, placement) : 0;
+    return { placement, bytes: bytes + copies + sum(own) + each * (placement ? numMemories(placement) : 1), each };
   }
 
   get #memories(): Memories {

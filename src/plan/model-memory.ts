@@ -16,8 +16,10 @@ export interface PlannedWeight {
   readonly unit?: number;
   /** Number of matrices of this shape. */
   readonly count: number;
-  /** Index of the layer that it belongs to; absent: it is outside of the layers, or only its size is known. */
+  /** Index of the layer that it belongs to, the first of several; absent: it is outside of the layers, or only its size is known. */
   readonly layer?: number;
+  /** All layers that have this weight in common, which is in each memory once; absent: `layer` alone. */
+  readonly sharedBy?: readonly number[];
 }
 
 export interface PlannedLayer extends LayerShape {

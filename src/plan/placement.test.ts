@@ -4,7 +4,13 @@ import { numMemories } from "../models/placement.ts";
 import { placeParts } from "./placement.ts";
 
 const part = fc.integer({ min: 0, max: 1000 });
+/** Weights that some of the first twelve layers have in common. */
+const anyShared = fc.array(
+  fc.record({ bytes: part, layers: fc.uniqueArray(fc.nat(11), { minLength: 1, maxLength: 4 }) }),
+  { maxLength: 3 },
+);
 const anyParts = fc.record({
+  shared: anyShared,
   embedding: part,
   layers: fc.array(part, { minLength: 1, maxLength: 12 }),
   head: part,
@@ -20,11 +26,14 @@ it("no memory holds more than it can, none could be left out, and none is fuller
       fc.integer({ min: 1, max: 5 }),
       (parts, bytes, count) => {
         const { embedding, layers, head, isTied, each } = parts;
+        const shared = parts.shared.map((own) => ({ ...own, layers: own.layers.filter((i) => i < layers.length) }));
         const usedBy = (memories: readonly number[]): number[] => {
           const used = Array.from({ length: Math.max(0, ...memories) + 1 }, () => each);
           [embedding, ...layers, head].forEach((part, i) => {
             used[memories[i]!]! += part;
           });
+          for (const own of shared)
+            for (const memory of new Set(own.layers.map((layer) => memories[layer + 1]!))) used[memory]! += own.bytes;
           return used;
         };
         // All cuts of the chain, one after the other.
@@ -40,7 +49,7 @@ it("no memory holds more than it can, none could be left out, and none is fuller
           evenest = Math.min(used.length < fewest ? Number.POSITIVE_INFINITY : evenest, Math.max(...used));
           fewest = used.length;
         }
-        const placed = placeParts(parts, { bytes, count });
+        const placed = placeParts({ ...parts, shared }, { bytes, count });
         if (fewest > count) {
           expect(placed).toBeNull();
           return;

@@ -94,15 +94,20 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
   };
 }
 
-/** Weights that several layers have count at the first of them. */
+/** Weights that several layers have in common come with the first of them. */
 function weightsOfLayers(layers: ModelLayout["layers"]): PlannedWeight[] {
-  const seen = new Set<string>();
+  const shared = new Map<string, number[]>();
   return layers.flatMap((branches, layer) =>
     layerWeights(branches).flatMap((spec) => {
+      const own = { ...plannedWeight(spec), layer };
+      if (!spec.isShared) return own;
       const key = spec.tensors.map(({ name }) => name).join(" ");
-      if (spec.isShared && seen.has(key)) return [];
-      seen.add(key);
-      return [{ ...plannedWeight(spec), layer }];
+      const known = shared.get(key);
+      known?.push(layer);
+      if (known) return [];
+      const sharedBy = [layer];
+      shared.set(key, sharedBy);
+      return { ...own, sharedBy };
     }),
   );
 }

@@ -12,7 +12,7 @@ export interface WeightMemory {
   /** The requested type; for `auto`, the type that most of the checkpoint has. */
   readonly type: WeightType;
   readonly parameters: number;
-  /** Bytes on the backend; a tied head counts once. */
+  /** Bytes on the backend, in one memory; a tied head and what layers share count once. */
   readonly bytes: number;
   /** The most bytes of the checkpoint in host memory while loading: what is read ahead, or the whole of a smaller one. */
   readonly loadingBytes: number;
@@ -20,7 +20,7 @@ export interface WeightMemory {
 }
 
 /** Bytes of weights by the parts of a model that lie in one memory each. */
-export type WeightParts = Pick<ModelParts, "embedding" | "layers" | "head" | "isTied">;
+export type WeightParts = Pick<ModelParts, "embedding" | "layers" | "shared" | "head" | "isTied">;
 
 /** @throws TurboQuantError unsupported — a backend whose memory is not planned, or a type without kernels */
 export function weightMemory(model: PlannedModel, type: WeightType | "auto", backend: BackendName): WeightMemory {
@@ -30,11 +30,12 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
   let loadingBytes = 0;
   const numLayers = model.numLayers ?? model.layers.length;
   const layers = Array.from({ length: numLayers }, () => 0);
+  const shared = new Map<string, { bytes: number; readonly layers: readonly number[] }>();
   let embedding = 0;
   let head = 0;
   let embeddings = 0;
   for (const weight of model.weights) {
-    const { use, rows, cols, count, layer, unit, tensors: named } = weight;
+    const { use, rows, cols, count, layer, sharedBy = [], unit, tensors: named } = weight;
     parameters += rows * cols * count;
     let kept = 0;
     for (const run of runsOf(model, weight, type)) {
@@ -42,7 +43,11 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
       kept += planner.weightBytes(height, cols, run.type, unit) * count;
     }
     bytes += kept;
-    if (layer !== undefined) layers[layer]! += kept;
+    if (sharedBy.length > 1) {
+      const together = shared.get(sharedBy.join()) ?? { bytes: 0, layers: sharedBy };
+      together.bytes += kept;
+      shared.set(sharedBy.join(), together);
+    } else if (layer !== undefined) layers[layer]! += kept;
     else if (use === "embedding" && embeddings++ === 0) embedding += kept;
     else if (use === "embedding" || named.length > 0) head += kept;
     // Of models that do not run here only the sizes are known: their layers are taken to be alike.
@@ -51,7 +56,7 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
     const storedBytes = Math.max(...tensors.map(({ stored }) => matrixBytes(weightFormat(stored), rows, cols)));
     loadingBytes = Math.min(WINDOW_BYTES, loadingBytes + storedBytes * count);
   }
-  const parts = { embedding, layers, head, isTied: embeddings < 2 };
+  const parts = { embedding, layers, shared: [...shared.values()], head, isTied: embeddings < 2 };
   return { type: keptType("matrix", model.storedType, type), parameters, bytes, loadingBytes, parts };
 }
 

@@ -19,6 +19,10 @@ export interface SeededModel {
   readonly probe_logits: readonly (readonly number[])[];
 }
 
+/** name: of a file of test/fixtures/architectures */
+export const seededModel = (name: string): SeededModel =>
+  JSON.parse(readFileSync(new URL(`../fixtures/architectures/${name}.json`, import.meta.url), "utf8")) as SeededModel;
+
 /** Uniform numbers by a hash of the tensor's name and the number's place; norms are about 1. */
 function valuesOf(name: string, shape: readonly number[]): Float32Array {
   let seed = 0x811c9dc5;
@@ -61,8 +65,7 @@ export function seededCheckpoint({ config, tensors }: SeededModel): Checkpoint {
 
 /** The files of a whole model with a tokenizer of bytes. name: of a file of test/fixtures/architectures · fields: of the config, others */
 export function seededFiles(name: string, fields: object = {}): Record<string, string | Uint8Array> {
-  const file = new URL(`../fixtures/architectures/${name}.json`, import.meta.url);
-  const { config, tensors } = JSON.parse(readFileSync(file, "utf8")) as SeededModel;
+  const { config, tensors } = seededModel(name);
   const { vocab_size: vocabSize } = config as { readonly vocab_size: number };
   const stored = Object.entries(tensors).map(([tensor, shape]) => {
     const { buffer } = valuesOf(tensor, shape);
