@@ -5,9 +5,12 @@ import type { Buf, Weight } from "./buffers.ts";
 export interface StatePart {
   /** Index of the state among the sequence's states of fixed size (`Sequence.recurrent`). */
   readonly index: number;
-  /** Where the part begins in the state's page, in bytes; a multiple of 16. */
+  /** Where the part begins in the state's page, in bytes; a multiple of `STATE_ALIGNMENT`. */
   readonly offset: number;
 }
+
+/** Bytes that parts of a state begin at multiples of. */
+export const STATE_ALIGNMENT = 16;
 
 /** The part of a row of a buffer that an operation reads: `first` is its first column, and rows have `stride` values. */
 export interface Columns {
@@ -23,6 +26,11 @@ export const convolutionBytes = (channels: number, kernel: number): number => 4 
 
 /** The longest heads of a delta rule. */
 export const MAX_DELTA_DIM = 256;
+/**
+ * The width that heads of `dim` coordinates have for a delta rule, with zeros behind them where it is more: kernels take four columns at a
+ * time, and zeros change neither products nor lengths.
+ */
+export const storedDeltaDim = (dim: number): number => Math.ceil(dim / 4) * 4;
 /** What is added to the squared length of queries and keys before they are divided by it. */
 export const DELTA_EPS = 1e-6;
 

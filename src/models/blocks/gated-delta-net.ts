@@ -3,7 +3,7 @@
  * decays; a causal convolution of q, k and v; the gated delta rule; a norm of each head, times the gate; output projection.
  */
 import type { Buf, Columns, Convolution, DeltaRule, Gates, Ops, RowParts } from "../../backends/ops.ts";
-import { convolutionBytes } from "../../backends/state-ops.ts";
+import { convolutionBytes, STATE_ALIGNMENT, storedDeltaDim } from "../../backends/state-ops.ts";
 import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpec } from "./block.ts";
 
 export interface DeltaNetShape {
@@ -37,13 +37,10 @@ export interface DeltaNetTensors {
 export const convolvedWidth = ({ numHeads, numKeyHeads, keyDim, valueDim }: DeltaNetShape): number =>
   2 * numKeyHeads * keyDim + numHeads * valueDim;
 
-/** Kernels of the rule take four columns at a time: zeros behind the parts of other widths change neither products nor lengths. */
-const RULE_COLUMNS = 4;
-
 /** The shape with zeros, and what goes there and back; null for widths that the rule takes as they are. */
 function widened(shape: DeltaNetShape) {
   const { numHeads, numKeyHeads, keyDim, valueDim } = shape;
-  const wide = { ...shape, keyDim: alignUp(keyDim, RULE_COLUMNS), valueDim: alignUp(valueDim, RULE_COLUMNS) };
+  const wide = { ...shape, keyDim: storedDeltaDim(keyDim), valueDim: storedDeltaDim(valueDim) };
   if (wide.keyDim === keyDim && wide.valueDim === valueDim) return null;
   const keys = (of: DeltaNetShape): RowParts => ({ first: 0, width: of.keyDim, stride: convolvedWidth(of) });
   const values = (of: DeltaNetShape): RowParts => ({
@@ -77,8 +74,7 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
   const valueWidth = numHeads * valueDim;
   const stride = channels + valueWidth + 2 * numHeads;
   const from = (first: number): Columns => ({ first, stride });
-  // The matrices behind the tail begin at a multiple of 16 bytes.
-  const tailBytes = alignUp(convolutionBytes(channels, kernel), 16);
+  const tailBytes = alignUp(convolutionBytes(channels, kernel), STATE_ALIGNMENT);
   const wide = widened(shape);
   const { keyDim: ruleKeyDim, valueDim: ruleValueDim } = wide ?? shape;
   return {

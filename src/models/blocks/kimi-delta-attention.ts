@@ -3,14 +3,14 @@
  * of keys; a norm of each head, times the sigmoid of a gate; output projection. Decays and gates are made of the block's input
  * by one matrix each, or by two with a narrow row between them.
  */
-import type { Columns, Convolution, DeltaRule, Gates } from "../../backends/ops.ts";
-import { convolutionBytes } from "../../backends/state-ops.ts";
+import type { Buf, Columns, Convolution, DeltaRule, Gates, Ops, RowParts } from "../../backends/ops.ts";
+import { convolutionBytes, STATE_ALIGNMENT, storedDeltaDim } from "../../backends/state-ops.ts";
 import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpecs } from "./block.ts";
 
 export interface KimiDeltaShape {
   readonly hiddenSize: number;
   readonly numHeads: number;
-  /** Of q, k and v; a multiple of 4, at most MAX_DELTA_DIM. */
+  /** Of q, k and v; at most MAX_DELTA_DIM. */
   readonly headDim: number;
   /** Taps of the convolution. */
   readonly kernel: number;
@@ -27,6 +27,27 @@ export interface KimiDeltaTensors {
   readonly decay: readonly string[];
   readonly gate: readonly string[];
   readonly output: string;
+}
+
+/** Heads as the rule takes them, with zeros behind the coordinates of each; null where it takes them as they are. */
+function storedHeads(numHeads: number, headDim: number) {
+  const stored = storedDeltaDim(headDim);
+  if (stored === headDim) return null;
+  const parts = (width: number, { first, stride }: Columns): RowParts => ({ first, width, stride });
+  const whole = (count: number, width: number): RowParts => ({ first: 0, width, stride: count * width });
+  return {
+    headDim: stored,
+    /** Heads of a row, from a column on. */
+    widen: (ops: Ops, rows: number, count: number, x: Buf, from: Columns, out: Buf): void =>
+      ops.resizeParts(x, parts(headDim, from), count, rows, out, whole(count, stored)),
+    narrow: (ops: Ops, rows: number, x: Buf, out: Buf): void =>
+      ops.resizeParts(x, whole(numHeads, stored), numHeads, rows, out, whole(numHeads, headDim)),
+    order: {
+      unit: headDim,
+      numRows: numHeads * stored,
+      place: (row: number) => Math.floor(row / headDim) * stored + (row % headDim),
+    },
+  };
 }
 
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.self_attn.` */
@@ -52,7 +73,10 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
           [`${name}Up`]: stackedMatrix(gateRank, [named(up!, width)]),
         };
   const decayLog = bias([[`${prefix}A_log`, numHeads]]);
-  const tailBytes = convolutionBytes(channels, kernel);
+  const tailBytes = alignUp(convolutionBytes(channels, kernel), STATE_ALIGNMENT);
+  const wide = storedHeads(numHeads, headDim);
+  const ruleDim = wide?.headDim ?? headDim;
+  const ruleWidth = numHeads * ruleDim;
   return {
     weights: {
       input: stackedMatrix(hiddenSize, rows),
@@ -64,7 +88,8 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
       ]),
       // Some files have a dimension for each of those that it is spread over.
       decayLog: { ...decayLog, forms: [[{ name: `${prefix}A_log`, shape: [1, 1, numHeads, 1] }]] },
-      decayBias: bias([[`${prefix}dt_bias`, width]]),
+      // Loaded as one row, as those of norms are, because only rows get zeros between their values.
+      decayBias: wide ? norm(`${prefix}dt_bias`, width, wide.order) : bias([[`${prefix}dt_bias`, width]]),
       norm: norm(`${prefix}o_norm.weight`, headDim),
       output: stackedMatrix(width, [named(tensors.output, hiddenSize)]),
     },
@@ -73,12 +98,13 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
       convolved: channels,
       attended: width,
       ...(gateRank !== null && { gateDown: gateRank, deltaGate: width }),
+      ...(wide && { wideConvolved: 3 * ruleWidth, wideDecays: ruleWidth, wideHeads: ruleWidth }),
     },
     // On a CPU decays by channel are applied row by row, so the state is the same however a prompt is cut.
     state: {
       kind: "recurrent",
-      numBytes: tailBytes + 4 * width * headDim,
-      delta: { numHeads, keyDim: headDim, isByChannel: true },
+      numBytes: tailBytes + 4 * ruleWidth * ruleDim,
+      delta: { numHeads, keyDim: ruleDim, isByChannel: true },
     },
     bind: (weights, { stateIndex }) => {
       const convolution: Convolution = {
@@ -92,21 +118,24 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
         inputGate: null,
         outputGate: null,
       };
+      const decays = isDirect ? from(channels + width) : own;
       const rule: DeltaRule = {
         state: { index: stateIndex, offset: tailBytes },
         numHeads,
         numKeyHeads: numHeads,
-        keyDim: headDim,
-        valueDim: headDim,
+        keyDim: ruleDim,
+        valueDim: ruleDim,
         rateScale: 1,
         rate: from(stride - numHeads),
-        decay: isDirect ? from(channels + width) : own,
+        decay: wide ? { first: 0, stride: ruleWidth } : decays,
         isByChannel: true,
         decayLog: weights["decayLog"]!,
         decayBias: weights["decayBias"]!,
         decayBound,
       };
       const gates: Gates = { ...(isDirect ? from(channels) : own), repeat: 1, activation: "sigmoid" };
+      // Queries are divided by the root of the rule's width, which the norm makes up for if its epsilon has the square.
+      const headEps = (normEps * headDim) / ruleDim;
       const { input, decayDown, decayUp, gateDown, gateUp, norm: headNorm, output } = weights;
       return {
         run: ({ ops, step, rows: count, scratch }, x, out, add) => {
@@ -115,21 +144,30 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
           ops.convolve(step, convolution, inputs, convolved);
           // Decays are read before gates take their buffer.
           const narrow = isDirect ? null : scratch("gateDown");
-          const wide = isDirect ? inputs : scratch("deltaGate");
+          const beside = isDirect ? inputs : scratch("deltaGate");
           if (narrow) {
             ops.linear(x, decayDown!, null, count, narrow, false);
-            ops.linear(narrow, decayUp!, null, count, wide, false);
+            ops.linear(narrow, decayUp!, null, count, beside, false);
           }
-          ops.deltaRule(step, rule, convolved, inputs, wide, heads);
+          if (wide) {
+            const [ruleInputs, ruleDecays] = [scratch("wideConvolved"), scratch("wideDecays")];
+            const ruleHeads = scratch("wideHeads");
+            wide.widen(ops, count, 3 * numHeads, convolved, { first: 0, stride: channels }, ruleInputs);
+            wide.widen(ops, count, numHeads, beside, decays, ruleDecays);
+            ops.deltaRule(step, rule, ruleInputs, inputs, ruleDecays, ruleHeads);
+            wide.narrow(ops, count, ruleHeads, heads);
+          } else ops.deltaRule(step, rule, convolved, inputs, beside, heads);
           if (narrow) {
             ops.linear(x, gateDown!, null, count, narrow, false);
-            ops.linear(narrow, gateUp!, null, count, wide, false);
+            ops.linear(narrow, gateUp!, null, count, beside, false);
           }
-          ops.rmsNorm(heads, headNorm!, normEps, count * numHeads, heads);
-          ops.gate(heads, wide, gates, count, width);
+          ops.rmsNorm(heads, headNorm!, headEps, count * numHeads, heads);
+          ops.gate(heads, beside, gates, count, width);
           ops.linear(heads, output!, null, count, out, add);
         },
       };
     },
   };
 }
+
+const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;

@@ -24,12 +24,10 @@ export function kimiDeltaShape(
   defaults: { readonly numHeads: number; readonly headDim: number },
 ): Omit<KimiDeltaShape, "gateRank" | "decayBound"> {
   requireSilu(config, "hidden_act", "delta nets");
-  const headDim = config.integer("linear_head_dim", 4, MAX_DELTA_DIM, defaults.headDim);
-  if (headDim % 4 !== 0) throw config.unsupported("linear_head_dim", "expected a multiple of 4");
   return {
     hiddenSize,
     numHeads: config.integer("linear_num_heads", 1, MAX_HEADS, defaults.numHeads),
-    headDim,
+    headDim: config.integer("linear_head_dim", 1, MAX_DELTA_DIM, defaults.headDim),
     kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),
     normEps,
   };
