@@ -11,7 +11,8 @@ import { seededSource } from "./support/seeded-checkpoint.ts";
 
 /** A name, a file, the layers with keys and values. */
 const KINDS: [kind: string, model: string, attention: readonly number[]][] = [
-  ["unequal widths", "mimo_v2_flash", [0, 1, 2]],
+  ["unequal widths, with zeros behind them", "mimo_v2_flash-heads", [0, 1, 2]],
+  ["projections stored the other way round", "gpt2-heads", [0, 1]],
   ["heads of other sizes, and layers that share another's", "gemma4_text", [0, 1, 2, 3]],
   ["chunked attention", "llama4_text", [0, 1, 2, 3]],
   ["a delta net", "qwen3_5_text", [3]],

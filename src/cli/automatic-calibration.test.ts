@@ -107,9 +107,10 @@ it("none is made where it would take too long or cannot be, which is said", asyn
   expect(slow.notes[0]).toMatch(
     /^calibration: none was made: it would take about \S+ s, more than 0.001; turboquant calibrate makes one$/,
   );
-  const transposed = newModel({ model_type: "gpt2", num_hidden_layers: 1, num_key_value_heads: undefined });
-  const none = await load(transposed, { calibration: "auto" });
-  expect(none.notes[0]).toBe("calibration: none was made: the output projections are stored in another way");
+  const widths = { kv_lora_rank: 32, q_lora_rank: 16, qk_nope_head_dim: 16, qk_rope_head_dim: 8, v_head_dim: 16 };
+  const latent = newModel({ model_type: "minicpm3", num_hidden_layers: 1, num_key_value_heads: undefined, ...widths });
+  const none = await load(latent, { calibration: "auto" });
+  expect(none.notes[0]).toBe("calibration: none was made: latent attention has no keys and values of heads");
 });
 
 it("a context shorter than the text is read in pieces; shorter than the window too", async () => {

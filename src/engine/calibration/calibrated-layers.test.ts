@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { seededModel } from "../../../test/support/seeded-checkpoint.ts";
 import { parseModelConfig } from "../../models/config.ts";
 import { calibratedLayers } from "./calibrated-layers.ts";
 
@@ -16,9 +17,24 @@ it("names the layers with keys and values of their own, and their output project
     "test",
   );
   expect(calibratedLayers(config)).toEqual([
-    { layer: 0, output: "model.layers.0.self_attn.o_proj.weight" },
-    { layer: 1, output: "model.layers.1.self_attn.o_proj.weight" },
+    { layer: 0, output: "model.layers.0.self_attn.o_proj.weight", isTransposed: false, headDim: 16, valueDim: 16 },
+    { layer: 1, output: "model.layers.1.self_attn.o_proj.weight", isTransposed: false, headDim: 16, valueDim: 16 },
   ]);
+});
+
+it("says which are stored the other way round, and which widths are without zeros", () => {
+  const config = parseModelConfig(
+    { model_type: "gpt2", n_embd: 42, n_head: 6, n_layer: 1, n_positions: 64, vocab_size: 101 },
+    "test",
+  );
+  expect(calibratedLayers(config)).toEqual([
+    { layer: 0, output: "transformer.h.0.attn.c_proj.weight", isTransposed: true, headDim: 7, valueDim: 7 },
+  ]);
+});
+
+it("says of a model whose heads are chosen that there is no such projection", () => {
+  const { config } = seededModel("jetmoe");
+  expect(calibratedLayers(parseModelConfig(config, "test"))).toBe("the output projections are not those of its heads");
 });
 
 it("says of a model with an indexer that its keys are there too", () => {

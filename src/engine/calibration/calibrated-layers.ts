@@ -1,6 +1,7 @@
 /** @file Which layers of a model a calibration is made of, and why a model can have none. */
 import { layoutOf } from "../../models/layout.ts";
 import type { ModelConfig } from "../../models/model-config.ts";
+import { storedDim } from "../../quant/head-dim.ts";
 
 /** A layer with keys and values of its own. */
 export interface CalibratedLayer {
@@ -8,6 +9,11 @@ export interface CalibratedLayer {
   readonly layer: number;
   /** Name of the tensor that attention's output is multiplied by. */
   readonly output: string;
+  /** Whether it is stored as [numHeads·valueDim][hidden]. */
+  readonly isTransposed: boolean;
+  /** Coordinates of a key and of a value, without the zeros that pages have behind them. */
+  readonly headDim: number;
+  readonly valueDim: number;
 }
 
 /** The layers that have keys and values, or in a few words why a calibration cannot be made of this model. */
@@ -20,15 +26,13 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
   );
   if (found.some(({ state }) => state.isIndex)) return "keys of an indexer lie beside those of attention";
   if (found.length === 0) return "there is no layer with keys and values";
-  const { numHeads } = config;
-  const hasZeros = found.some(({ layer, state: { headDim, valueDim = headDim }, output }) => {
-    const isWider = output && !output.isTransposed && numHeads * valueDim !== output.shape[1];
-    return isWider || headDim !== config.attentionOf(layer).headDim;
+  const named = found.flatMap(({ layer, state, output }) => {
+    const { headDim } = config.attentionOf(layer);
+    if (!output) return [];
+    const { name, shape, isTransposed = false } = output;
+    const valueDim = shape[isTransposed ? 0 : 1]! / config.numHeads;
+    const isPlain = storedDim(headDim) === state.headDim && storedDim(valueDim) === (state.valueDim ?? state.headDim);
+    return isPlain ? { layer, output: name, isTransposed, headDim, valueDim } : [];
   });
-  // Moments of coordinates that are always zero cannot be inverted.
-  if (hasZeros) return "heads of this width are cached with zeros behind them";
-  const named = found.flatMap(({ layer, output }) =>
-    output && !output.isTransposed ? { layer, output: output.name } : [],
-  );
-  return named.length === found.length ? named : "the output projections are stored in another way";
+  return named.length === found.length ? named : "the output projections are not those of its heads";
 }

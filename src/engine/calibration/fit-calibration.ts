@@ -1,5 +1,6 @@
 /** @file Fits a calibration: reads sequences through an exact cache, adds up moments layer by layer, and designs the maps. */
 import { TurboQuantError } from "../../errors.ts";
+import { widenedColumns } from "../../models/blocks/stored-heads.ts";
 import type { Decoder } from "../../models/decoder.ts";
 import { ropeFor } from "../../models/rope.ts";
 import type { OnProgress } from "../../platform.ts";
@@ -9,14 +10,14 @@ import { LayerMoments } from "../../quant/layer-moments.ts";
 import { RopeAverage, turnsOf } from "../../quant/rope-average.ts";
 import { tapAttention } from "../attention-tap.ts";
 import { yieldNow } from "../yield-now.ts";
-import { calibratedLayers } from "./calibrated-layers.ts";
+import { type CalibratedLayer, calibratedLayers } from "./calibrated-layers.ts";
 
 export interface FitOptions {
   /** What is read, each sequence from an empty cache. */
   readonly sequences: readonly Int32Array[];
   /** Positions of the longest sequence that the calibration is for, whatever the length of those that are read. */
   readonly positions: number;
-  /** Reads an output projection, [hidden][numHeads·valueDim], by the name of its tensor. */
+  /** Reads an output projection, [hidden][numHeads·valueDim] or `isTransposed`, by the name of its tensor. */
   readonly readOutput: (name: string) => Promise<Float32Array>;
   /** Told after the first step what all of it will take; false ends it. */
   readonly onEstimate?: (seconds: number) => boolean;
@@ -38,9 +39,7 @@ export interface Fitted {
 }
 
 /** Moments of one layer, of queries and keys before RoPE where that can be undone. */
-interface Collected {
-  readonly layer: number;
-  readonly output: string;
+interface Collected extends CalibratedLayer {
   readonly moments: LayerMoments;
   /** [headDim / 2]; null where vectors are taken as they are. */
   readonly invFreq: Float64Array | null;
@@ -86,16 +85,29 @@ export async function fitCalibration(decoder: Decoder, options: FitOptions): Pro
   const layers: (LayerCalibration | null)[] = Array.from({ length: decoder.config.numLayers }, () => null);
   const predicted: (readonly PredictedNoise[])[] = [];
   const averages = new Map<string, RopeAverage>();
-  for (const [index, { layer, output, moments, invFreq, upTo }] of collected.entries()) {
+  for (const [index, { layer, output, isTransposed, valueDim, moments, invFreq, upTo }] of collected.entries()) {
     signal?.throwIfAborted();
     const average = invFreq && averageFor(averages, invFreq, Math.max(longest, Math.min(positions, upTo)));
-    const design = designLayer(moments, await options.readOutput(output), average);
+    const { numHeads } = moments.shape;
+    const stored = await options.readOutput(output);
+    const plain = isTransposed ? transposed(stored, numHeads * valueDim) : stored;
+    const weight = widenedColumns(plain, numHeads, valueDim);
+    const design = designLayer(moments, weight, average);
     layers[layer] = design.calibration;
     predicted.push(design.predicted);
     onProgress?.({ phase: "calibrate", item: "solving", done: index + 1, total: collected.length, unit: "tensors" });
     await yieldNow();
   }
   return { layers, attentionLayers: collected.map(({ layer }) => layer), tokens: total, positions, predicted };
+}
+
+/** Of a matrix with so many rows. */
+function transposed(matrix: Float32Array, rows: number): Float32Array {
+  const cols = matrix.length / rows;
+  const out = new Float32Array(matrix.length);
+  for (let row = 0; row < rows; row++)
+    for (let col = 0; col < cols; col++) out[col * rows + row] = matrix[row * cols + col]!;
+  return out;
 }
 
 function collectors(decoder: Decoder, longest: number): Collected[] {
@@ -108,12 +120,16 @@ function collectors(decoder: Decoder, longest: number): Collected[] {
       { model: config.modelType },
     );
   }
-  return found.map(({ layer, output }, index) => {
+  return found.map((own, index) => {
     const { numHeads, numKvHeads, headDim, valueDim, normsTurned } = decoder.attentionLayer(index);
-    const { rope, upTo } = ropeFor({ headDim, rope: config.ropeOf(layer) }, longest);
+    const { rope, upTo } = ropeFor(
+      { headDim: own.headDim, rope: config.ropeOf(own.layer), storedDim: headDim },
+      longest,
+    );
+    // Of vectors as they are stored. Coordinates that are always zero get the share of the identity that is mixed in.
     const moments = new LayerMoments({ numHeads, numKvHeads, headDim, valueDim });
     // A norm behind RoPE weighs the two coordinates of a pair differently, so that turning back does not undo it.
-    return { layer, output, moments, invFreq: normsTurned ? null : rope.invFreq, upTo };
+    return { ...own, moments, invFreq: normsTurned ? null : rope.invFreq, upTo };
   });
 }
 

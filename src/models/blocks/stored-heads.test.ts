@@ -3,7 +3,7 @@ import { gaussians, upload } from "../../../test/support/wasm-backend.ts";
 import type { Buf } from "../../backends/ops.ts";
 import { createReferenceBackend } from "../../backends/reference/backend.ts";
 import { type BlockStep, norm, plainNorm } from "./block.ts";
-import { storedHeads, storedLatent } from "./stored-heads.ts";
+import { storedHeads, storedLatent, widenedColumns } from "./stored-heads.ts";
 
 const ops = createReferenceBackend();
 const ROWS = 2;
@@ -36,6 +36,18 @@ describe("stored heads", () => {
       [9, 10, 0, 0, 11, 12, 0, 0],
     ];
     expect((await valuesOf(out)).slice(0, 24)).toEqual([...q!, ...k!, ...v!]);
+  });
+
+  it("columns of a matrix behind attention are where the values that they are multiplied by are", () => {
+    const matrix = counted(2 * 2 * 6);
+    const [halves, odd] = [
+      [1, 2, 3, 0, 4, 5, 6, 0],
+      [1, 2, 3, 0, 0, 0, 0, 0],
+    ];
+    expect([...widenedColumns(matrix, 2, 6)].slice(0, 8)).toEqual(halves);
+    expect([...widenedColumns(matrix, 2, 6)].slice(24)).toEqual(halves!.map((x) => (x > 0 ? x + 18 : 0)));
+    expect([...widenedColumns(matrix, 4, 3)].slice(0, 8)).toEqual(odd);
+    expect(widenedColumns(matrix, 1, 8)).toBe(matrix);
   });
 
   it.each([

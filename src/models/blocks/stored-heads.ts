@@ -6,6 +6,7 @@
  * multiplied with as they are stored, of whatever format; nothing but weights of a head's norm is brought into the places of its coordinates.
  */
 import type { Buf, Ops, RowParts } from "../../backends/ops.ts";
+import { assert } from "../../errors.ts";
 import { storedDim } from "../../quant/head-dim.ts";
 import type { BlockStep, WeightSpec } from "./block.ts";
 import { type HeadOrder, headOrder, type RowOrder } from "./row-order.ts";
@@ -136,13 +137,25 @@ export function storedLatent(kvRank: number, ropeDim: number): StoredLatent | nu
   };
 }
 
-/** The places of a head's coordinates, each half at the beginning of its half with zeros. */
-function widened(order: RowOrder | null, dim: number, stored: number): RowOrder {
+/** Where a coordinate of a head comes to lie, each half at the beginning of its half. */
+function placeIn(dim: number, stored: number, coordinate: number): number {
   const half = dim % 2 === 0 ? dim / 2 : dim;
-  const place = (row: number): number => order?.place(row) ?? row;
-  return {
-    unit: dim,
-    numRows: stored,
-    place: (row) => (place(row) < half ? place(row) : place(row) - half + stored / 2),
-  };
+  return coordinate < half ? coordinate : coordinate - half + stored / 2;
+}
+
+/** A matrix of rows with parts of `dim` values for each head, as one whose parts have zeros like stored heads. */
+export function widenedColumns(weight: Float32Array, numHeads: number, dim: number): Float32Array {
+  const stored = storedDim(dim);
+  if (stored === dim) return weight;
+  const numParts = weight.length / dim;
+  assert(numParts % numHeads === 0, `${weight.length} values for ${numHeads} heads of ${dim}`);
+  const wide = new Float32Array(numParts * stored);
+  for (let part = 0; part < numParts; part++)
+    for (let i = 0; i < dim; i++) wide[part * stored + placeIn(dim, stored, i)] = weight[part * dim + i]!;
+  return wide;
+}
+
+/** The places of a head's coordinates. */
+function widened(order: RowOrder | null, dim: number, stored: number): RowOrder {
+  return { unit: dim, numRows: stored, place: (row) => placeIn(dim, stored, order?.place(row) ?? row) };
 }
