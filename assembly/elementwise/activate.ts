@@ -1,6 +1,7 @@
 /** @file The activations of feed-forwards, with a gate or without; SwiGLU has a kernel of its own. */
 import {
-  ALPHAS, BLOCK, GATED, KIND, KIND_GELU, KIND_GELU_TANH, KIND_RELU_2, KIND_SILU, LIMIT, OFFSET, OUT, ROWS, SLOPE, WIDTH, X,
+  ALPHAS, BLOCK, GATED, KIND, KIND_GELU, KIND_GELU_TANH, KIND_QUICK_GELU, KIND_RELU, KIND_RELU_2, KIND_SILU, LIMIT, OFFSET, OUT,
+  ROWS, SLOPE, WIDTH, X,
 } from "../generated/activate-params";
 import { softplus } from "../simd/softplus";
 import { exp } from "../simd/vector";
@@ -34,9 +35,18 @@ import { exp } from "../simd/vector";
 }
 
 // @ts-ignore: decorator
+@inline function quickGelu(x: v128): v128 {
+  return f32x4.div(x, f32x4.add(f32x4.splat(1), exp(f32x4.mul(x, f32x4.splat(-1.702)))));
+}
+
+// @ts-ignore: decorator
+@inline function relu(x: v128): v128 {
+  return f32x4.max(x, f32x4.splat(0));
+}
+
+// @ts-ignore: decorator
 @inline function relu2(x: v128): v128 {
-  const positive = f32x4.max(x, f32x4.splat(0));
-  return f32x4.mul(positive, positive);
+  return f32x4.mul(relu(x), relu(x));
 }
 
 /** eˣ − 1 − x of x ≤ 0: near 0, where the difference would cancel, its series. */
@@ -70,6 +80,8 @@ import { exp } from "../simd/vector";
   if (kind == KIND_GELU) return gelu(x);
   if (kind == KIND_GELU_TANH) return geluTanh(x);
   if (kind == KIND_RELU_2) return relu2(x);
+  if (kind == KIND_RELU) return relu(x);
+  if (kind == KIND_QUICK_GELU) return quickGelu(x);
   return xielu(x, positive, negative);
 }
 

@@ -1,7 +1,7 @@
 /** @file The activations of feed-forwards; what each computes is said at `Ops.activate`. */
 import type { Weight } from "./buffers.ts";
 
-export type ActivationKind = "silu" | "gelu" | "gelu_tanh" | "relu2" | "xielu";
+export type ActivationKind = "silu" | "gelu" | "gelu_tanh" | "quick_gelu" | "relu" | "relu2" | "xielu";
 
 /** SwiGLU with limits (gpt-oss): with gate at most `limit` and up in ±limit, gate · sigmoid(slope · gate) · (up + offset). */
 export interface SwigluClamp {

@@ -292,7 +292,8 @@ export interface Ops {
    *
    * With `clamp`, act of gate and what it is multiplied by are those of `Activation.clamp`.
    *
-   * gelu: x · Φ(x) · gelu_tanh: its approximation by tanh · relu2: max(x, 0)² · xielu: with p = softplus(alphaP) and
+   * gelu: x · Φ(x) · gelu_tanh: its approximation by tanh · quick_gelu: x / (1 + exp(−1.702 x)) · relu: max(x, 0) · relu2: max(x, 0)² ·
+   * xielu: with p = softplus(alphaP) and
    * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)
    */
   activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void;

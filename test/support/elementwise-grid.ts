@@ -2,7 +2,9 @@
 import type { Activation, ActivationKind, Ops, RowNorm } from "../../src/backends/ops.ts";
 import { gaussians, partOf, upload } from "./wasm-backend.ts";
 
-export const ACTIVATION_KINDS: readonly ActivationKind[] = ["silu", "gelu", "gelu_tanh", "relu2", "xielu"];
+export const ACTIVATION_KINDS: readonly ActivationKind[] = [
+  ...(["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "xielu"] as const),
+];
 
 export interface NormCase {
   readonly kind: RowNorm["kind"];

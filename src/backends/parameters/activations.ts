@@ -124,7 +124,7 @@ export const scaleColumns = new Struct({
   factors: ["f32", MAX_RUNS],
 });
 
-export const ACTIVATIONS = { silu: 0, gelu: 1, gelu_tanh: 2, relu2: 3, xielu: 4 } as const;
+export const ACTIVATIONS = { silu: 0, gelu: 1, gelu_tanh: 2, relu2: 3, xielu: 4, relu: 5, quick_gelu: 6 } as const;
 
 export const activate = new Struct({
   x: "u32",

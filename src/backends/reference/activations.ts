@@ -26,6 +26,10 @@ export function activationOf(kind: ActivationKind, alphas: Float32Array | null):
       return (x) => x * normalCdf(x);
     case "gelu_tanh":
       return (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+    case "quick_gelu":
+      return (x) => x / (1 + Math.exp(-1.702 * x));
+    case "relu":
+      return (x) => Math.max(x, 0);
     case "relu2":
       return (x) => Math.max(x, 0) ** 2;
     case "xielu": {

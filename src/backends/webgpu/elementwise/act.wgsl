@@ -16,6 +16,12 @@ fn act(x: f32) -> f32 {
   let u2 = 1.5957691216057308 * (x + 0.044715 * x * x * x);
   return x / (1.0 + exp(min(-u2, 88.0)));
   //#end
+  //#if QUICK_GELU
+  return x / (1.0 + exp(min(-1.702 * x, 88.0)));
+  //#end
+  //#if RELU
+  return max(x, 0.0);
+  //#end
   //#if RELU2
   let positive = max(x, 0.0);
   return positive * positive;

@@ -23,6 +23,8 @@ export const actValues = ({ kind, isGated, clamp }: Pick<Activation, "kind" | "i
   SILU: kind === "silu",
   GELU: kind === "gelu",
   GELU_TANH: kind === "gelu_tanh",
+  QUICK_GELU: kind === "quick_gelu",
+  RELU: kind === "relu",
   RELU2: kind === "relu2",
   XIELU: kind === "xielu",
 });
