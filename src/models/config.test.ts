@@ -94,6 +94,15 @@ describe("parseModelConfig", () => {
     // Qwen3MoeModel masks all layers alike once the switch is on.
     expect(windows({ ...own, model_type: "qwen3_moe", use_sliding_window: true })).toEqual([16, 16, 16, 16]);
     expect(windows({ ...own, model_type: "qwen3_moe", use_sliding_window: false })).toEqual([0, 0, 0, 0]);
+    // Qwen2MoeConfig: every other one of the lower layers; SmolLM3Config: those without rope; Cohere2MoeConfig: dense layers apart.
+    expect(windows({ ...own, model_type: "qwen2_moe", use_sliding_window: true, max_window_layers: 3 })).toEqual([
+      ...[16, 0, 16, 0],
+    ]);
+    expect(windows({ ...own, model_type: "qwen2_moe" })).toEqual([0, 0, 0, 0]);
+    expect(windows({ ...own, model_type: "smollm3", use_sliding_window: true })).toEqual([0, 0, 0, 16]);
+    expect(windows({ ...own, model_type: "smollm3" })).toEqual([0, 0, 0, 0]);
+    const prefix = { first_k_dense_replace: 2, sliding_window_pattern: 2, num_hidden_layers: 5, head_dim: 8 };
+    expect(windows({ ...own, ...prefix, model_type: "cohere2_moe" })).toEqual([0, 0, 16, 0, 16]);
     // GraniteSWAConfig: the first of four layers attends to everything; a head is tied unless the file says otherwise.
     expect(windows({ model_type: "granite_swa", num_hidden_layers: 6 })).toEqual([0, 128, 128, 128, 0, 128]);
     expect(parse({ model_type: "granite_swa" }).tieWordEmbeddings).toBe(true);
@@ -167,7 +176,7 @@ describe("parseModelConfig refuses", () => {
       /quantization_config: expected a quantization of gptq, awq.*use the bf16/,
       "unsupported",
     ],
-    [{ partial_rotary_factor: 0.4 }, /partial_rotary_factor: expected a factor that leaves pairs/],
+    [{ model_type: "phi", partial_rotary_factor: 0.4 }, /partial_rotary_factor: expected a factor that leaves pairs/],
     [
       { rope_scaling: { type: "ntk" } },
       /expected default, linear, dynamic, yarn, longrope, proportional or llama3, got "ntk"/,

@@ -215,6 +215,10 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
     ],
     "image or audio inputs",
   ],
+  [
+    ["clip*", "siglip*", "vit*", "deit*", "dino*", "swin*", "convnext*", "wav2vec*", "hubert*"],
+    "a text model: this is one of images or sounds alone",
+  ],
 ];
 
 function fits(pattern: string, modelType: string): boolean {

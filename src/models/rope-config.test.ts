@@ -5,7 +5,10 @@ import { ropeFor } from "./rope.ts";
 
 describe("rope of a config", () => {
   it("turns the part of a head that a config says, in the layers that it says", () => {
-    expect(parse({ partial_rotary_factor: 0.5 }).rope).toEqual({ type: "default", theta: 10_000, rotaryDim: 4 });
+    const half = { type: "default", theta: 10_000, rotaryDim: 4 };
+    expect(parse({ model_type: "phi", partial_rotary_factor: 0.5 }).rope).toEqual(half);
+    // Llama has the field, and turns whole heads.
+    expect(parse({ partial_rotary_factor: 0.5 }).rope).toEqual({ type: "default", theta: 10_000 });
     expect(parse({ model_type: "gpt_neox", rotary_pct: 0.5, rotary_emb_base: 1e6 }).rope).toEqual({
       type: "default",
       theta: 1e6,

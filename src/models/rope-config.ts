@@ -84,7 +84,9 @@ function parseRope(config: ConfigFields, fields: ConfigFields | undefined, conte
       factor: 1,
     };
   }
-  const turned = Math.floor(context.headDim * factor);
+  // Other families have the field in files, of a base class of theirs, and turn whole heads all the same, as in Transformers.
+  const hasParts = defaults.partialRotaryFactor !== undefined || context.family.rotaryDimField !== undefined;
+  const turned = hasParts ? Math.floor(context.headDim * factor) : context.headDim;
   const isOdd = turned % 2 !== 0;
   const rotaryDim = isOdd && context.family.hasOddRope ? turned + 1 : turned;
   const theta = thetaOf(config, fields, context);

@@ -43,7 +43,7 @@ export interface Family {
   readonly patternField?: string;
   /** Whether there are windows only if `use_sliding_window` is true; absent: for `upper` alone. */
   readonly hasWindowSwitch?: boolean;
-  /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`. */
+  /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`, which then counts as well. */
   readonly rotaryDimField?: string;
   /** Whether one coordinate more is turned where a part of a head would be an odd number, with the frequencies of that number. */
   readonly hasOddRope?: true;
@@ -82,7 +82,7 @@ export interface Family {
     readonly rope?: Readonly<Record<string, string | number | boolean>>;
     /** `rope_local_base_freq`, of layers with a sliding window, whose rope is not scaled; absent: they have that of the others. */
     readonly slidingTheta?: number;
-    /** The part of a head that is turned; absent: 1. */
+    /** The part of a head that is turned; absent: whole heads are, whatever `partial_rotary_factor` says. */
     readonly partialRotaryFactor?: number;
     /** Absent: 1e-6. */
     readonly normEps?: number;

@@ -39,11 +39,6 @@ export const bailingHybrid: Family = {
       ...instead("linear_head_dim", "head_dim"),
       ...instead("linear_conv_kernel_dim", "short_conv_kernel_size"),
       ...(!config.has("layer_types") && { layer_types: types }),
-      // Files may say which part of a head is the rotary part of latent attention. All of that part is turned.
-      partial_rotary_factor: 1,
-      ...(config.object("rope_parameters") && {
-        rope_parameters: { ...(config.raw("rope_parameters") as object), partial_rotary_factor: 1 },
-      }),
     };
   },
   mixer(config, context) {

@@ -8,6 +8,7 @@ export const phi3: Family = {
   hasOddRope: true,
   defaults: {
     slidingWindow: null,
+    partialRotaryFactor: 1,
     maxPosition: 4096,
     normEps: 1e-5,
     bosTokenId: 1,

@@ -33,11 +33,15 @@ export const cohere2Moe: Family = {
     const isPlain = config.integer("prefix_dense_sliding_window_pattern", 0, 2 ** 16, 1) === 1;
     return window > 0 || (isPlain && !isSparseOf(config)(layer));
   },
-  traits(config) {
-    // The pattern then begins behind these layers.
-    if (numDenseOf(config) > 0 && !config.has("layer_types"))
-      throw config.unsupported("first_k_dense_replace", "which layers have a window has to be said by layer_types");
-    return { ...cohere2.traits?.(config) };
+  // The dense first layers have a pattern of their own, and that of the others begins behind them.
+  layerTypes(config, numLayers) {
+    const numDense = numDenseOf(config);
+    const ofDense = config.integer("prefix_dense_sliding_window_pattern", 1, 2 ** 16, 1);
+    const ofOthers = config.integer("sliding_window_pattern", 1, 2 ** 16, 4);
+    return Array.from({ length: numLayers }, (_, layer) => {
+      const isFull = layer < numDense ? (layer + 1) % ofDense === 0 : (layer - numDense + 1) % ofOthers === 0;
+      return isFull ? "full_attention" : "sliding_attention";
+    });
   },
   experts(config, sizes) {
     const isSparse = isSparseOf(config);

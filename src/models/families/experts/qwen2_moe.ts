@@ -16,12 +16,14 @@ export const qwen2Moe: Family = {
     intermediateSize: 5632,
     tieWordEmbeddings: false,
   },
-  traits(config) {
-    // Transformers gives windows to every other one of the lower layers then.
-    if (config.boolean("use_sliding_window", false) && !config.has("layer_types"))
-      throw config.unsupported("use_sliding_window", "which layers have a window has to be said by layer_types");
-    return { biases: { ...LLAMA_TRAITS.biases, qkv: config.boolean("qkv_bias", true) } };
+  // Every other one of the lower layers has a window.
+  layerTypes(config, numLayers) {
+    const end = config.boolean("use_sliding_window", false) ? config.integer("max_window_layers", 0, 2 ** 16, 28) : 0;
+    return Array.from({ length: numLayers }, (_, layer) =>
+      layer % 2 === 0 && layer < end ? "sliding_attention" : "full_attention",
+    );
   },
+  traits: (config) => ({ biases: { ...LLAMA_TRAITS.biases, qkv: config.boolean("qkv_bias", true) } }),
   experts(config, sizes) {
     const isSparse = isSparseByStep(config);
     const defaults = { numExperts: 60, topK: 4, width: 1408, sharedWidth: 5632, normalizes: false };

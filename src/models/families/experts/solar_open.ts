@@ -14,6 +14,7 @@ export const solarOpen: Family = {
     vocabSize: 196_608,
     maxPosition: 131_072,
     theta: 1e6,
+    partialRotaryFactor: 1,
     normEps: 1e-5,
     // There is no dense layer.
     intermediateSize: 1,

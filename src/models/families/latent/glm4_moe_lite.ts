@@ -15,6 +15,7 @@ export const glm4MoeLite: Family = {
     maxPosition: 202_752,
     intermediateSize: 10_240,
     normEps: 1e-5,
+    partialRotaryFactor: 1,
   },
   latent: { kvRank: 512, queryRank: 768, nopeDim: 192, ropeDim: 64, valueDim: 256, interleave: "asked" },
   experts(config, sizes) {
