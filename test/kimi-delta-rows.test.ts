@@ -1,5 +1,4 @@
 /** @file A delta rule with decays by channel goes row by row, so that it leaves the same bits however a prompt is cut, as its state says. */
-import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import "../src/node/install.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -8,10 +7,9 @@ import { Runner } from "../src/engine/runner.ts";
 import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
-import { type SeededModel, seededCheckpoint } from "./support/seeded-checkpoint.ts";
+import { seededCheckpoint, seededModel } from "./support/seeded-checkpoint.ts";
 
-const file = new URL("./fixtures/architectures/kimi_linear-published.json", import.meta.url);
-const model = JSON.parse(readFileSync(file, "utf8")) as SeededModel;
+const model = seededModel("kimi_linear-published");
 
 it.each([
   ["reference", async () => createReferenceBackend()],
