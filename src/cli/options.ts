@@ -150,6 +150,10 @@ export function addOutputOptions(command: Command): Command {
     .option("--explain", "say on stderr which backend and which formats are used");
 }
 
+/** What formats are compared with: an exact cache. */
+export const baseOption = (): Option =>
+  new Option("--base <spec>", "the exact cache to compare with").choices(["f16", "f32"]).default("f16");
+
 /** Adds `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget`, `--memory`, and llama.cpp's options that stretch a context. */
 export const addCacheOptions = sharing(
   (command: Command): Command =>

@@ -21,6 +21,12 @@ export interface Recommendation {
   readonly command: string;
 }
 
+/** How many times longer than its evidence a context may be that a verdict speaks for. */
+const REACH = 2;
+
+/** Whether the context that bytes are counted for is far longer than any sequence that was read. */
+const isFarBeyond = ({ ctx, cost }: Recommendation): boolean => cost.context > REACH * ctx;
+
 export function recommendationJson(recommendation: Recommendation): object {
   const rungs = recommendation.rungs.map(({ criteria, ...rung }) => ({
     ...rung,
@@ -28,7 +34,7 @@ export function recommendationJson(recommendation: Recommendation): object {
       criteria.map(({ name, estimate, threshold, verdict }) => [name, { ...estimate, threshold, verdict }]),
     ),
   }));
-  return { ...recommendation, rungs };
+  return { ...recommendation, isBeyondEvidence: isFarBeyond(recommendation), rungs };
 }
 
 export function recommendationText(recommendation: Recommendation): string {
@@ -83,15 +89,22 @@ function limits({ gate, limits, text, ctx, model, hasRecall }: Recommendation): 
   );
 }
 
-function answer({ model, gate, kv, rungs, cost, command }: Recommendation): string[] {
+function answer(recommendation: Recommendation): string[] {
+  const { model, gate, kv, rungs, cost, command, ctx } = recommendation;
   const { context, cacheBytes, cacheBytesF16 } = cost;
   const lines: string[] = [];
   if (kv === null) {
     lines.push(`No format that was tried leaves ${model} ${gate} for certain: stay with the f16 cache.\n`);
   } else {
     lines.push(
-      `${model} is ${gate} with ${kv}: ${formatBytes(cacheBytes)} for ${formatCount(context)} tokens against ${formatBytes(cacheBytesF16)} in f16, ${comparedSize(cacheBytes, cacheBytesF16)}.\n`,
+      `${model} is ${gate} with ${kv} over ${formatCount(ctx)} tokens: ${formatBytes(cacheBytes)} for ${formatCount(context)} tokens against ${formatBytes(cacheBytesF16)} in f16, ${comparedSize(cacheBytes, cacheBytesF16)}.\n`,
     );
+    if (isFarBeyond(recommendation)) {
+      lines.push(
+        `Nothing longer than ${formatCount(ctx)} tokens was read, and formats lose more the longer a text is: nothing is known of ${formatCount(context)} tokens. ` +
+          `Judge it there with --ctx ${Math.min(context, 4 * ctx)}, or ask for a --context that you use.\n`,
+      );
+    }
   }
   const chosen = rungs.find((rung) => rung.kv === kv);
   const undecided = rungs.filter(({ verdict, tokens }) => verdict === "open" && tokens > 0);

@@ -35,7 +35,10 @@ describe("recommend", () => {
     expect(out).toMatch(/\| k8v8,sinks=0,window=0 \| pass +\| +\| +480 \| 1\.00\d\d \[[\d.]+, [\d.]+\]/);
     expect(out).toMatch(/usable: PPL ratio at most 1\.03, mean KLD at most 0\.03 nats/);
     expect(out).toMatch(
-      /qwen3-1m is usable with k8v8,sinks=0,window=0: .* for 1,000 tokens against .* in f16, 1\.\d\dx smaller/,
+      /qwen3-1m is usable with k8v8,sinks=0,window=0 over 160 tokens: .* for 1,000 tokens against .* in f16, 1\.\d\dx smaller/,
+    );
+    expect(out, "no verdict about a length that was never read").toMatch(
+      /nothing is known of 1,000 tokens. .*--ctx 640/,
     );
     expect(out).toMatch(/\n {2}npx turboquant run --model qwen3-1m --kv k8v8,sinks=0,window=0\n$/);
   });
@@ -48,6 +51,7 @@ describe("recommend", () => {
       kv: "k8v8,sinks=0,window=0",
       gate: "usable",
       ctx: 160,
+      isBeyondEvidence: true,
       maxChunks: 5,
       text: "story.txt",
       command: "npx turboquant run --model qwen3-1m --kv k8v8,sinks=0,window=0",
@@ -67,7 +71,16 @@ describe("recommend", () => {
   });
 
   it("says when nothing passes, and stays with f16", async () => {
-    const { code, out } = await runCommand([...ARGV, "--text", textFile, "--chunks", "3", "--quiet", "--kv", "k1v1"]);
+    const { code, out } = await runCommand([
+      ...ARGV,
+      "--text",
+      textFile,
+      "--chunks",
+      "3",
+      "--quiet",
+      "--kv",
+      "k1v1,window=32",
+    ]);
     expect(code).toBe(0);
     expect(out).toMatch(/stay with the f16 cache/);
     expect(out).toMatch(/npx turboquant run --model qwen3-1m --kv f16\n$/);
@@ -88,6 +101,8 @@ describe("recommend", () => {
     [["--chunks", "2"], /whole number of at least 3/],
     [["--text", "no.txt"], /cannot be read/],
     [["--text", "biome.json", "-c", "2048"], /a text of at least 3 chunks of 2048 tokens/],
+    [["-c", "128", "--kv", "k1v1"], /recommend: in 128 tokens none of what attention reads of k1v1 are codes/],
+    [["-c", "1024", "--kv", "k1v1,window=2048"], /none of what attention reads/],
   ])("%j is the user's mistake", async (argv, message) => {
     const { code, out, err } = await runCommand([...ARGV, ...argv]);
     expect([code, out]).toEqual([2, ""]);

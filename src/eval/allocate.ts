@@ -13,6 +13,7 @@ import { codecOf } from "../quant/codecs/registry.ts";
 import { valuesOfToken } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
+import { requireCodesRead } from "./codes-read.ts";
 import { diagnoseFormats } from "./diagnose.ts";
 import { mean } from "./divergence.ts";
 import { type EvalRow, evaluateByToken } from "./evaluate.ts";
@@ -93,6 +94,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   checkWidths(options);
   requireKv(llm, "allocate");
   refuseLatent(llm);
+  requireCodesRead(llm, "allocate", [kv], { ctx, context: llm.config.maxPositionEmbeddings });
   const attentionLayers = attentionLayersOf(layoutOf(llm.config));
   const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
   if (pieces.length <= chunks) {

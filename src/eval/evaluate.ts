@@ -6,6 +6,7 @@ import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import { valuesOfToken } from "../quant/page-layout.ts";
+import { codesRead } from "./codes-read.ts";
 import { type Contender, compareOnTokens, emptyRecord, makeContender, type TokenRecord } from "./compare.ts";
 import { diagnoseFormats, type LayerDiagnosis } from "./diagnose.ts";
 import { type DivergenceSummary, summarizeDivergence } from "./divergence.ts";
@@ -83,6 +84,8 @@ export interface EvalRow extends DivergenceSummary {
   readonly layers: readonly LayerDiagnosis[] | null;
   /** Whether attention was seen to read codes, and if not, why. */
   readonly readPath: ReadPath;
+  /** Share of what attention read that was codes, and not sinks or window (`codesRead`); null for a format without codes. */
+  readonly codesRead: number | null;
   /** Allocated bits a cached value at the end of a chunk, with codes, scales, sinks and window. */
   readonly bitsPerValue: number;
   /** Allocated bytes of the cache of one chunk. */
@@ -141,6 +144,7 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
         greedy: greedy?.[i] ?? null,
         layers: layers?.[i] ?? null,
         readPath: readPaths[i + 1]!,
+        codesRead: codesRead(llm.config, decoders[i + 1]!.kv, ctx),
         bitsPerValue: bitsPerValue(llm, records[i + 1]!.kvBytes, ctx),
         kvBytes: records[i + 1]!.kvBytes,
         kvBytesBase: records[0]!.kvBytes,

@@ -16,6 +16,7 @@ import {
   addThreadsOption,
   type BackendFlags,
   backendOptionsOf,
+  baseOption,
   byteSize,
   calibrationOption,
   type OutputFlags,
@@ -50,7 +51,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--bytes <size>", "budget: bytes of codes and scales a token, all layers, instead of --bits", byteSize)
     .option("--widths <list>", "widths to choose from", wholeNumbers(1), [2, 3, 4, 5, 6, 8])
     .option("--measure <list>", "widths measured, the others are interpolated", wholeNumbers(1), [2, 4, 6])
-    .option("--base <spec>", "format to compare with: f16 or f32", "f16")
+    .addOption(baseOption())
     .option("-c, --ctx <tokens>", "tokens of a chunk", wholeNumber(2), 1024)
     .option("--chunks <n>", "chunks for the measurement", wholeNumber(1), 2)
     .option("--verify-chunks <n>", "chunks after those, for the verification", wholeNumber(1), 4)

@@ -25,6 +25,7 @@ import {
   addThreadsOption,
   type BackendFlags,
   backendOptionsOf,
+  baseOption,
   calibrationOption,
   collectKv,
   type OutputFlags,
@@ -63,7 +64,7 @@ export function configure(command: Command, context: CommandContext): void {
       `KV format; may be repeated, all share one run of the base (default: ${DEFAULT_KV})`,
       collectKv,
     )
-    .option("--base <spec>", "format to compare with: f16 or f32", "f16")
+    .addOption(baseOption())
     .option("--ladder", "also K only, V only, and every lever of the format off (or on), one at a time")
     .option("--needle <n>", "recall prompts: a five-digit code said once in about 1,400 tokens", wholeNumber(0), 0)
     .option("--needle-lengths <list>", "recall over lengths and depths: prompt lengths in tokens", wholeNumbers(1))

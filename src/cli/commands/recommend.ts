@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
+import { requireCodesRead } from "../../eval/codes-read.ts";
 import { evaluate } from "../../eval/evaluate.ts";
 import { requireKv } from "../../eval/require-kv.ts";
 import { layerKindsOf, layoutOf } from "../../models/layout.ts";
@@ -96,6 +97,12 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
   requireKv(llm, "recommend");
   const limit = llm.config.maxPositionEmbeddings;
   const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
+  requireCodesRead(
+    llm,
+    "recommend",
+    specs.map(({ text }) => text),
+    { ctx, context: flags.context ?? limit },
+  );
   const text = await textOrOwn(file, llm, ctx * flags.chunks, flags, context, progress);
   const tokens = llm.tokenizer.encode(text.text, { addSpecialTokens: false }).length;
   const maxChunks = Math.min(flags.chunks, Math.floor(tokens / ctx));

@@ -1,7 +1,7 @@
 /** @file The main table of an evaluation. */
 import type { EvalRow } from "../../eval/evaluate.ts";
 import { formatBytes, significant } from "../../format-number.ts";
-import { type Column, formatRate, markdownTable } from "../format.ts";
+import { type Column, formatPercent, formatRate, markdownTable } from "../format.ts";
 
 /** Rows of `--ladder` also say what was changed. */
 export type PrintedRow = EvalRow & { readonly lever?: string };
@@ -44,6 +44,9 @@ export function evalTable(rows: readonly PrintedRow[]): string {
   return markdownTable(columns, [base, ...body]);
 }
 
+/** With a smaller share of codes among what was read, a line says so. */
+const FEW_CODES = 0.5;
+
 /** Lines below the table: what was done, and what attention was seen to read. */
 export function evalFooter(rows: readonly EvalRow[]): string {
   const [first] = rows as [EvalRow, ...EvalRow[]];
@@ -58,6 +61,13 @@ export function evalFooter(rows: readonly EvalRow[]): string {
   if (named("window").length > 0) {
     notes.push(
       `read path: ${named("window").join(" and ")}: chunks of ${first.ctx} tokens lie within sinks and window, so no code was read; use a longer --ctx or window=0`,
+    );
+  }
+  const few = rows.filter(({ readPath, codesRead }) => readPath === "packed" && codesRead! < FEW_CODES);
+  for (const share of new Set(few.map(({ codesRead }) => formatPercent(codesRead!, 0)))) {
+    const own = few.filter(({ codesRead }) => formatPercent(codesRead!, 0) === share).map((row) => row.kv);
+    notes.push(
+      `codes: ${own.join(" and ")}: only ${share} of what attention read were codes, the rest sinks and window, so the figures say little about longer texts; use a longer --ctx or window=0`,
     );
   }
   return `${notes.join("\n")}\n`;

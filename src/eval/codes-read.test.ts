@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { shapeConfig } from "../models/shapes.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { codesRead, requireCodesRead } from "./codes-read.ts";
+
+const config = shapeConfig("qwen3-0.6b", 2);
+const share = (kv: string, tokens: number) => codesRead(config, parseKvSpec(kv), tokens);
+const pairs = (tokens: number) => (tokens * (tokens + 1)) / 2;
+
+describe("codesRead", () => {
+  it("counts pairs of queries and keys: all without a window, none within it, a triangle behind it", () => {
+    expect(share("k4v4,sinks=0,window=0", 100)).toBe(1);
+    expect(share("k4v4", 132)).toBe(0);
+    // The query at position 132 is the first with a key (position 4) outside sinks and window.
+    expect(share("k4v4", 133)).toBe(1 / pairs(133));
+    expect(share("k4v4", 1000)).toBe(pairs(868) / pairs(1000));
+    expect(share("k4v4,window=2048", 1000)).toBe(0);
+    expect(share("f16", 1000)).toBeNull();
+  });
+});
+
+describe("requireCodesRead", () => {
+  const require = (kv: string, ctx: number, context: number) => () =>
+    requireCodesRead({ config }, "recommend", [kv], { ctx, context });
+
+  it("refuses texts within the window, and those that hardly leave it, with a length that would do", () => {
+    expect(require("k1v1", 128, 4096)).toThrow(/in 128 tokens none of what attention reads of k1v1 are codes/);
+    expect(require("k1v1", 144, 4096)).toThrow(/only 1 % .* sinks and window \(4 and 128 tokens\).* pass --ctx 448/);
+    expect(require("k1v1,window=2048", 1024, 4096)).toThrow(/none of what attention reads/);
+    expect(require("k4v4,window=40958", 2048, 40960)).toThrow(/take a smaller window/);
+    expect(require("k1v1", 448, 4096)).not.toThrow();
+    expect(require("k1v1,sinks=0,window=0", 128, 4096)).not.toThrow();
+    expect(require("f16", 16, 4096)).not.toThrow();
+  });
+
+  it("asks for no more than the context itself reads as codes", () => {
+    expect(require("k4v4", 160, 200)).toThrow(/--ctx/);
+    expect(require("k4v4", 200, 200)).not.toThrow();
+  });
+});
