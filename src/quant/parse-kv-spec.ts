@@ -2,7 +2,7 @@
 
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
-import { allCodecs, isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
+import { allCodecs, codecOf, isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
 import { canonicalPreset } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSpec } from "./codecs/side-spec.ts";
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
@@ -183,6 +183,7 @@ export function parseKvSpec(spec: string): KvSpec {
   const sides = [base, ...ranges, ...(tiers ?? [])].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
   const whole = sides.find(isWholePage);
   if (whole) checkWholePages(whole, draft.window);
+  checkOwnCalibration(sides, calibration);
   for (const each of [base, ...ranges, ...(tiers ?? [])])
     checkWindowSides({ ...base, k: each.k ?? base.k, v: each.v ?? base.v });
   const facts = {
@@ -249,6 +250,15 @@ function checkWholePages(side: SideFormat, window: number): void {
     `window=${window}: ${nameOf(side)} stores ${PAGE_TOKENS} tokens together, so expected a window of ${PAGE_TOKENS} or more`,
     { window },
   );
+}
+
+/** A codec that is nothing without constants of its own does not run on those of another, nor on none. */
+function checkOwnCalibration(sides: readonly SideFormat[], calibration: string): void {
+  if (calibration !== "off" && calibration !== "auto") return;
+  for (const side of sides) {
+    const needs = codecOf(side).calibrationOf?.(side);
+    if (needs) failSpec(`${nameOf(side)} needs ${needs}`, { type: nameOf(side), calibration });
+  }
 }
 
 function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange<SideSpec>[] } {

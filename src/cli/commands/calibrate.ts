@@ -1,9 +1,10 @@
 /** @file `turboquant calibrate`: fits the KV codes to a model and writes a small file beside the checkpoint. */
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Command } from "commander";
-import { MIN_TOKENS } from "../../engine/calibration/calibration-sequences.ts";
+import { type Command, Option } from "commander";
+import { calibrationSequences, MIN_TOKENS } from "../../engine/calibration/calibration-sequences.ts";
 import { CALIBRATION_TEXT, CALIBRATION_TEXT_NAME } from "../../engine/calibration/calibration-text.ts";
+import { fitOscar } from "../../engine/calibration/fit-oscar.ts";
 import { calibrationMetadata } from "../../engine/calibration/make-calibration.ts";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -46,6 +47,7 @@ interface CalibrateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "qui
   readonly tokens: number;
   readonly ctx?: number;
   readonly positions?: number;
+  readonly method: "own" | "oscar";
   readonly out?: string;
   readonly share?: boolean;
   readonly check?: boolean;
@@ -69,6 +71,11 @@ export function configure(command: Command, context: CommandContext): void {
       wholeNumber(64),
     )
     .option("--positions <n>", "longest context that it is for (default: the model's)", wholeNumber(64))
+    .addOption(
+      new Option("--method <name>", "what to fit: our maps, or the rotations of OSCAR for --kv oscar-2, with --out")
+        .choices(["own", "oscar"])
+        .default("own"),
+    )
     .option("--check", "measure the gain at 4 bits on text that was not read, which takes longer than all else")
     .option(
       "--out <path>",
@@ -109,6 +116,12 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
       { model: flags.model },
     );
   }
+  if (flags.method === "oscar" && (flags.out === undefined || flags.check)) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "calibrate: --method oscar makes a file for --kv oscar-2 alone, which no model reads by itself, and has no --check; pass --out oscar.safetensors",
+    );
+  }
   // Refuse now, rather than after the work.
   const before = chosen ?? (await ownFile(flags.model));
   if (before !== undefined) await checkPlace(before, flags, chosen === undefined);
@@ -140,6 +153,21 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   }
   const own = (wanted: number) => textOrOwn(null, llm, wanted, flags, context, progress);
   const text = file ?? packageText(llm, tokens) ?? (await own(tokens));
+  if (flags.method === "oscar") {
+    const { sequences } = calibrationSequences(llm.tokenizer, text.text, { tokens, ctx });
+    const layers = await fitOscar(llm.decoder, { sequences, signal, onProgress: progress.onEvent });
+    progress.clear();
+    const file = writeCalibration(layers, calibratedShape(llm.config), llm.weightsFingerprint, {
+      method: "oscar",
+      text: text.source,
+    });
+    await save(flags.out!, file, false);
+    if (flags.json)
+      io.stdout.write(`${JSON.stringify({ model: llm.name, method: "oscar", file: flags.out, bytes: file.length })}\n`);
+    else
+      io.stdout.write(`${flags.out}  ${formatBytes(file.length)}\nto use it: --kv oscar-2,calibration=${flags.out}\n`);
+    return;
+  }
   const check = flags.check ? (file ? true : (await own(2 * ctx)).text) : undefined;
   const calibrated = await calibrate(llm, {
     ...{ text: text.text, tokens, ctx, signal, onProgress: progress.onEvent },

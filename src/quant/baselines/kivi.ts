@@ -81,19 +81,20 @@ export class KiviCodec {
   }
 }
 
-/** Integers of groups of 64; the last group may be shorter. Sanitizes x in place. */
+/** Integers of groups of `size`; the last group may be shorter. Sanitizes x in place. */
 export function quantizeGroups(
   x: Float32Array,
   bits: number,
+  size: number = KIVI_GROUP,
 ): { codes: Uint8Array; scales: Uint16Array; zeros: Uint16Array } {
   sanitize(x);
-  const numGroups = Math.ceil(x.length / KIVI_GROUP);
+  const numGroups = Math.ceil(x.length / size);
   const scales = new Uint16Array(numGroups);
   const zeros = new Uint16Array(numGroups);
   const codes = new Uint8Array(x.length);
   const largest = 2 ** bits - 1;
   for (let g = 0; g < numGroups; g++) {
-    const group = x.subarray(g * KIVI_GROUP, (g + 1) * KIVI_GROUP);
+    const group = x.subarray(g * size, (g + 1) * size);
     let min = Number.POSITIVE_INFINITY;
     let max = Number.NEGATIVE_INFINITY;
     for (const value of group) {
@@ -107,7 +108,7 @@ export function quantizeGroups(
     const scale = fromFloat16Bits(scales[g]!);
     for (let i = 0; i < group.length; i++) {
       const level = scale > 0 ? Math.round((group[i]! - zero) / scale) : 0;
-      codes[g * KIVI_GROUP + i] = Math.max(0, Math.min(largest, level));
+      codes[g * size + i] = Math.max(0, Math.min(largest, level));
     }
   }
   return { codes, scales, zeros };

@@ -3,17 +3,30 @@
  * Specs, layouts, plans, the reference backend, and the refusal by backends without kernels for it all follow from that.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
+import { affineCodec } from "./affine/affine-codec.ts";
 import { blockCodec } from "./block/block-codec.ts";
 import { channelCodec } from "./channel/channel-codec.ts";
 import { floatCodec } from "./float/float-codec.ts";
+import { fp4Codec } from "./fp4/fp4-codec.ts";
 import { scalarCodec } from "./scalar/scalar-codec.ts";
 import type { AnySide, SideCodec } from "./side-codec.ts";
 import type { SideSpec } from "./side-spec.ts";
 import { sketchCodec } from "./sketch/sketch-codec.ts";
+import { tileCodec } from "./tile/tile-codec.ts";
 import { trellisCodec } from "./trellis/trellis-codec.ts";
 
 /** In the order in which messages list what codecs add to specs. */
-const CODECS = [floatCodec, scalarCodec, trellisCodec, sketchCodec, blockCodec, channelCodec] as const;
+const CODECS = [
+  floatCodec,
+  scalarCodec,
+  trellisCodec,
+  sketchCodec,
+  blockCodec,
+  channelCodec,
+  affineCodec,
+  fp4Codec,
+  tileCodec,
+] as const;
 
 /** How K or V of a layer is stored: a side that one of the codecs makes. */
 export type SideFormat = NonNullable<ReturnType<(typeof CODECS)[number]["sideOf"]>>;

@@ -89,6 +89,8 @@ export interface SideCodec<S extends AnySide> {
 
   /** Which parts of a calibration it uses; absent or null: for keys the mean and the balance, for values nothing. */
   shapingOf?(side: S): Shaping | null;
+  /** What it needs of a calibration file of its own, with how to make one, for the message where none is named; absent or null: nothing. */
+  calibrationOf?(side: S): string | null;
   /** Absent for a baseline, which has none of the options. */
   recipeOf?(side: S): Recipe | null;
   /** Expected ‖x − x̂‖² / ‖x‖² of rotated vectors; with a sketch, that of their inner products. Absent when unknown. */
