@@ -22,6 +22,8 @@ export interface ProgressEvent {
   readonly done: number;
   readonly total: number;
   readonly unit: "bytes" | "tokens" | "prompts" | "formats" | "tensors" | "kernels";
+  /** At most so much longer, where the work has a time limit. */
+  readonly secondsLeft?: number;
 }
 export type OnProgress = (event: ProgressEvent) => void;
 

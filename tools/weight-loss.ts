@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import "../src/node/install.ts";
-import { compareOnTokens, emptyRecord, makeContender } from "../src/eval/compare.ts";
+import { agreements, compareOnTokens, emptyRecord, makeContender } from "../src/eval/compare.ts";
 import { mean } from "../src/eval/divergence.ts";
 import { perplexity } from "../src/eval/perplexity.ts";
 import { writeSelfText } from "../src/eval/self-text.ts";
@@ -48,7 +48,7 @@ async function model(ref: string, types: readonly WeightType[], file: string | u
     const row = (name: string, nlls: number[], kld: string, same: string, bytes: number): void =>
       console.log(`| ${name} | ${perplexity(nlls).toFixed(3)} | ${kld} | ${same} | ${bytes} |`);
     if (type === types[0]) row("as stored", first.nlls, "0", "100 %", base.runner.decoder.weightBytes);
-    const same = `${((100 * own.agreements) / own.klds.length).toFixed(1)} %`;
+    const same = `${((100 * agreements(own)) / own.klds.length).toFixed(1)} %`;
     row(type, own.nlls, mean(own.klds).toFixed(5), same, other.runner.decoder.weightBytes);
   }
 }

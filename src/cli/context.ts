@@ -3,6 +3,9 @@ import type { Command } from "commander";
 import type { CliIo } from "./io.ts";
 import { Progress } from "./progress.ts";
 
+/** Exit code of what Ctrl-C ended. */
+export const EXIT_INTERRUPTED = 130;
+
 export interface CommandContext {
   readonly io: CliIo;
   /** Aborted by the first Ctrl-C. */
@@ -11,6 +14,8 @@ export interface CommandContext {
   setInterrupt(listener: () => void): void;
   /** All commands with their options, loaded for it. */
   loadCommands(): Promise<readonly Command[]>;
+  /** What Ctrl-C does otherwise: aborts the signal, and ends the process when that has been done before. */
+  interrupt(): void;
   /** Sets the exit code of the command when its action returns. */
   setExitCode(code: number): void;
 }

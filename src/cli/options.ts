@@ -60,6 +60,15 @@ export function memorySize(text: string): number {
   return bytes;
 }
 
+/** Parses `90s`, `3m`, `1h`, or seconds; returns milliseconds. */
+export function duration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(s|m|min|h)?$/i.exec(text.trim());
+  const unit = match?.[2]?.toLowerCase() ?? "s";
+  const seconds = match ? Number(match[1]) * (unit === "s" ? 1 : unit === "h" ? 3600 : 60) : 0;
+  if (!(seconds > 0)) throw new InvalidArgumentError("Expected a time such as 90s, 3m or 1h.");
+  return 1000 * seconds;
+}
+
 /**
  * Splits a list of specs. Commas also separate a spec from its modifiers, so a part with `=` belongs to the spec before it:
  * `f16,k4v4,sinks=0,window=0` is two specs. Tiers go on up to the one that says no number of tokens: `tiers=8:128,4,f16` is two as well.

@@ -28,6 +28,8 @@ export class Progress {
   /** What was done when the phase began: of a download that goes on, more than nothing. */
   #startedWith = 0;
   #done = 0;
+  /** What there is left at most (`ProgressEvent.secondsLeft`). */
+  #most = Number.POSITIVE_INFINITY;
   #shownAt = 0;
   #what = "";
   #visible = false;
@@ -38,7 +40,7 @@ export class Progress {
   }
 
   /** A listener for the library's `onProgress`. */
-  readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
+  readonly onEvent = ({ phase, item, done, total, unit, secondsLeft }: ProgressEvent): void => {
     // Without a terminal nobody waits for a line about seconds, and logs are not filled with the state of the network.
     if ((phase === "load" || phase === "download") && !this.#out.isTTY) return;
     const what = LABELS[phase];
@@ -49,6 +51,7 @@ export class Progress {
     const isAmountEnough = phase === "prefill" || phase === "compile" || phase === "load";
     // A file's name may be long: it comes last, where a narrow terminal cuts it.
     const named = phase === "download" ? `${amount}  ${item}` : `${item}  ${amount}`;
+    this.#most = secondsLeft ?? Number.POSITIVE_INFINITY;
     this.update(what, done, total, isAmountEnough ? amount : named, unit !== "bytes");
   };
 
@@ -97,7 +100,8 @@ export class Progress {
   #timeLeft(now: number, total: number): string {
     const [ms, done] = [now - this.#startedAt, this.#done - this.#startedWith];
     if (ms < JUDGE_AFTER_MS || done <= 0 || this.#done >= total) return "";
-    return `${formatDuration((((total - this.#done) / done) * ms) / 1000)} left  `;
+    const left = (((total - this.#done) / done) * ms) / 1000;
+    return `${formatDuration(Math.min(this.#most, left))} left  `;
   }
 
   /** Removes the bar, so that other text can be printed. */

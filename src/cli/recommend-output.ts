@@ -15,6 +15,8 @@ export interface Recommendation {
   readonly maxChunks: number;
   /** Whether recall was measured. */
   readonly hasRecall: boolean;
+  /** What ended the search before all that was left to try was tried; null for nothing. */
+  readonly ended: "time" | "interrupted" | null;
   readonly rungs: readonly RungResult[];
   /** Cost of the recommended format, or of f16 when none passes. */
   readonly cost: { readonly context: number; readonly cacheBytes: number; readonly cacheBytesF16: number };
@@ -111,9 +113,20 @@ function answer(recommendation: Recommendation): string[] {
   if (undecided.length > 0) {
     const names = undecided.map(({ kv, tokens }) => `${kv} with ${formatCount(tokens)} tokens`).join(", ");
     lines.push(
-      `Not decided: ${names}. A longer --text and more --chunks may admit ${undecided.length === 1 ? "it" : "them"}.\n`,
+      `Not decided: ${names}. A longer --text and more --chunks${recommendation.ended === "time" ? " or more --time" : ""} may admit ${undecided.length === 1 ? "it" : "them"}.\n`,
     );
   }
+  const untried = rungs.filter(({ verdict, tokens }) => verdict === "open" && tokens === 0).map((rung) => rung.kv);
+  if (recommendation.ended !== null) {
+    const why = recommendation.ended === "time" ? "The time was over" : "It was interrupted";
+    const missing =
+      untried.length > 0 ? ` before ${untried.join(", ")} ${untried.length === 1 ? "was" : "were"} tried` : "";
+    lines.push(
+      `${why}${missing}; what is said above is what is known so far${recommendation.ended === "time" ? ", and --time 20m asks for more" : ""}.\n`,
+    );
+  }
+  if (recommendation.hasRecall && chosen && !chosen.recall)
+    lines.push("Recall was not measured: no time was left for it.\n");
   if (chosen?.recall) lines.push(recallLine(chosen));
   lines.push(`\n  ${command}\n`);
   return lines;

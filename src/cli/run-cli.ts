@@ -7,7 +7,7 @@ import { type ErrorCode, TurboQuantError } from "../errors.ts";
 import { normalizeArgv } from "./argv-aliases.ts";
 import { packageVersion } from "./build-info.ts";
 import { COMMANDS } from "./command-table.ts";
-import type { CommandContext } from "./context.ts";
+import { type CommandContext, EXIT_INTERRUPTED } from "./context.ts";
 import { applyDefaults } from "./defaults.ts";
 import type { CliIo } from "./io.ts";
 import { meantBy } from "./meant-options.ts";
@@ -17,7 +17,6 @@ import { systemErrorLine } from "./system-error.ts";
 const USER_CODES: readonly ErrorCode[] = ["invalid_argument", "invalid_file", "unsupported", "out_of_memory"];
 export const EXIT_USER = 2;
 const EXIT_FAULT = 1;
-const EXIT_INTERRUPTED = 130;
 
 /**
  * Runs one command. It never throws, and ends the process only at a second Ctrl-C.
@@ -27,10 +26,11 @@ const EXIT_INTERRUPTED = 130;
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
   const abort = new AbortController();
   let exitCode = 0;
-  let interrupt = (): void => {
+  const end = (): void => {
     if (abort.signal.aborted) io.exitNow(EXIT_INTERRUPTED);
     abort.abort();
   };
+  let interrupt = end;
   const removeListener = io.onInterrupt(() => interrupt());
   const context: CommandContext = {
     io,
@@ -39,6 +39,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
       interrupt = listener;
     },
     loadCommands: () => loadCommands(context),
+    interrupt: end,
     setExitCode: (code) => {
       exitCode = code;
     },

@@ -112,9 +112,25 @@ export class Runner {
    * the next step is queued. When it fails, no sequence has advanced.
    * order: of the works' logits, by index
    */
-  async run<T>(
+  run<T>(
     works: readonly Work[],
     read: (logits: Buf | null, rows: number) => Promise<T>,
+    order?: readonly number[],
+  ): Promise<T> {
+    return this.#advance(works, (step) => read(this.decoder.queue(step), step.logitRows.length), order);
+  }
+
+  /**
+   * Runs one step up to the rows from which the head makes logits (`Decoder.headLogits`). When it fails, no sequence has advanced.
+   * returns: [requested rows][hiddenSize] in the order of the works
+   */
+  stepToHead(works: readonly Work[]): Promise<Float32Array> {
+    return this.#advance(works, (step) => this.decoder.forwardToHead(step));
+  }
+
+  async #advance<T>(
+    works: readonly Work[],
+    compute: (step: Step) => Promise<T>,
     order?: readonly number[],
   ): Promise<T> {
     const reserved: Sequence[] = [];
@@ -125,7 +141,7 @@ export class Runner {
         reserved.push(sequence);
       }
       const step = makeStep(works, order);
-      const result = await read(this.decoder.queue(step), step.logitRows.length);
+      const result = await compute(step);
       for (const work of works) commit(work, this.decoder);
       return result;
     } catch (error) {

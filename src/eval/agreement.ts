@@ -1,6 +1,6 @@
 /** @file Compares a model's own cache format with f16 on one text, as a quick check beside a generation. */
 import type { LLM } from "../engine/llm.ts";
-import { compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
+import { agreements, compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
 import { mean } from "./divergence.ts";
 import { decodersFor } from "./evaluate.ts";
 import { wilson } from "./intervals.ts";
@@ -41,10 +41,11 @@ export async function agreementWithF16(
   } finally {
     f16!.dispose();
   }
-  const { low, high } = wilson(record.agreements, fed.length);
+  const same = agreements(record);
+  const { low, high } = wilson(same, fed.length);
   return {
     positions: fed.length,
-    top1: record.agreements / fed.length,
+    top1: same / fed.length,
     top1Low: low,
     top1High: high,
     kldMean: mean(record.klds),

@@ -9,7 +9,9 @@ import type { Sequence } from "../cache/sequence.ts";
 import { Runner } from "../engine/runner.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { klDivergence, type RowStats, rowStats } from "./divergence.ts";
+import { klDivergence, probabilities, type RowStats, rowStats } from "./divergence.ts";
+import type { ExactCache } from "./exact-cache.ts";
+import { NO_LIMIT, type TimeLimit } from "./time-limit.ts";
 
 /** The most logits in a block (32 MiB of f32). */
 const BLOCK_LOGITS = 2 ** 23;
@@ -24,6 +26,9 @@ const BLOCK_TOKENS = 128;
 function blockRows(vocabSize: number): number {
   return Math.max(16, Math.min(BLOCK_TOKENS, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
 }
+
+/** Number of positions with the base's most likely token. */
+export const agreements = ({ agrees }: TokenRecord): number => agrees.filter(Boolean).length;
 
 /** One of the compared cache formats. All share weights and backend through `Decoder.withFormat`. */
 export interface Contender {
@@ -42,28 +47,37 @@ export interface TokenRecord {
   readonly nlls: number[];
   /** KL(base ‖ this format) at every position; all 0 for the base itself. */
   readonly klds: number[];
-  /** Number of positions whose most likely token is also the base's. */
-  agreements: number;
-  /** Allocated bytes of the cache after the last text. */
+  /** Whether the most likely token is also the base's, at every position; empty for the base itself. */
+  readonly agrees: boolean[];
+  /** Allocated bytes of the cache after the last text; 0 for a base whose rows were known. */
   kvBytes: number;
 }
 
 export function emptyRecord(): TokenRecord {
-  return { nlls: [], klds: [], agreements: 0, kvBytes: 0 };
+  return { nlls: [], klds: [], agrees: [], kvBytes: 0 };
 }
 
 export interface CompareOptions {
   readonly signal?: AbortSignal | undefined;
   /** Reports progress in token passes, of which there are tokens × (1 + contenders). */
   readonly onTokens?: (done: number) => void;
-  /** Receives every sequence when the whole text has been fed, the base's first; they are released afterwards. */
-  readonly onFed?: (sequences: readonly Sequence[]) => Promise<void>;
+  /**
+   * Receives every sequence and the number of tokens that all of them have been fed, the base's first, which is null when its rows were
+   * known; they are released afterwards.
+   */
+  readonly onFed?: (sequences: readonly (Sequence | null)[], tokens: number) => Promise<void>;
+  /** Keeps what the base gave for the text, and gives it again. */
+  readonly exact?: ExactCache | null;
+  /** Ends the comparison after any block but the first; by hand also before it. */
+  readonly limit?: TimeLimit;
 }
 
 /**
- * Feeds `tokens` from an empty cache to the base and every other contender, and adds the results to the records.
+ * Feeds `tokens` from an empty cache to the base and every other contender, and adds the results to the records: those of whole blocks,
+ * the same tokens for all.
  *
  * baseRecord and records[i] belong to base and others[i]
+ * returns: how many tokens were compared; fewer than there are when the limit came first
  */
 export async function compareOnTokens(
   tokens: Int32Array,
@@ -72,49 +86,86 @@ export async function compareOnTokens(
   others: readonly Contender[],
   records: readonly TokenRecord[],
   options: CompareOptions = {},
-): Promise<void> {
-  const { vocabSize } = base.runner.decoder.config;
+): Promise<number> {
+  const { signal, onTokens, exact = null, limit = NO_LIMIT } = options;
+  const { vocabSize, hiddenSize } = base.runner.decoder.config;
+  const known = (await exact?.rows(tokens)) ?? null;
+  const kept = exact && !known ? new Float32Array(tokens.length * hiddenSize) : null;
   const all = [base, ...others];
-  const sequences: Sequence[] = [];
+  const results = [baseRecord, ...records];
+  const sequences: (Sequence | null)[] = [];
+  const p = new Float64Array(others.length > 0 ? Math.min(tokens.length, base.runner.chunkTokens) * vocabSize : 0);
   let passes = 0;
+  let done = 0;
   try {
-    for (const { cache } of all) sequences.push(cache.createSequence());
-    for (let start = 0; start < tokens.length; start += base.runner.chunkTokens) {
-      const block = tokens.subarray(start, start + base.runner.chunkTokens);
-      const next = tokens.subarray(start + 1, start + 1 + block.length);
+    for (const [i, { cache }] of all.entries()) sequences.push(i === 0 && known ? null : cache.createSequence());
+
+    const baseLogits = async (block: Int32Array): Promise<Float32Array> => {
+      const { runner } = base;
+      const at = done * hiddenSize;
+      if (known) return runner.decoder.headLogits(known.subarray(at, at + block.length * hiddenSize));
+      const work = { sequence: sequences[0]!, tokens: block, logits: "all" as const, knownLength: tokens.length };
+      if (!kept) return runner.step([work]);
+      const rows = await runner.stepToHead([work]);
+      kept.set(rows, at);
+      return runner.decoder.headLogits(rows);
+    };
+    /** The records of one block, or null when it was to end in the middle. */
+    const compareBlock = async (block: Int32Array, next: Int32Array): Promise<TokenRecord[] | null> => {
+      const own = all.map(emptyRecord);
       let reference: { logits: Float32Array; stats: RowStats[] } | null = null;
       for (const [i, { runner }] of all.entries()) {
-        options.signal?.throwIfAborted();
-        const sequence = sequences[i]!;
-        const logits = await runner.step([{ sequence, tokens: block, logits: "all", knownLength: tokens.length }]);
+        signal?.throwIfAborted();
+        if (done > 0 ? limit.isOver : limit.isEnded) return null;
+        const work = { sequence: sequences[i]!, tokens: block, logits: "all" as const, knownLength: tokens.length };
+        const logits = i === 0 ? await baseLogits(block) : await runner.step([work]);
         const stats = Array.from(block, (_, row) => rowStats(rowOf(logits, row, vocabSize)));
-        const record = i === 0 ? baseRecord : records[i - 1]!;
+        const record = own[i]!;
         next.forEach((token, row) => {
           record.nlls.push(stats[row]!.logSumExp - logits[row * vocabSize + token]!);
         });
         if (!reference) {
           reference = { logits, stats };
+          if (others.length > 0)
+            stats.forEach((each, row) => {
+              probabilities(rowOf(logits, row, vocabSize), each, rowOf(p, row, vocabSize));
+            });
         } else {
           for (let row = 0; row < block.length; row++) {
-            const [own, ref] = [stats[row]!, reference.stats[row]!];
-            record.klds.push(
-              klDivergence(rowOf(reference.logits, row, vocabSize), ref, rowOf(logits, row, vocabSize), own),
-            );
-            if (own.argmax === ref.argmax) record.agreements++;
+            const [mine, ref] = [stats[row]!, reference.stats[row]!];
+            const rows = [rowOf(reference.logits, row, vocabSize), rowOf(logits, row, vocabSize)] as const;
+            record.klds.push(klDivergence(rows[0], ref, rows[1], mine, rowOf(p, row, vocabSize)));
+            record.agrees.push(mine.argmax === ref.argmax);
           }
         }
-        options.onTokens?.((passes += block.length));
+        onTokens?.((passes += block.length));
         await yieldNow();
       }
+      return own;
+    };
+
+    while (done < tokens.length) {
+      const block = tokens.subarray(done, done + base.runner.chunkTokens);
+      const own = await compareBlock(block, tokens.subarray(done + 1, done + 1 + block.length));
+      if (!own) break;
+      for (const [i, { nlls, klds, agrees }] of own.entries()) {
+        const record = results[i]!;
+        for (const nll of nlls) record.nlls.push(nll);
+        for (const kld of klds) record.klds.push(kld);
+        for (const agree of agrees) record.agrees.push(agree);
+      }
+      done += block.length;
+      limit.known();
     }
-    for (const [i, sequence] of sequences.entries())
-      (i === 0 ? baseRecord : records[i - 1]!).kvBytes = sequence.numBytes;
-    await options.onFed?.(sequences);
+    if (kept && done === tokens.length) await exact!.keepRows(tokens, kept);
+    for (const [i, sequence] of sequences.entries()) results[i]!.kvBytes = sequence?.numBytes ?? 0;
+    if (done > 0) await options.onFed?.(sequences, done);
+    return done;
   } finally {
-    for (const sequence of sequences) sequence.release();
+    for (const sequence of sequences) sequence?.release();
   }
 }
 
-function rowOf(logits: Float32Array, row: number, vocabSize: number): Float32Array {
-  return logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+function rowOf<T extends Float32Array | Float64Array>(rows: T, row: number, vocabSize: number): T {
+  return rows.subarray(row * vocabSize, (row + 1) * vocabSize) as T;
 }

@@ -31,17 +31,24 @@ export function rowStats(row: Float32Array): RowStats {
   return { logSumExp, argmax };
 }
 
-/** KL(base ‖ other) in nats, ≥ 0 except for rounding. base, other: [vocabSize] logits */
+/** The probabilities of a row, computed once for any number of divergences from it. row, out: [vocabSize] */
+export function probabilities(row: Float32Array, { logSumExp }: RowStats, out: Float64Array): void {
+  for (let i = 0; i < row.length; i++) out[i] = Math.exp(row[i]! - logSumExp);
+}
+
+/** KL(base ‖ other) in nats, ≥ 0 except for rounding. base, other: [vocabSize] logits · p: the base's probabilities, if they are known */
 export function klDivergence(
   base: Float32Array,
   baseStats: RowStats,
   other: Float32Array,
   otherStats: RowStats,
+  p?: Float64Array,
 ): number {
+  const known = p ?? new Float64Array(base.length);
+  if (!p) probabilities(base, baseStats, known);
   let sum = 0;
   for (let i = 0; i < base.length; i++) {
-    const logP = base[i]! - baseStats.logSumExp;
-    sum += Math.exp(logP) * (logP - (other[i]! - otherStats.logSumExp));
+    sum += known[i]! * (base[i]! - baseStats.logSumExp - (other[i]! - otherStats.logSumExp));
   }
   return sum;
 }

@@ -6,18 +6,32 @@ import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import { valuesOfToken } from "../quant/page-layout.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { allocatedBytes } from "./allocated-bytes.ts";
 import { codesRead } from "./codes-read.ts";
-import { type Contender, compareOnTokens, emptyRecord, makeContender, type TokenRecord } from "./compare.ts";
+import {
+  agreements,
+  type Contender,
+  compareOnTokens,
+  emptyRecord,
+  makeContender,
+  type TokenRecord,
+} from "./compare.ts";
 import { diagnoseFormats, type LayerDiagnosis } from "./diagnose.ts";
-import { type DivergenceSummary, summarizeDivergence } from "./divergence.ts";
+import { type DivergenceSummary, mean, summarizeDivergence } from "./divergence.ts";
+import { type EntryStore, ExactCache } from "./exact-cache.ts";
 import { decodersFor } from "./format-decoders.ts";
 import { GREEDY_PROMPT_TOKENS, type GreedySummary } from "./greedy.ts";
 import { batchStandardError, wilson } from "./intervals.ts";
+import { NEEDLE_PROMPT_TOKENS } from "./needle.ts";
 import { checkGrid, type NeedleCell, type NeedleGrid } from "./needle-grid.ts";
 import { perplexity, perplexityRatio } from "./perplexity.ts";
 import { checkReadPath, type ReadPath } from "./read-path.ts";
-import { runGreedy, runNeedleGrid, runNeedles, type Trial } from "./recall.ts";
+import { type Part, runGreedy, runNeedleGrid, runNeedles, runTasks, type Trial } from "./recall.ts";
+import { checkTasks, type TaskCell, type TaskGrid } from "./tasks.ts";
 import { textChunks } from "./text-chunks.ts";
+import { NO_LIMIT, partOf, type TimeLimit } from "./time-limit.ts";
+import { Workload } from "./workload.ts";
 
 export { decodersFor };
 
@@ -41,8 +55,16 @@ export interface EvalOptions {
   readonly needleGrid?: NeedleGrid;
   /** Greedy continuations of pieces of the text: how many, and how long. */
   readonly greedy?: { readonly prompts: number; readonly tokens: number };
+  /** Tasks that need memory of the context, by prompt length. */
+  readonly tasks?: TaskGrid;
   /** Whether to measure the noise of every layer on the first chunk. */
   readonly diagnose?: boolean;
+  /** Keeps what the base gives, for other formats and later calls. Default: it is computed in every call. */
+  readonly exact?: EntryStore;
+  /** Ends the evaluation with what is known, after the first block at the earliest unless by hand. Default: none. */
+  readonly limit?: TimeLimit;
+  /** Formats whose read path this process has proven on this model, which need no second proof; proven ones are added. */
+  readonly readPaths?: Map<string, ReadPath>;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
 }
@@ -54,12 +76,15 @@ export interface EvalRow extends DivergenceSummary {
   readonly base: string;
   readonly textSource: string | null;
   readonly ctx: number;
+  /** Number of chunks read, of which a limit may have cut the last. */
   readonly chunks: number;
   /**
    * Number of tokens fed, which is the number of divergences. Perplexity
    * has one value fewer for each chunk, whose first token is not predicted.
    */
   readonly tokens: number;
+  /** Number of tokens that there were to feed; more than `tokens` when a limit came first. */
+  readonly tokensAsked: number;
   readonly ppl: number;
   readonly pplBase: number;
   readonly pplRatio: number;
@@ -81,6 +106,7 @@ export interface EvalRow extends DivergenceSummary {
   readonly needlePrompts: number;
   readonly needleGrid: readonly NeedleCell[] | null;
   readonly greedy: GreedySummary | null;
+  readonly tasks: readonly TaskCell[] | null;
   readonly layers: readonly LayerDiagnosis[] | null;
   /** Whether attention was seen to read codes, and if not, why. */
   readonly readPath: ReadPath;
@@ -88,7 +114,7 @@ export interface EvalRow extends DivergenceSummary {
   readonly codesRead: number | null;
   /** Allocated bits a cached value at the end of a chunk, with codes, scales, sinks and window. */
   readonly bitsPerValue: number;
-  /** Allocated bytes of the cache of one chunk. */
+  /** Allocated bytes of the cache of one whole chunk. */
   readonly kvBytes: number;
   readonly kvBytesBase: number;
   /** Wall time of the whole run that this row came from. */
@@ -109,11 +135,24 @@ export interface EvalByToken {
   readonly row: EvalRow;
   /** KL(base ‖ format) at every position, for comparing formats token by token. */
   readonly klds: readonly number[];
+  /** Of stretches of one chunk, of `SEGMENT_TOKENS` positions each. */
+  readonly segments: readonly SegmentFigures[];
 }
+
+/** Figures of a stretch of text; a rest of less than half its length is left out. */
+export interface SegmentFigures {
+  /** Natural log of the ratio of perplexities. */
+  readonly logRatio: number;
+  readonly kldMean: number;
+  readonly top1: number;
+}
+
+/** Long enough that errors of one stretch and the next have little in common. */
+const SEGMENT_TOKENS = 512;
 
 /** Like `evaluate`, with the divergences of every token. */
 export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<EvalByToken[]> {
-  const { text, ctx, base: baseText = "f16", signal, onProgress } = options;
+  const { text, ctx, base: baseText = "f16", signal, limit = NO_LIMIT } = options;
   checkLengths(llm, options);
   const started = performance.now();
   const specs = [baseText, ...options.kv];
@@ -121,27 +160,42 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
   try {
     const pieces = textChunks(llm.tokenizer, text, ctx, options.chunks, options.skipChunks);
     const contenders = decoders.map((decoder) => makeContender(decoder, llm.config.maxPositionEmbeddings));
-    const trial: Trial = { llm, text, contenders, signal, onProgress };
-    const { records, readPaths } = await runChunks(trial, pieces, specs);
-    const needles = await runNeedles(trial, options.needle ?? 0);
-    const grids = options.needleGrid ? await runNeedleGrid(trial, options.needleGrid) : null;
-    const greedy = options.greedy ? await runGreedy(trial, options.greedy) : null;
+    const isExact = parseKvSpec(baseText).isFloat;
+    const exact = options.exact && isExact ? new ExactCache(options.exact, llm, baseText) : null;
+    const trial: Trial = { llm, text, contenders, exact, signal };
+    const { needle = 0, needleGrid, tasks: taskGrid, greedy: greedyAsked } = options;
+    const sizes = partSizes(options, pieces);
+    const workload = new Workload(
+      sizes.map((size) => size * contenders.length),
+      limit,
+      options.onProgress,
+    );
+    let partsLeft = sizes.length;
+    const next = (): Part => ({ limit: partOf(limit, partsLeft--), report: workload.next() });
+    const { records, readPaths, chunks } = await runChunks(trial, next(), pieces, specs, options.readPaths);
+    const needles = needle > 0 ? await runNeedles(trial, next(), needle) : contenders.map(() => []);
+    const grids = needleGrid ? await runNeedleGrid(trial, next(), needleGrid) : null;
+    const tasks = taskGrid ? await runTasks(trial, next(), taskGrid) : null;
+    const greedy = greedyAsked ? await runGreedy(trial, next(), greedyAsked) : null;
     const layers = options.diagnose ? await diagnoseFormats(llm, pieces[0]!, decoders.slice(1), signal) : null;
     const seconds = (performance.now() - started) / 1000;
     return options.kv.map((kv, i) => ({
       klds: records[i + 1]!.klds,
+      segments: segmentsOf(records[0]!, records[i + 1]!),
       row: {
         model: llm.name,
         kv,
         base: baseText,
         textSource: options.textSource ?? null,
         ctx,
-        chunks: pieces.length,
-        tokens: pieces.length * ctx,
+        chunks,
+        tokens: records[i + 1]!.klds.length,
+        tokensAsked: pieces.length * ctx,
         ...figures(records[0]!, records[i + 1]!),
         ...recall(needles[i + 1]!, needles[0]!),
         needleGrid: grids?.[i] ?? null,
         greedy: greedy?.[i] ?? null,
+        tasks: tasks?.[i] ?? null,
         layers: layers?.[i] ?? null,
         readPath: readPaths[i + 1]!,
         codesRead: codesRead(llm.config, decoders[i + 1]!.kv, ctx),
@@ -156,7 +210,7 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
   }
 }
 
-function checkLengths(llm: LLM, { ctx, needleGrid, greedy }: EvalOptions): void {
+function checkLengths(llm: LLM, { ctx, needleGrid, tasks, greedy }: EvalOptions): void {
   const limit = llm.config.maxPositionEmbeddings;
   if (!Number.isInteger(ctx) || ctx < 2 || ctx > limit) {
     throw new TurboQuantError(
@@ -166,6 +220,7 @@ function checkLengths(llm: LLM, { ctx, needleGrid, greedy }: EvalOptions): void 
     );
   }
   if (needleGrid) checkGrid(needleGrid, limit);
+  if (tasks) checkTasks(tasks, limit);
   if (greedy && !(greedy.tokens >= 1 && GREEDY_PROMPT_TOKENS + greedy.tokens <= limit)) {
     throw new TurboQuantError(
       "invalid_argument",
@@ -175,42 +230,85 @@ function checkLengths(llm: LLM, { ctx, needleGrid, greedy }: EvalOptions): void 
   }
 }
 
-/** Feeds the chunks to all contenders. On the first chunk's sequences it also checks what attention reads. */
+/** About how many tokens each part feeds to a contender, of the parts that are asked for, in their order. */
+function partSizes({ needle = 0, needleGrid, tasks, greedy }: EvalOptions, pieces: readonly Int32Array[]): number[] {
+  const sum = (lengths: readonly number[]): number => lengths.reduce((total, length) => total + length, 0);
+  return [
+    sum(pieces.map(({ length }) => length)),
+    needle * NEEDLE_PROMPT_TOKENS,
+    needleGrid ? needleGrid.prompts * sum(needleGrid.lengths) : 0,
+    tasks ? tasks.prompts * sum(tasks.lengths) : 0,
+    greedy ? greedy.prompts * (GREEDY_PROMPT_TOKENS + greedy.tokens) : 0,
+  ].filter((size) => size > 0);
+}
+
+/**
+ * Feeds the chunks to all contenders, until the limit. On the first chunk's sequences it also checks what attention reads.
+ *
+ * known: read paths proven before; added to
+ */
 async function runChunks(
-  { contenders, signal, onProgress }: Trial,
+  { llm, contenders, exact, signal }: Trial,
+  { limit, report }: Part,
   pieces: readonly Int32Array[],
   specs: readonly string[],
+  known: Map<string, ReadPath> = new Map(),
 ) {
   const [base, ...others] = contenders as [Contender, ...Contender[]];
   const records = contenders.map(emptyRecord);
-  const readPaths: ReadPath[] = [];
   const perPiece = pieces[0]!.length * contenders.length;
+  let chunks = 0;
+  let isWhole = true;
   for (const [i, piece] of pieces.entries()) {
-    await compareOnTokens(piece, base, records[0]!, others, records.slice(1), {
+    if (i > 0 && limit.isOver) break;
+    const done = await compareOnTokens(piece, base, records[0]!, others, records.slice(1), {
       signal,
-      onTokens: (done) =>
-        onProgress?.({
-          phase: "eval",
-          item: `chunk ${i + 1}/${pieces.length}`,
-          done: i * perPiece + done,
-          total: pieces.length * perPiece,
-          unit: "tokens",
-        }),
+      exact,
+      limit,
+      onTokens: (passes) => report((i + passes / perPiece) / pieces.length, `chunk ${i + 1}/${pieces.length}`),
       ...(i === 0 && {
-        onFed: async (sequences) => {
+        onFed: async (sequences, tokens) => {
           for (const [c, sequence] of sequences.entries()) {
-            readPaths.push(await checkReadPath(contenders[c]!, sequence, piece.at(-1)!, specs[c]!, signal));
+            const spec = specs[c]!;
+            // A text within the window proved nothing.
+            if (!sequence || (known.get(spec) ?? "window") !== "window") continue;
+            known.set(spec, await checkReadPath(contenders[c]!, sequence, piece[tokens - 1]!, spec, signal));
           }
         },
       }),
     });
+    if (done > 0) chunks++;
+    isWhole = done === piece.length;
+    if (!isWhole) break;
   }
-  return { records, readPaths };
+  if (chunks === 0) throw new DOMException("ended before anything was known", "AbortError");
+  // Bytes are those of a whole chunk, which a base whose rows were known did not allocate, and of one cut short nobody did.
+  for (const [i, record] of records.entries()) {
+    if (!isWhole || record.kvBytes === 0) {
+      record.kvBytes = allocatedBytes(llm.config, contenders[i]!.runner.decoder.kv, pieces[0]!.length);
+    }
+  }
+  return { records, readPaths: specs.map((spec) => known.get(spec)!), chunks };
+}
+
+function segmentsOf(base: TokenRecord, { nlls, klds, agrees }: TokenRecord): SegmentFigures[] {
+  const segments: SegmentFigures[] = [];
+  for (let at = 0; at + SEGMENT_TOKENS / 2 <= klds.length; at += SEGMENT_TOKENS) {
+    const part = <T>(values: readonly T[]): readonly T[] => values.slice(at, at + SEGMENT_TOKENS);
+    const own = part(agrees);
+    segments.push({
+      logRatio: mean(part(nlls)) - mean(part(base.nlls)),
+      kldMean: mean(part(klds)),
+      top1: own.filter(Boolean).length / own.length,
+    });
+  }
+  return segments;
 }
 
 function figures(base: TokenRecord, own: TokenRecord) {
   const { ratio, standardError } = perplexityRatio(base.nlls, own.nlls);
-  const top1 = wilson(own.agreements, own.klds.length);
+  const same = agreements(own);
+  const top1 = wilson(same, own.klds.length);
   return {
     ppl: perplexity(own.nlls),
     pplBase: perplexity(base.nlls),
@@ -218,7 +316,7 @@ function figures(base: TokenRecord, own: TokenRecord) {
     pplRatioSe: standardError,
     ...summarizeDivergence(own.klds),
     kldMeanSe: batchStandardError(own.klds),
-    top1: own.agreements / own.klds.length,
+    top1: same / own.klds.length,
     top1Low: top1.low,
     top1High: top1.high,
   };

@@ -39,7 +39,7 @@ export interface GreedySummary {
 /** Tokens in a prompt: twice the default window, so that half of it is read as codes. */
 export const GREEDY_PROMPT_TOKENS = 256;
 /** Number of continuations written together. */
-const BATCH = 16;
+export const GREEDY_BATCH = 16;
 const STREAM_GREEDY = 0x97ee;
 
 /**
@@ -68,8 +68,6 @@ export interface GreedyOptions {
   /** Tokens that end a continuation. */
   readonly endTokens: ReadonlySet<number>;
   readonly signal?: AbortSignal | undefined;
-  /** Reports how many prompts are done. */
-  readonly onPrompts?: (done: number) => void;
 }
 
 /** Writes the exact cache's greedy continuations, of up to `tokens` tokens each. */
@@ -79,9 +77,8 @@ export async function continueGreedily(
   options: GreedyOptions,
 ): Promise<GreedyPrompt[]> {
   const results: GreedyPrompt[] = [];
-  for (let at = 0; at < prompts.length; at += BATCH) {
-    results.push(...(await continueBatch(base, prompts.slice(at, at + BATCH), options)));
-    options.onPrompts?.(results.length);
+  for (let at = 0; at < prompts.length; at += GREEDY_BATCH) {
+    results.push(...(await continueBatch(base, prompts.slice(at, at + GREEDY_BATCH), options)));
   }
   return results;
 }

@@ -7,6 +7,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Contender } from "./compare.ts";
+import { FRAME_TOKENS, fillProse, insertSentences, sharedLength } from "./haystack.ts";
 import { wilson } from "./intervals.ts";
 import { answers, askFor, Draws, drawFacts, MAX_FACTS, type NeedlePrompt, proseOf, sentenceOf } from "./needle.ts";
 
@@ -40,8 +41,6 @@ export interface GridPrompt {
   readonly questions: readonly NeedlePrompt[];
 }
 
-/** Approximate number of tokens that a chat template and the question add to the prose. */
-const FRAME_TOKENS = 40;
 const MIN_LENGTH = 128;
 const STREAM_SEED = 7;
 
@@ -75,56 +74,13 @@ export async function gridPrompts(
     for (let i = 0; i < grid.prompts; i++) {
       const facts = drawFacts(draws, grid.depths.length);
       const sentences = facts.map(sentenceOf);
-      const count = (text: string): number => tokenizer.encode(text, { addSpecialTokens: false }).length;
-      let left = length - FRAME_TOKENS - sentences.reduce((sum, sentence) => sum + count(sentence) + 1, 0);
-      const prose: { text: string; tokens: number }[] = [];
-      while (left > 0) {
-        const paragraph = paragraphs[draws.below(paragraphs.length)]!;
-        const tokens = count(paragraph) + 1;
-        // The last paragraph is cut between words, so that short prompts reach their length too.
-        prose.push(tokens <= left ? { text: paragraph, tokens } : cutToTokens(paragraph, tokens, left));
-        left -= tokens;
-      }
+      const prose = fillProse(tokenizer, paragraphs, draws, length - FRAME_TOKENS, sentences);
       const body = insertSentences(prose, sentences, grid.depths);
       const questions = await Promise.all(facts.map((fact) => askFor(tokenizer, body, fact)));
       result.push({ length, shared: sharedLength(questions), questions });
     }
   }
   return result;
-}
-
-/** The beginning of a paragraph of `tokens` tokens, about `keep` tokens long. */
-function cutToTokens(paragraph: string, tokens: number, keep: number): { text: string; tokens: number } {
-  const words = paragraph.split(" ");
-  return { text: words.slice(0, Math.ceil((words.length * keep) / tokens)).join(" "), tokens: keep };
-}
-
-/** Puts each sentence between two paragraphs, at its share of the prose's tokens. */
-function insertSentences(
-  prose: readonly { text: string; tokens: number }[],
-  sentences: readonly string[],
-  depths: readonly number[],
-): string[] {
-  const total = prose.reduce((sum, { tokens }) => sum + tokens, 0);
-  const waiting = sentences.map((sentence, i) => ({ sentence, at: depths[i]! * total })).sort((a, b) => a.at - b.at);
-  const body: string[] = [];
-  let before = 0;
-  for (const { text, tokens } of prose) {
-    // The gap before a paragraph is the nearest to all depths up to the middle of the paragraph.
-    while (waiting.length > 0 && waiting[0]!.at < before + tokens / 2) body.push(waiting.shift()!.sentence);
-    body.push(text);
-    before += tokens;
-  }
-  return [...body, ...waiting.map(({ sentence }) => sentence)];
-}
-
-/** Number of tokens that all questions begin with, less than the length of the shortest. */
-function sharedLength(questions: readonly NeedlePrompt[]): number {
-  const [first] = questions as [NeedlePrompt, ...NeedlePrompt[]];
-  let shared = 0;
-  while (questions.every(({ prompt }) => shared < prompt.length - 1 && prompt[shared] === first.prompt[shared]))
-    shared++;
-  return shared;
 }
 
 /** Whether each question of a prompt is answered exactly. */

@@ -16,8 +16,10 @@ export interface NeedlePrompt {
   readonly answer: readonly number[];
 }
 
-/** Characters of prose in a prompt, about 1,400 tokens in the vocabulary of the reference checkpoints. */
+/** Characters of prose in a prompt. */
 const PROSE_CHARS = 5200;
+/** About how many tokens a prompt has in the vocabulary of the reference checkpoints. */
+export const NEEDLE_PROMPT_TOKENS = 1400;
 /** Codes hidden in a prompt. One is asked for; the others are distractors. */
 const NUM_CODES = 3;
 const SUBJECTS = ["the library", "the harbour", "the vault", "Alice", "Hugo", "Ruth", "the castle", "Victor"];

@@ -1,18 +1,22 @@
-/** @file The parts of an evaluation in which the model answers: needles, the needle grid, greedy continuations. */
+/** @file The parts of an evaluation in which the model answers: needles, the needle grid, tasks, greedy continuations. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
-import type { OnProgress } from "../platform.ts";
 import type { Contender } from "./compare.ts";
+import type { ExactCache } from "./exact-cache.ts";
 import {
   continueGreedily,
   firstDivergence,
+  GREEDY_BATCH,
   GREEDY_PROMPT_TOKENS,
+  type GreedyPrompt,
   type GreedySummary,
   greedyPrompts,
   summarizeGreedy,
 } from "./greedy.ts";
 import { needlePrompts, recalls } from "./needle.ts";
 import { gridCells, gridPrompts, type NeedleCell, type NeedleGrid, recallsAll } from "./needle-grid.ts";
+import { type TaskCell, type TaskGrid, taskCells, taskPrompts } from "./tasks.ts";
+import type { TimeLimit } from "./time-limit.ts";
 
 /** What these parts of an evaluation share. */
 export interface Trial {
@@ -20,69 +24,116 @@ export interface Trial {
   readonly text: string;
   /** All compared formats, the base first. */
   readonly contenders: readonly Contender[];
+  /** Keeps what the base answers; null: nothing is kept. */
+  readonly exact: ExactCache | null;
   readonly signal: AbortSignal | undefined;
-  readonly onProgress: OnProgress | undefined;
+}
+
+/** One part of an evaluation: when it ends, and who hears of its progress. */
+export interface Part {
+  readonly limit: TimeLimit;
+  readonly report: (share: number, item: string) => void;
+}
+
+/**
+ * Asks every contender every prompt, one prompt after the other, until the limit: those that all have answered count.
+ *
+ * returns: [contender][prompt]
+ */
+async function askAll<P, A>(
+  { contenders, exact }: Trial,
+  { limit, report }: Part,
+  prompts: readonly P[],
+  item: string,
+  ask: (contender: Contender, prompt: P) => Promise<A>,
+): Promise<A[][]> {
+  const answers = contenders.map((): A[] => []);
+  for (const [n, prompt] of prompts.entries()) {
+    if (n > 0 ? limit.isOver : limit.isEnded) break;
+    const own: A[] = [];
+    for (const [i, contender] of contenders.entries()) {
+      const answer = (): Promise<A> => ask(contender, prompt);
+      own.push(i === 0 && exact ? await exact.result(item, prompt, answer) : await answer());
+      report((n + (i + 1) / contenders.length) / prompts.length, item);
+    }
+    for (const [i, answer] of own.entries()) answers[i]!.push(answer);
+  }
+  return answers;
 }
 
 /** hits[contender][prompt] */
-export async function runNeedles(
-  { llm, text, contenders, signal, onProgress }: Trial,
-  count: number,
-): Promise<boolean[][]> {
-  const hits = contenders.map((): boolean[] => []);
-  if (count === 0) return hits;
+export async function runNeedles(trial: Trial, part: Part, count: number): Promise<boolean[][]> {
+  const { llm, text, signal } = trial;
   const prompts = await needlePrompts(llm.tokenizer, text, count);
   checkFits(
     prompts.map((p) => p.prompt.length + p.answer.length),
     llm,
     "drop --needle for this model",
   );
-  for (const [n, prompt] of prompts.entries()) {
-    for (const [i, contender] of contenders.entries()) hits[i]!.push(await recalls(contender, prompt, signal));
-    onProgress?.({ phase: "eval", item: "needles", done: n + 1, total: count, unit: "prompts" });
-  }
-  return hits;
+  return askAll(trial, part, prompts, "needles", (contender, prompt) => recalls(contender, prompt, signal));
 }
 
-/** The grid's results for every contender but the base. */
-export async function runNeedleGrid(
-  { llm, text, contenders, signal, onProgress }: Trial,
-  grid: NeedleGrid,
-): Promise<NeedleCell[][]> {
+/** The grid's results for every contender but the base, of the lengths that were asked for in the time. */
+export async function runNeedleGrid(trial: Trial, part: Part, grid: NeedleGrid): Promise<NeedleCell[][]> {
+  const { llm, text, signal } = trial;
   const prompts = await gridPrompts(llm.tokenizer, text, grid);
   checkFits(
     prompts.flatMap(({ questions }) => questions.map((q) => q.prompt.length + q.answer.length)),
     llm,
     "ask for shorter lengths",
   );
-  const hits = contenders.map((): boolean[][] => []);
-  for (const [n, prompt] of prompts.entries()) {
-    for (const [i, contender] of contenders.entries()) hits[i]!.push(await recallsAll(contender, prompt, signal));
-    onProgress?.({ phase: "eval", item: "needle grid", done: n + 1, total: prompts.length, unit: "prompts" });
-  }
-  return hits.slice(1).map((own) => gridCells(grid, prompts, own, hits[0]!));
+  const hits = await askAll(trial, part, prompts, "needle grid", (contender, prompt) =>
+    recallsAll(contender, prompt, signal),
+  );
+  const asked = prompts.slice(0, hits[0]!.length);
+  const lengths = grid.lengths.filter((length) => asked.some((prompt) => prompt.length === length));
+  return hits.slice(1).map((own) => gridCells({ ...grid, lengths }, asked, own, hits[0]!));
 }
 
-/** Summaries of the greedy continuations for every contender but the base. */
+/** The tasks' results for every contender but the base. */
+export async function runTasks(trial: Trial, part: Part, grid: TaskGrid): Promise<TaskCell[][]> {
+  const { llm, text, signal } = trial;
+  const prompts = await taskPrompts(llm.tokenizer, text, grid);
+  checkFits(
+    prompts.flatMap(({ questions }) => questions.map((q) => q.prompt.length + q.answer.length)),
+    llm,
+    "ask for shorter lengths",
+  );
+  const hits = await askAll(trial, part, prompts, "tasks", (contender, prompt) =>
+    recallsAll(contender, prompt, signal),
+  );
+  return hits.slice(1).map((own) => taskCells(prompts.slice(0, own.length), own, hits[0]!));
+}
+
+/** Summaries of the greedy continuations for every contender but the base; null where none was finished in the time. */
 export async function runGreedy(
-  { llm, text, contenders, signal, onProgress }: Trial,
+  { llm, text, contenders, exact, signal }: Trial,
+  { limit, report }: Part,
   { prompts: count, tokens }: { readonly prompts: number; readonly tokens: number },
-): Promise<GreedySummary[]> {
+): Promise<(GreedySummary | null)[]> {
   const [base, ...others] = contenders as [Contender, ...Contender[]];
   const ids = llm.tokenizer.encode(text, { addSpecialTokens: false });
   const pieces = greedyPrompts(ids, count, GREEDY_PROMPT_TOKENS);
-  const total = count * contenders.length;
-  const report = (done: number): void =>
-    onProgress?.({ phase: "eval", item: "greedy texts", done, total, unit: "prompts" });
-  const prompts = await continueGreedily(base, pieces, { tokens, endTokens: llm.eosTokens, signal, onPrompts: report });
+  const prompts: GreedyPrompt[] = [];
   const divergences = others.map((): (number | null)[] => []);
-  for (const [n, prompt] of prompts.entries()) {
-    for (const [i, contender] of others.entries()) {
-      divergences[i]!.push(await firstDivergence(contender, prompt, signal));
+  for (let at = 0; at < pieces.length && !(at > 0 ? limit.isOver : limit.isEnded); at += GREEDY_BATCH) {
+    const batch = pieces.slice(at, at + GREEDY_BATCH);
+    const write = () => continueGreedily(base, batch, { tokens, endTokens: llm.eosTokens, signal });
+    const input = { pieces: batch.map((piece) => [...piece]), tokens };
+    const continuations = exact
+      ? await exact.result("greedy", input, async () => (await write()).map(({ continuation }) => continuation))
+      : (await write()).map(({ continuation }) => continuation);
+    for (const [n, continuation] of continuations.entries()) {
+      if (prompts.length > 0 && limit.isOver) break;
+      const prompt = { prompt: batch[n]!, continuation };
+      const own: (number | null)[] = [];
+      for (const contender of others) own.push(await firstDivergence(contender, prompt, signal));
+      prompts.push(prompt);
+      for (const [i, first] of own.entries()) divergences[i]!.push(first);
+      report(prompts.length / pieces.length, "greedy texts");
     }
-    report(count + (n + 1) * others.length);
   }
-  return divergences.map((own) => summarizeGreedy(prompts, own, tokens));
+  return divergences.map((own) => (own.length > 0 ? summarizeGreedy(prompts, own, tokens) : null));
 }
 
 function checkFits(lengths: readonly number[], llm: LLM, remedy: string): void {

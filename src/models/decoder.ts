@@ -184,8 +184,53 @@ export class Decoder {
    * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
    */
   queue(step: Step): Buf | null {
-    const { hiddenSize, vocabSize, traits } = this.config;
-    const { embedding, positions, finalNorm, head, headBias } = this.#parts.weights;
+    return this.#queueLayers(step) ? this.#queueHead(step.logitRows.length) : null;
+  }
+
+  /**
+   * Runs one step, whose positions the sequences have reserved, up to the rows that the final norm and the head read: few numbers from
+   * which `headLogits` makes the logits that `forward` gives, bit by bit.
+   * returns: [logitRows.length][hiddenSize] f32
+   */
+  async forwardToHead(step: Step): Promise<Float32Array> {
+    const rows = this.#queueLayers(step);
+    return rows ? this.ops.readback(rows, step.logitRows.length * this.config.hiddenSize) : new Float32Array(0);
+  }
+
+  /**
+   * The logits of rows that `forwardToHead` gave, of this model in any cache format.
+   *
+   * rows: [n][hiddenSize], of the steps as they were: a backend may choose its kernels by their number
+   * returns: [n][vocabSize] f32
+   */
+  async headLogits(rows: Float32Array): Promise<Float32Array> {
+    const { hiddenSize, vocabSize } = this.config;
+    const count = rows.length / hiddenSize;
+    const stage = this.#headStage;
+    // Rows come to the device as those of an embedding table, which has at least two of them: a single one would be a vector.
+    const table = Math.max(2, count);
+    const values = new Float32Array(table * hiddenSize);
+    values.set(rows);
+    const writer = stage.ops.createWeight(table, hiddenSize, "f32");
+    await writer.write({ dtype: "f32", rows: table, cols: hiddenSize, data: new Uint8Array(values.buffer) }, 0);
+    const weight = writer.finish();
+    try {
+      const all = Int32Array.from({ length: count }, (_, row) => row);
+      const step = { tokens: all, positions: new Int32Array(count), spans: [], logitRows: all };
+      stage.reserveRows(count);
+      // Nothing is appended, so there is nothing to turn.
+      stage.ops.beginStep(step, []);
+      stage.ops.embed(step, weight, stage.buffer("normed"));
+      return await this.ops.readback(this.#queueHead(count), count * vocabSize);
+    } finally {
+      stage.ops.freeWeight(weight);
+    }
+  }
+
+  /** Queues a step up to the rows that the final norm reads, in the head's memory; null without logit rows. */
+  #queueLayers(step: Step): Buf | null {
+    const { hiddenSize } = this.config;
+    const { embedding, positions } = this.#parts.weights;
     const headStage = this.#headStage;
     const inputs = this.#parts.layout.handed;
     const count = step.logitRows.length;
@@ -215,7 +260,6 @@ export class Decoder {
       stage.run(step, hidden);
     }
     if (count === 0) return null;
-    const logits = this.#logitsFor(count);
     let normed = stage.buffer("normed");
     if (streams) {
       const gathered = stage.buffer("gatheredStreams");
@@ -227,6 +271,16 @@ export class Decoder {
       headStage.ops.receive!(normed, count * hiddenSize, own);
       normed = own;
     }
+    return normed;
+  }
+
+  /** Queues final norm and head of the rows that `#queueLayers` left. */
+  #queueHead(count: number): Buf {
+    const { vocabSize, traits } = this.config;
+    const { finalNorm, head, headBias } = this.#parts.weights;
+    const headStage = this.#headStage;
+    const normed = headStage.buffer("normed");
+    const logits = this.#logitsFor(count);
     if (this.#finalNorm) headStage.ops.norm(normed, this.#finalNorm, count, normed);
     else headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
     headStage.ops.linear(normed, head, headBias, count, logits, false);

@@ -61,7 +61,8 @@ describe("findSmallest", () => {
     const { chosen, rungs } = await search;
     const chunksOf = (kv: string) => calls.filter(([name]) => name === kv).length;
     expect(chosen).toBe("k5v5");
-    expect(rungs.find(({ kv }) => kv === "k2v2")).toMatchObject({ verdict: "fail", chunks: 1 });
+    expect(rungs.find(({ kv }) => kv === "k4v3")).toMatchObject({ verdict: "fail", chunks: 1 });
+    expect(rungs.find(({ kv }) => kv === "k2v2")).toMatchObject({ verdict: "skipped", chunks: 0 });
     expect(rungs.find(({ kv }) => kv === "k6v6")).toMatchObject({
       verdict: "skipped",
       reason: "not smaller than k5v5",
@@ -72,10 +73,45 @@ describe("findSmallest", () => {
     const order = ["k3v3", "k3v2", "k4v2", "k2v3", "k2v2", "k8v8"];
     const late = await imaginary(4, 0.02, { rungs: order.map((kv, i) => ({ kv, bytesPerToken: i })) }).search;
     expect(late.rungs.map(({ kv, verdict, reason }) => [kv, verdict, reason])).toEqual([
-      ...order.slice(0, 4).map((kv) => [kv, "fail", expect.stringContaining("KLD")]),
+      ["k3v3", "fail", expect.stringContaining("KLD")],
+      ["k3v2", "skipped", "no better than k3v3"],
+      ["k4v2", "fail", expect.stringContaining("KLD")],
+      ["k2v3", "fail", expect.stringContaining("KLD")],
       ["k2v2", "skipped", "no better than k3v3"],
       ["k8v8", "pass", expect.any(String)],
     ]);
+  });
+
+  it("halves the ladder, and makes the smallest good one certain before it looks at what is near the gate", async () => {
+    const { search, calls } = imaginary(1, 0.02);
+    await search;
+    expect(calls.slice(0, 6).map(([kv, chunk]) => `${kv} ${chunk}`)).toEqual([
+      ...["k4v4 0", "k6v5 0", "k5v4 0", "k5v5 0", "k5v5 1", "k5v5 2"],
+    ]);
+  });
+
+  it("ends in time with what has passed, and says what was not tried", async () => {
+    const calls: string[] = [];
+    const isOver = () => calls.length >= 6;
+    const inTime = imaginary(1, 0.02, { isOver, onRound: (kv) => calls.push(kv) });
+    const { chosen, rungs } = await inTime.search;
+    expect(chosen).toBe("k5v5");
+    expect(rungs.find(({ kv }) => kv === "k4v3")).toMatchObject({ verdict: "open", chunks: 0 });
+    // A chunk that was not read to its end, and recall without time for it, change nothing.
+    const cut = imaginary(1, 0.02, { evaluate: async () => null });
+    expect((await cut.search).chosen).toBeNull();
+    expect((await imaginary(1, 0.02, { recall: async () => null }).search).chosen).toBe("k5v5");
+  });
+
+  it("does not wait for a rung at the gate before a larger one is certain", async () => {
+    // k4v4's tail is just within the gate, and its spread so large that no number of chunks decides it.
+    const scale = 0.06 / 15 / (2 * 4 ** -4);
+    const tried: string[] = [];
+    const { chosen } = await imaginary(scale, 0.4, {
+      isOver: () => tried.length >= 14,
+      onRound: (kv) => tried.push(kv),
+    }).search;
+    expect(chosen).not.toBeNull();
   });
 
   it("says what it could not decide, and takes the next larger that passes", async () => {

@@ -1,5 +1,5 @@
 /**
- * @file Finds the smallest cache format that passes a gate on a model: from small to large, chunk by chunk, with no more
+ * @file Finds the smallest cache format that passes a gate on a model: by halves over the ladder, chunk by chunk, with no more
  * evidence than needed. The caller passes in the evaluation.
  */
 import { wilson } from "../eval/intervals.ts";
@@ -37,12 +37,14 @@ export interface SearchOptions<Row extends ChunkEvidence> {
   /** The format whose p99.9 tail is the reference; it is evaluated only when a decision depends on the tail. */
   readonly reference: string;
   readonly maxChunks: number;
-  /** Evaluates these formats on one chunk of the text; rows in the same order. */
-  readonly evaluate: (kv: readonly string[], chunk: number) => Promise<readonly Row[]>;
-  /** null: there is no recall gate. */
-  readonly recall: ((kv: string) => Promise<Recall>) | null;
-  /** Called before each round with the formats that are not decided yet. */
-  readonly onRound?: (open: readonly string[], chunk: number) => void;
+  /** Evaluates these formats on one chunk of the text; rows in the same order. null: the time was over before the chunk was. */
+  readonly evaluate: (kv: readonly string[], chunk: number) => Promise<readonly Row[] | null>;
+  /** null: there is no recall gate, or no time is left for it. */
+  readonly recall: ((kv: string) => Promise<Recall | null>) | null;
+  /** Whether to end with what is known. hasAnswer: whether any format has passed. Default: never */
+  readonly isOver?: (hasAnswer: boolean) => boolean;
+  /** Called before a format is evaluated on a chunk. */
+  readonly onRound?: (kv: string, chunk: number) => void;
 }
 
 export interface SearchResult {
@@ -52,8 +54,8 @@ export interface SearchResult {
   readonly rungs: readonly RungResult[];
 }
 
-/** Number of rungs that are evaluated side by side, sharing the pass of the exact cache. Larger ones wait until these have failed. */
-const WIDTH = 4;
+/** Chunks that the smallest promising rung takes before the next larger one goes along with it, while none has passed. */
+const PATIENCE = MIN_CHUNKS;
 /** When the exact cache recalls less than this share, recall says nothing about formats. */
 const MIN_BASE_RECALL = 0.5;
 
@@ -75,6 +77,7 @@ export async function findSmallest<Row extends ChunkEvidence>(options: SearchOpt
     const best = smallestPassing(states);
     if (!best || !options.recall || best.recall) return { chosen: best?.kv ?? null, rungs: results(states, options) };
     best.recall = await options.recall(best.kv);
+    if (!best.recall) return { chosen: best.kv, rungs: results(states, options) };
     const { own, base } = best.recall;
     if (base >= MIN_BASE_RECALL && base - own > options.gate.needleLoss) {
       best.verdict = "fail";
@@ -83,33 +86,67 @@ export async function findSmallest<Row extends ChunkEvidence>(options: SearchOpt
   }
 }
 
-/** Evaluates until no undecided rung can change the result. */
+/** Evaluates until no undecided rung can change the result, or until the limit. */
 async function walk<Row extends ChunkEvidence>(
   states: readonly State[],
   tails: (number | undefined)[],
   options: SearchOptions<Row>,
 ): Promise<void> {
-  const { gate, maxChunks, reference } = options;
+  const { gate, reference, isOver = () => false } = options;
   for (;;) {
-    const open = states.filter((state) => state.verdict === "open" && !skipReason(state, states, options));
-    const active = open.filter(({ rows }) => rows.length < maxChunks).slice(0, WIDTH);
-    if (active.length === 0) return;
-    const chunk = Math.min(...active.map(({ rows }) => rows.length));
-    const group = active.filter(({ rows }) => rows.length === chunk);
-    const names = group.map(({ kv }) => kv);
-    options.onRound?.(names, chunk);
-    const rows = await options.evaluate(names, chunk);
-    for (const [i, state] of group.entries()) {
-      state.rows.push(rows[i]!);
-      if (state.kv === reference) tails[chunk] = rows[i]!.kldP999;
-      decide(state, tails, gate);
-      if (!failsByTailAlone(state)) continue;
-      for (const at of state.rows.keys()) {
-        tails[at] ??= (await options.evaluate([reference], at))[0]!.kldP999;
+    const hasAnswer = states.some(({ verdict }) => verdict === "pass");
+    const state = isOver(hasAnswer) ? null : nextOf(states, options);
+    if (!state) return;
+    const chunk = state.rows.length;
+    options.onRound?.(state.kv, chunk);
+    const rows = await options.evaluate([state.kv], chunk);
+    if (!rows) return;
+    state.rows.push(rows[0]!);
+    if (state.kv === reference) tails[chunk] = rows[0]!.kldP999;
+    decide(state, tails, gate);
+    if (!failsByTailAlone(state)) continue;
+    for (const at of state.rows.keys()) {
+      if (tails[at] !== undefined) continue;
+      const own = await options.evaluate([reference], at);
+      // A failure that depends on a tail that nobody knows is none.
+      if (!own) {
+        state.verdict = "open";
+        return;
       }
-      decide(state, tails, gate);
+      tails[at] = own[0]!.kldP999;
     }
+    decide(state, tails, gate);
   }
+}
+
+/**
+ * The rung to read a chunk with next; null when nothing can change the result.
+ *
+ * One chunk each, by halves, first finds where the ladder turns from bad to good. The smallest that looks good then gets chunks until
+ * it is certain, and after a few of them the next larger ones too, so that an end before the last chunk leaves an answer.
+ */
+function nextOf(states: readonly State[], options: SearchOptions<ChunkEvidence>): State | null {
+  const active = states.filter(
+    (state) => state.verdict === "open" && state.rows.length < options.maxChunks && !skipReason(state, states, options),
+  );
+  const isTried = ({ rows }: State): boolean => rows.length > 0;
+  const looksGood = (state: State): boolean =>
+    state.verdict === "pass" || (active.includes(state) && isTried(state) && state.criteria.every((c) => c.isMet));
+  const good = states.findIndex(looksGood);
+  const end = good < 0 ? states.length : good;
+  const bad = states.slice(0, end).findLastIndex(isTried);
+  const between = active.filter(
+    (state) => !isTried(state) && states.indexOf(state) > bad && states.indexOf(state) < end,
+  );
+  if (between.length > 0) return between[Math.floor((between.length - 1) / 2)]!;
+  const first = states[good];
+  if (first?.verdict === "open") {
+    const isSafe = first.rows.length < PATIENCE || states.some(({ verdict }) => verdict === "pass");
+    const larger = active.find((state) => states.indexOf(state) > good);
+    return isSafe || !larger || larger.rows.length >= first.rows.length ? first : larger;
+  }
+  // Below what passes, first those that one chunk may rule out, and then what is nearest to the gate.
+  return active.findLast((state) => !isTried(state)) ?? active.at(-1) ?? null;
 }
 
 function decide(state: State, tails: readonly (number | undefined)[], gate: Gate): void {

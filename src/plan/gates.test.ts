@@ -88,6 +88,24 @@ describe("judge", () => {
     expect(verdicts(chunks(3), GATES.usable)).not.toHaveProperty("KLD p99.9");
   });
 
+  it("takes the spread between parts of chunks where they are known, which are more than chunks", () => {
+    const parts = (shift: number) =>
+      [-1, 1, -1, 1].map((sign) => ({ logRatio: 0.001, kldMean: 0.005 + shift + sign * 0.001, top1: 0.98 }));
+    const own = (shift: number): ChunkEvidence => ({ ...good, kldMean: 0.005 + shift, segments: parts(shift) });
+    const of = (evidence: readonly ChunkEvidence[]) =>
+      judge(GATES.intact, evidence).find(({ name }) => name === "KLD mean")!;
+    const evidence = [own(-0.002), own(0), own(0.002)];
+    const plain = evidence.map(({ segments: _, ...chunk }) => chunk);
+    expect(of(plain)).toMatchObject({ verdict: "open", isMet: true });
+    const { estimate: narrow, verdict } = of(evidence);
+    expect(verdict).toBe("pass");
+    // Twelve values whose squares sum to 3 · 4 · 1e-6 + 2 · 4 · 4e-6 about their mean.
+    expect(narrow.high - 0.005).toBeCloseTo(3.106 * Math.sqrt(44e-6 / 11 / 12), 6);
+    // Not narrower than the chunks themselves say.
+    const unsure = evidence.map((chunk) => ({ ...chunk, kldMeanSe: 0.01 }));
+    expect(of(unsure).estimate.high - 0.005).toBeCloseTo((2.5758 * 0.01) / Math.sqrt(3), 5);
+  });
+
   it("no agreement is certain, and no bound leaves its range", () => {
     const criteria = judge(GATES.intact, chunks(3, { top1: 1, kldMean: 1e-6, kldMeanSe: 1e-3 }));
     const { estimate: top1 } = criteria.find(({ name }) => name === "top-1")!;

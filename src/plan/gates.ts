@@ -44,6 +44,16 @@ export interface ChunkEvidence {
   readonly kldP999: number;
   readonly top1: number;
   readonly tokens: number;
+  /** The same figures of equal parts of the chunk, where they are known. */
+  readonly segments?: readonly Segment[];
+}
+
+/** A stretch of a chunk: what it says of other texts is told from the spread between such stretches. */
+export interface Segment {
+  /** Natural log of the ratio of perplexities. */
+  readonly logRatio: number;
+  readonly kldMean: number;
+  readonly top1: number;
 }
 
 export interface Estimate {
@@ -59,6 +69,8 @@ export interface Criterion {
   readonly estimate: Estimate;
   readonly threshold: number;
   readonly verdict: Verdict;
+  /** Whether the estimate itself is within the threshold, however uncertain it is. */
+  readonly isMet: boolean;
 }
 
 /** Number of chunks from which on their spread allows a statement about other chunks. */
@@ -103,8 +115,22 @@ export function judge(
   chunks: readonly ChunkEvidence[],
   tails: readonly (number | undefined)[] = [],
 ): Criterion[] {
-  const of = (value: (chunk: ChunkEvidence, i: number) => number, error: (chunk: ChunkEvidence) => number): Estimate =>
-    estimate(chunks.map(value), chunks.map(error));
+  const of = (
+    value: (chunk: ChunkEvidence) => number,
+    error: (chunk: ChunkEvidence) => number,
+    ofSegment: (segment: Segment) => number,
+  ): Estimate => {
+    const segments = chunks.flatMap((chunk) => chunk.segments ?? []);
+    const hasAll = chunks.every((chunk) => chunk.segments);
+    if (!hasAll || segments.length < MIN_CHUNKS) return estimate(chunks.map(value), chunks.map(error));
+    return widened(
+      estimate(
+        segments.map(ofSegment),
+        segments.map(() => Number.NaN),
+      ),
+      chunks.map(error),
+    );
+  };
   const exp = ({ value, low, high }: Estimate): Estimate => ({
     value: Math.exp(value),
     low: Math.exp(low),
@@ -114,11 +140,13 @@ export function judge(
     of(
       ({ pplRatio }) => Math.log(pplRatio),
       ({ pplRatio, pplRatioSe }) => pplRatioSe / pplRatio,
+      ({ logRatio }) => logRatio,
     ),
   );
   const kld = of(
     ({ kldMean }) => kldMean,
     ({ kldMeanSe }) => kldMeanSe,
+    ({ kldMean }) => kldMean,
   );
   // One more position counts as different, so that no sample gives certainty.
   const top1 = of(
@@ -127,6 +155,7 @@ export function judge(
       const p = Math.min(top1, (tokens - 1) / tokens);
       return Math.sqrt((p * (1 - p)) / tokens);
     },
+    ({ top1 }) => top1,
   );
   const criteria = [
     atMost("PPL ratio", ratio, gate.pplRatio),
@@ -145,19 +174,27 @@ export function judge(
     );
     const verdict = over.high <= 0 ? "pass" : over.low > 0 ? "fail" : "open";
     const threshold = Math.exp(limits.reduce((sum, limit) => sum + limit, 0) / limits.length);
-    criteria.push({ name: "KLD p99.9", estimate: exp(estimate(logs, unknown)), threshold, verdict });
+    const isMet = over.value <= 0;
+    criteria.push({ name: "KLD p99.9", estimate: exp(estimate(logs, unknown)), threshold, verdict, isMet });
   }
   return criteria;
 }
 
+/** The interval, or the one that the chunks state themselves if that is wider. */
+function widened({ value, low, high }: Estimate, errors: readonly number[]): Estimate {
+  const stated = (Z99 * Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0))) / errors.length;
+  const half = Math.max(high - value, Number.isNaN(stated) ? 0 : stated);
+  return { value, low: Math.min(low, value - half), high: value + half };
+}
+
 function atMost(name: Criterion["name"], estimate: Estimate, threshold: number): Criterion {
   const verdict = estimate.high <= threshold ? "pass" : estimate.low > threshold ? "fail" : "open";
-  return { name, estimate, threshold, verdict };
+  return { name, estimate, threshold, verdict, isMet: estimate.value <= threshold };
 }
 
 function atLeast(name: Criterion["name"], estimate: Estimate, threshold: number): Criterion {
   const verdict = estimate.low >= threshold ? "pass" : estimate.high < threshold ? "fail" : "open";
-  return { name, estimate, threshold, verdict };
+  return { name, estimate, threshold, verdict, isMet: estimate.value >= threshold };
 }
 
 /** One failed criterion is a failure; a pass needs all criteria. */

@@ -11,11 +11,16 @@ import { GREEDY_PROMPT_TOKENS } from "../../eval/greedy.ts";
 import { ladderOf, type Rung } from "../../eval/ladder.ts";
 import type { NeedleGrid } from "../../eval/needle-grid.ts";
 import { hasKv, requireKv } from "../../eval/require-kv.ts";
+import { TASK_NAMES } from "../../eval/tasks.ts";
+import type { RunLimit } from "../../eval/time-limit.ts";
+import { formatCount } from "../../format-number.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { entryStore } from "../eval/entry-store.ts";
 import { detailTables } from "../eval/print-details.ts";
 import { evalFooter, evalTable } from "../eval/print-rows.ts";
+import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
 import { loadModel } from "../load-model.ts";
 import {
@@ -33,7 +38,7 @@ import {
   wholeNumbers,
 } from "../options.ts";
 
-interface EvalFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
+interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
   readonly ctx: number;
   readonly chunks: number;
@@ -45,6 +50,8 @@ interface EvalFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> 
   readonly needlePrompts: number;
   readonly greedy: number;
   readonly greedyTokens: number;
+  readonly tasks: number;
+  readonly tasksLengths: readonly number[];
   readonly ladder?: boolean;
   readonly diagnose?: boolean;
   readonly out?: string;
@@ -82,8 +89,16 @@ export function configure(command: Command, context: CommandContext): void {
       0,
     )
     .option("--greedy-tokens <n>", "tokens of a continuation", wholeNumber(1), 64)
+    .option(
+      "--tasks <n>",
+      "prompts that are asked for tasks that need memory of the context: hops, copies of code and tables, counting, the last of several",
+      wholeNumber(0),
+      0,
+    )
+    .option("--tasks-lengths <list>", "their lengths in tokens", wholeNumbers(1), [1024])
     .option("--diagnose", "noise of every layer's logits beside the law that predicts it, and cosines")
     .option("--out <file>", "also append a JSON line a format to this file");
+  addLimitOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -99,6 +114,7 @@ Examples:
   $ turboquant eval --text novel.txt --kv paper-4 --kv k4v4,sinks=0,window=0 --needle 60
   $ turboquant eval --text novel.txt --kv k3v3 --ladder
   $ turboquant eval --text novel.txt --kv k4v4,k3v3,k2v2 --greedy 200 --needle-lengths 512,1024,2048
+  $ turboquant eval --text novel.txt --kv k4v4,k2v2 --tasks 20 --tasks-lengths 1024,4096 --time 10m
   $ turboquant eval --model ./Qwen3-0.6B --text novel.txt --ctx 4096 --chunks 2 --kv k5v4 --diagnose --json`,
     )
     .action((flags: EvalFlags) => run(flags, context));
@@ -106,6 +122,7 @@ Examples:
 
 async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
+  const started = performance.now();
   const kv = flags.kv ?? [DEFAULT_KV];
   // Reports a mistyped spec before the model is loaded.
   for (const spec of [flags.base, ...kv]) parseKvSpec(spec);
@@ -129,7 +146,9 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
-  const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress);
+  const store = await entryStore(flags);
+  const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress, store);
+  const limit = limitOf(context, flags.time, performance.now() - started);
   const rows = await evaluate(llm, {
     text: text.text,
     textSource: text.source,
@@ -140,7 +159,10 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     needle,
     ...(grid && { needleGrid: grid }),
     ...(flags.greedy > 0 && { greedy: { prompts: flags.greedy, tokens: flags.greedyTokens } }),
+    ...(flags.tasks > 0 && { tasks: { prompts: flags.tasks, lengths: flags.tasksLengths } }),
     ...(flags.diagnose && { diagnose: true }),
+    ...(store && { exact: store }),
+    limit,
     signal,
     onProgress: progress.onEvent,
   });
@@ -149,14 +171,33 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     io.stderr.write(`note: ${llm.name} has no layer with keys and values, so all formats are one\n`);
   }
   const printed = rungs ? rows.map((row, i) => ({ lever: rungs[i]!.lever, ...row })) : rows;
-  const got = rows[0]!.chunks;
-  if (got < chunks && !flags.quiet) {
-    io.stderr.write(`note: the text has only ${got} of ${chunks} chunks of ${ctx} tokens\n`);
-  }
+  if (!flags.quiet) for (const note of shortfalls(rows[0]!, flags, limit)) io.stderr.write(`note: ${note}\n`);
   if (flags.out !== undefined)
     await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights });
   if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
   else io.stdout.write(`${evalTable(printed)}\n${evalFooter(printed)}${detailTables(printed)}`);
+}
+
+/** What was asked for and is not in the rows. */
+function shortfalls({ tokens, tokensAsked, needlePrompts, tasks, greedy }: EvalRow, flags: EvalFlags, limit: RunLimit) {
+  const { ctx, chunks, needle } = flags;
+  const inText = tokensAsked / ctx;
+  const notes = inText < chunks ? [`the text has only ${inText} of ${chunks} chunks of ${ctx} tokens`] : [];
+  if (!limit.isOver) return notes;
+  const asked = flags.tasks * flags.tasksLengths.length;
+  const parts = [
+    [tokens, tokensAsked, "tokens"],
+    [needlePrompts, needle, "needles"],
+    [(tasks?.reduce((sum, { prompts }) => sum + prompts, 0) ?? 0) / TASK_NAMES.length, asked, "task prompts"],
+    [greedy?.prompts ?? 0, flags.greedy, "greedy texts"],
+  ] as const;
+  const short = parts.filter(([got, wanted]) => got < wanted);
+  if (short.length === 0) return notes;
+  const list = short.map(([got, wanted, what]) => `${formatCount(got)} of ${formatCount(wanted)} ${what}`).join(", ");
+  return [
+    ...notes,
+    `${limit.isEnded ? "interrupted" : "the time was over"} after ${list}; the figures are of these, and their intervals as much wider`,
+  ];
 }
 
 const hasSketch = (llm: LLM): boolean => canKeep(llm.ops.capabilities, parseKvSpec("paper-4+qjl").forLayer(0));
@@ -184,7 +225,8 @@ function gridOf(flags: EvalFlags): NeedleGrid | null {
 /** Number of tokens that a text written by the model needs for everything that was asked for. */
 function wantedTokens(flags: EvalFlags, grid: NeedleGrid | null): number {
   const greedy = flags.greedy > 0 ? GREEDY_PROMPT_TOKENS + flags.greedy * 16 : 0;
-  return Math.max(flags.ctx * flags.chunks, greedy, ...(grid?.lengths ?? []));
+  const tasks = flags.tasks > 0 ? flags.tasksLengths : [];
+  return Math.max(flags.ctx * flags.chunks, greedy, ...(grid?.lengths ?? []), ...tasks);
 }
 
 async function appendRows(path: string, rows: readonly EvalRow[], settings: object): Promise<void> {

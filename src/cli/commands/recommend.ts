@@ -3,8 +3,13 @@ import { type Command, Option } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { requireCodesRead } from "../../eval/codes-read.ts";
-import { evaluate } from "../../eval/evaluate.ts";
+import { evaluateByToken } from "../../eval/evaluate.ts";
+import type { EntryStore } from "../../eval/exact-cache.ts";
+import { measureRecall } from "../../eval/measure-recall.ts";
+import type { ReadPath } from "../../eval/read-path.ts";
 import { requireKv } from "../../eval/require-kv.ts";
+import { earlier, type RunLimit, type TimeLimit } from "../../eval/time-limit.ts";
+import { formatDuration } from "../../format-number.ts";
 import { layerKindsOf, layoutOf } from "../../models/layout.ts";
 import { CacheMemory } from "../../plan/cache-memory.ts";
 import { findSmallest, type SearchResult } from "../../plan/find-smallest.ts";
@@ -13,7 +18,9 @@ import { modelOfConfig } from "../../plan/planned-model.ts";
 import { isAtLeast, LADDER, TAIL_REFERENCE } from "../../plan/preset-ladder.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { addTextOptions, type EvalText, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
+import { entryStore } from "../eval/entry-store.ts";
+import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
+import { addTextOptions, type ChunkTexts, chunkTexts, readTextFile, type TextFlags } from "../eval/text-input.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
@@ -30,7 +37,7 @@ import {
 import type { Progress } from "../progress.ts";
 import { type Recommendation, recommendationJson, recommendationText } from "../recommend-output.ts";
 
-interface RecommendFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
+interface RecommendFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
   readonly gate: GateName;
   readonly ctx?: number;
@@ -42,16 +49,20 @@ interface RecommendFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "qui
 
 /** Tokens in a chunk: long enough that most keys have left the residual window. */
 const DEFAULT_CTX = 2048;
-/** Approximate tokens of a recall prompt. */
-const NEEDLE_TOKENS = 2048;
-/** Tokens of text that an evaluation which only asks for recall is fed in addition. */
-const NEEDLE_CTX = 64;
+/** Tokens of a recall prompt. */
+const RECALL_TOKENS = 1024;
+/** What a template and a question may add to it. */
+const RECALL_FRAME = 256;
+/** What a run may take unless `--time` says otherwise. */
+const DEFAULT_MS = 4 * 60_000;
+/** Share of the time that is kept for recall. */
+const RECALL_SHARE = 0.2;
 
 export function configure(command: Command, context: CommandContext): void {
   command.description(
-    "Tries cache formats from small to large on the model itself, against its exact cache, until the smallest that passes a gate " +
-      "is known: perplexity, KL divergence, agreement on the next token, and exact recall where the model can recall at all. " +
-      "Ends in one preset, its evidence and what it costs. What the evidence cannot decide is said.",
+    "Tries cache formats on the model itself, against its exact cache, until the smallest that passes a gate is known: " +
+      "perplexity, KL divergence, agreement on the next token, and exact recall where the model can recall at all. " +
+      "Ends in one preset, its evidence and what it costs. What the evidence cannot decide in the time is said.",
   );
   addTextOptions(addModelOption(command))
     .addOption(
@@ -66,8 +77,9 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option("--chunks <n>", "most chunks of the text to decide a format with", wholeNumber(MIN_CHUNKS), 8)
     .option("--kv <spec>", `formats to try instead of ${LADDER[0]} … ${LADDER.at(-1)}; may be repeated`, collectKv)
-    .option("--needle <n>", "recall prompts for the answer; 0: no recall gate", wholeNumber(0), 40)
+    .option("--needle <n>", "recall questions for the answer; 0: no recall gate", wholeNumber(0), 40)
     .option("--context <tokens>", "length to count bytes for (default: max_position_embeddings)", wholeNumber(1));
+  addLimitOptions(command, "4m");
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -76,7 +88,7 @@ export function configure(command: Command, context: CommandContext): void {
       `
 Examples:
   $ turboquant recommend
-  $ turboquant recommend --text novel.txt --gate usable
+  $ turboquant recommend --text novel.txt --gate usable --time 10m
   $ turboquant recommend --model ./Qwen3-0.6B --text novel.txt --context 32768
   $ turboquant recommend --text novel.txt --kv k3v3,k4v3,k4v4,layers=0:k8v8,k5v4 --chunks 16 --json`,
     )
@@ -85,6 +97,7 @@ Examples:
 
 async function run(flags: RecommendFlags, context: CommandContext): Promise<void> {
   const { io } = context;
+  const started = performance.now();
   const specs = (flags.kv ?? LADDER).map(parseKvSpec);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
@@ -103,86 +116,99 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     specs.map(({ text }) => text),
     { ctx, context: flags.context ?? limit },
   );
-  const text = await textOrOwn(file, llm, ctx * flags.chunks, flags, context, progress);
-  const tokens = llm.tokenizer.encode(text.text, { addSpecialTokens: false }).length;
-  const maxChunks = Math.min(flags.chunks, Math.floor(tokens / ctx));
+  const store = await entryStore(flags);
+  const text = chunkTexts(file, llm, ctx, flags, context, progress, store);
+  const maxChunks = Math.min(flags.chunks, text.count);
   if (maxChunks < MIN_CHUNKS) {
     throw new TurboQuantError(
       "invalid_argument",
-      `recommend: expected a text of at least ${MIN_CHUNKS} chunks of ${ctx} tokens, got ${tokens} tokens; pass a longer --text or a smaller --ctx`,
-      { tokens, ctx },
+      `recommend: expected a text of at least ${MIN_CHUNKS} chunks of ${ctx} tokens, got ${text.tokens} tokens; pass a longer --text or a smaller --ctx`,
+      { tokens: text.tokens, ctx },
     );
   }
-  const hasRecall = flags.needle > 0 && limit >= NEEDLE_TOKENS;
-  const result = await search({ llm, specs, text, ctx, maxChunks, flags, hasRecall, progress, context });
+  const hasRecall = flags.needle > 0 && limit >= RECALL_TOKENS + RECALL_FRAME;
+  const ms = flags.time ?? DEFAULT_MS;
+  const runLimit = limitOf(context, ms, performance.now() - started);
+  const search: Search = {
+    llm,
+    specs,
+    ctx,
+    maxChunks,
+    flags,
+    hasRecall,
+    progress,
+    context,
+    store,
+    limit: runLimit,
+    ms,
+  };
+  const result = await findFormat(search, text);
   progress.clear();
-  const recommendation = describe(llm, result, { flags, ctx, maxChunks, source: text.source, hasRecall });
+  const recommendation = describe(result, search, text.source);
   io.stdout.write(
     flags.json ? `${JSON.stringify(recommendationJson(recommendation))}\n` : recommendationText(recommendation),
   );
 }
 
-interface SearchInput {
+interface Search {
   readonly llm: LLM;
   readonly specs: readonly KvSpec[];
-  readonly text: EvalText;
   readonly ctx: number;
   readonly maxChunks: number;
   readonly flags: RecommendFlags;
   readonly hasRecall: boolean;
   readonly progress: Progress;
   readonly context: CommandContext;
+  readonly store: EntryStore | null;
+  readonly limit: RunLimit;
+  /** Milliseconds of the whole run. */
+  readonly ms: number;
 }
 
-function search({
-  llm,
-  specs,
-  text,
-  ctx,
-  maxChunks,
-  flags,
-  hasRecall,
-  progress,
-  context,
-}: SearchInput): Promise<SearchResult> {
+function findFormat(search: Search, text: ChunkTexts): Promise<SearchResult> {
+  const { llm, specs, ctx, maxChunks, flags, hasRecall, progress, context, store, limit, ms } = search;
+  const { signal } = context;
   const kinds = layerKindsOf(layoutOf(llm.config));
   const byText = new Map(specs.map((spec) => [spec.text, spec.forModel(kinds)]));
   const model = modelOfConfig(llm.config, llm.name);
-  const common = { text: text.text, textSource: text.source, signal: context.signal };
+  const exact = store && { exact: store };
+  const readPaths = new Map<string, ReadPath>();
+  // Recall is asked last, and has to have its time.
+  const reserved = hasRecall ? RECALL_SHARE * limit.msLeft : 0;
+  let divergence: TimeLimit = limit;
+  const show = (item: string): void => {
+    const left = Math.max(0, limit.msLeft);
+    progress.update("recommending", ms - left, ms, `at most ${formatDuration(left / 1000)} left  ${item}`, false);
+  };
   return findSmallest({
     gate: GATES[flags.gate],
     rungs: [...byText].map(([kv, spec]) => ({ kv, bytesPerToken: new CacheMemory(model, spec).bytesPerToken })),
     isAtLeast: (a, b) => isAtLeast(byText.get(a)!, byText.get(b)!, kinds.length),
     reference: TAIL_REFERENCE,
     maxChunks,
-    evaluate: (kv, chunk) =>
-      evaluate(llm, {
-        ...common,
-        kv,
-        ctx,
-        chunks: 1,
-        skipChunks: chunk,
-        onProgress: ({ done, total, unit }) =>
-          progress.update(
-            `chunk ${chunk + 1}/${maxChunks}, ${kv.join(", ")}`,
-            done,
-            total,
-            `${done} of ${total} ${unit}`,
-          ),
-      }),
+    isOver(hasAnswer) {
+      // Without an answer there is nothing to ask recall of.
+      divergence = hasAnswer ? earlier(limit, reserved) : limit;
+      return divergence.isOver;
+    },
+    evaluate: async (kv, chunk) => {
+      const found = await evaluateByToken(llm, {
+        ...exact,
+        ...(await text.chunk(chunk)),
+        ...{ kv, ctx, chunks: 1, limit: divergence, readPaths, signal },
+        onProgress: ({ done, total }) =>
+          show(`chunk ${chunk + 1}/${maxChunks}, ${kv.join(", ")}, ${Math.floor((100 * done) / total)} %`),
+      });
+      const { tokens, tokensAsked } = found[0]!.row;
+      return tokens === tokensAsked ? found.map(({ row, segments }) => ({ ...row, segments })) : null;
+    },
     recall: hasRecall
-      ? async (kv) => {
-          const [row] = await evaluate(llm, {
-            ...common,
-            kv: [kv],
-            ctx: NEEDLE_CTX,
-            chunks: 1,
-            needle: flags.needle,
-            onProgress: ({ done, total, unit }) =>
-              progress.update(`recall, ${kv}`, done, total, `${done} of ${total} ${unit}`),
-          });
-          return { own: row!.needle!, base: row!.needleBase!, prompts: flags.needle };
-        }
+      ? async (kv) =>
+          measureRecall(llm, {
+            ...exact,
+            ...{ text: (await text.chunk(0)).text, kv, questions: flags.needle, tokens: RECALL_TOKENS, limit, signal },
+            onPrompt: (done, total) => show(`recall, ${kv}, ${done} of ${total} prompts`),
+          })
       : null,
   });
 }
@@ -190,22 +216,13 @@ function search({
 /** As a shell takes it for one word. */
 const shellWord = (text: string): string => (/^[\w./:@~+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-function describe(
-  llm: LLM,
-  result: SearchResult,
-  settings: {
-    readonly flags: RecommendFlags;
-    readonly ctx: number;
-    readonly maxChunks: number;
-    readonly source: string;
-    readonly hasRecall: boolean;
-  },
-): Recommendation {
-  const { flags, ctx, maxChunks, source, hasRecall } = settings;
+function describe(result: SearchResult, search: Search, source: string): Recommendation {
+  const { llm, flags, ctx, maxChunks, hasRecall, limit } = search;
   const model = modelOfConfig(llm.config, llm.name);
   const kv = result.chosen ?? "f16";
   const context = flags.context ?? llm.config.maxPositionEmbeddings;
   const bytes = (spec: string): number => new CacheMemory(model, parseKvSpec(spec)).bytes(context);
+  const isUnfinished = result.rungs.some(({ verdict, chunks }) => verdict === "open" && chunks < maxChunks);
   return {
     model: llm.name,
     gate: flags.gate,
@@ -215,6 +232,7 @@ function describe(
     ctx,
     maxChunks,
     hasRecall,
+    ended: limit.isEnded ? "interrupted" : isUnfinished ? "time" : null,
     rungs: result.rungs,
     cost: { context, cacheBytes: bytes(kv), cacheBytesF16: bytes("f16") },
     command: `npx turboquant run --model ${shellWord(flags.model)} --kv ${kv}`,

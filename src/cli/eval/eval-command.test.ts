@@ -90,3 +90,25 @@ it("says when the chunks are too short to read a code", async () => {
   const { out } = await runCommand([...ANY_MODEL, "-c", "64", "--text", textFile, "--kv", "k4v4"]);
   expect(out).toMatch(/read path: k4v4: chunks of 64 tokens lie within sinks and window, so no code was read/);
 });
+
+it("--time ends with what is known and says how much that is; tasks are a table of their own", async () => {
+  const argv = [...ANY_MODEL, "--text", textFile, "--kv", "k2v2,sinks=0,window=0"];
+  const cut = await runCommand([...argv, "--time", "0.001s", "--json"]);
+  expect(cut.code).toBe(0);
+  expect(JSON.parse(cut.out)).toMatchObject({ tokens: 128, tokensAsked: 160, kldMeanSe: expect.any(Number) });
+  expect(cut.err).toMatch(/note: the time was over after 128 of 160 tokens; the figures are of these/);
+  const { out, err } = await runCommand([...argv, "--tasks", "1", "--tasks-lengths", "2000"]);
+  expect(err).toBe("");
+  expect(out).toMatch(/tasks: exact answers, .*\n\| tokens \| kv +\| +multi-hop \| +copy-code \| +copy-table \|/);
+  expect(out).toMatch(/\| +2000 \| f16 +\| +0 % \|/);
+});
+
+it.each([
+  [["--base", "k2v2"], /Allowed choices are f16, f32/],
+  [["--time", "soon"], /Expected a time such as 90s, 3m or 1h/],
+  [["--tasks", "1", "--tasks-lengths", "100"], /tasks: length 100: expected 800 to 4096/],
+])("%j is the user's mistake", async (argv, message) => {
+  const { code, out, err } = await runCommand([...ANY_MODEL, "--text", textFile, ...argv]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toMatch(message);
+});

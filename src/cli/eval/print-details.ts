@@ -4,6 +4,7 @@ import type { LayerDiagnosis } from "../../eval/diagnose.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 import type { GreedySummary } from "../../eval/greedy.ts";
 import type { NeedleCell } from "../../eval/needle-grid.ts";
+import { TASK_NAMES } from "../../eval/tasks.ts";
 import { significant } from "../../format-number.ts";
 import { type Column, formatPercent, formatRate, markdownTable } from "../format.ts";
 
@@ -15,6 +16,8 @@ export function detailTables(rows: readonly EvalRow[]): string {
   const parts: string[] = [];
   const greedy = rows.filter((row) => row.greedy !== null);
   if (greedy.length > 0) parts.push(greedyTable(greedy.map((row) => ({ kv: row.kv, greedy: row.greedy! }))));
+  const tasks = rows.filter((row) => row.tasks !== null);
+  if (tasks.length > 0) parts.push(taskTable(tasks));
   for (const { kv, base, needleGrid, layers } of rows) {
     if (needleGrid) parts.push(gridTable(kv, base, needleGrid));
     if (layers) parts.push(layerTable(kv, layers));
@@ -47,6 +50,31 @@ function gridTable(kv: string, base: string, cells: readonly NeedleCell[]): stri
       const own = cells.filter((c) => c.length === length);
       return [String(own[0]!.tokens), ...depths.map((depth) => cell(own.find((c) => c.depth === depth)!))];
     }),
+  )}`;
+}
+
+/** Exact answers by task and length, one row a format; the base's in the first. */
+function taskTable(rows: readonly EvalRow[]): string {
+  const cells = rows[0]!.tasks!;
+  const lengths = [...new Set(cells.map(({ length }) => length))];
+  const share = (value: number | undefined): string => (value === undefined ? "–" : formatPercent(value, 0));
+  const body = lengths.flatMap((length) => {
+    const own = cells.filter((cell) => cell.length === length);
+    return [
+      [String(length), rows[0]!.base, ...TASK_NAMES.map((task) => share(own.find((c) => c.task === task)?.rightBase))],
+      ...rows.map(({ kv, tasks }) => [
+        String(length),
+        kv,
+        ...TASK_NAMES.map((task) => {
+          const cell = tasks!.find((c) => c.task === task && c.length === length);
+          return cell ? formatRate(cell.right, cell.rightLow, cell.rightHigh, 0) : "–";
+        }),
+      ]),
+    ];
+  });
+  return `tasks: exact answers, up to ${Math.max(...cells.map(({ prompts }) => prompts))} prompts each; what the exact cache cannot do says nothing about a format\n${markdownTable(
+    [right("tokens"), left("kv"), ...TASK_NAMES.map(right)],
+    body,
   )}`;
 }
 

@@ -1,6 +1,6 @@
 /** @file The main table of an evaluation. */
 import type { EvalRow } from "../../eval/evaluate.ts";
-import { formatBytes, significant } from "../../format-number.ts";
+import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { type Column, formatPercent, formatRate, markdownTable } from "../format.ts";
 
 /** Rows of `--ladder` also say what was changed. */
@@ -44,6 +44,11 @@ export function evalTable(rows: readonly PrintedRow[]): string {
   return markdownTable(columns, [base, ...body]);
 }
 
+const amount = ({ chunks, ctx, tokens, tokensAsked }: EvalRow): string =>
+  tokens === chunks * ctx
+    ? `${chunks} × ${ctx} tokens`
+    : `${formatCount(tokens)} of ${formatCount(tokensAsked)} tokens, in chunks of ${ctx},`;
+
 /** With a smaller share of codes among what was read, a line says so. */
 const FEW_CODES = 0.5;
 
@@ -52,9 +57,7 @@ export function evalFooter(rows: readonly EvalRow[]): string {
   const [first] = rows as [EvalRow, ...EvalRow[]];
   const named = (path: EvalRow["readPath"]): string[] =>
     rows.filter((row) => row.readPath === path).map((row) => row.kv);
-  const notes = [
-    `${first.model}, ${first.textSource ?? "text"}: ${first.chunks} × ${first.ctx} tokens in ${significant(first.seconds)} s`,
-  ];
+  const notes = [`${first.model}, ${first.textSource ?? "text"}: ${amount(first)} in ${significant(first.seconds)} s`];
   if (named("packed").length > 0) {
     notes.push("read path: packed; changing stored codes or scales of any layer changed the next logits");
   }

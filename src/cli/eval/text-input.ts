@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
+import { type EntryStore, ExactCache } from "../../eval/exact-cache.ts";
 import { writeSelfText } from "../../eval/self-text.ts";
 import { formatCount } from "../../format-number.ts";
 import type { CommandContext } from "../context.ts";
@@ -47,7 +48,7 @@ export async function readTextFile(path: string | undefined): Promise<EvalText |
   }
 }
 
-/** The text that was read, or else at least `tokens` tokens that the model writes. */
+/** The text that was read, or else at least `tokens` tokens that the model writes. store: keeps what it wrote */
 export async function textOrOwn(
   read: EvalText | null,
   llm: LLM,
@@ -55,10 +56,12 @@ export async function textOrOwn(
   flags: TextFlags,
   context: CommandContext,
   progress: Progress,
+  store: EntryStore | null = null,
 ): Promise<EvalText> {
   if (read) return read;
   const seed = flags.textSeed;
-  const text = await writeSelfText(llm, { tokens, seed, signal: context.signal, onProgress: progress.onEvent });
+  const write = () => writeSelfText(llm, { tokens, seed, signal: context.signal, onProgress: progress.onEvent });
+  const text = store ? await new ExactCache(store, llm, "f16").result("text", { tokens, seed }, write) : await write();
   progress.clear();
   if (!flags.quiet) {
     context.io.stderr.write(
@@ -67,3 +70,72 @@ export async function textOrOwn(
   }
   return { text, source: `written by the model, seed ${seed}` };
 }
+
+/** The text of an evaluation chunk by chunk, so that no more of it has to be there than is read. */
+export interface ChunkTexts {
+  readonly source: string;
+  /** The most chunks. */
+  readonly count: number;
+  /** Tokens of the text as far as it is known. */
+  readonly tokens: number;
+  /** A text of which chunk `skipChunks` is the one that is meant. */
+  chunk(index: number): Promise<{ readonly text: string; readonly skipChunks: number }>;
+}
+
+/** Seeds of the texts of two chunks are so far apart that none of their streams are equal. */
+const SEEDS_A_CHUNK = 1000;
+
+/**
+ * Up to `flags.chunks` chunks of `ctx` tokens: of the text that was read, or of texts that the model writes when they are asked for.
+ * store: keeps what it wrote
+ */
+export function chunkTexts(
+  read: EvalText | null,
+  llm: LLM,
+  ctx: number,
+  flags: TextFlags & { readonly chunks: number },
+  context: CommandContext,
+  progress: Progress,
+  store: EntryStore | null,
+): ChunkTexts {
+  const { chunks, textSeed } = flags;
+  if (read) {
+    const { text, tokens } = beginning(read.text, llm, chunks * ctx);
+    return {
+      source: read.source,
+      count: Math.floor(tokens / ctx),
+      tokens,
+      chunk: async (skipChunks) => ({ text, skipChunks }),
+    };
+  }
+  if (!flags.quiet) {
+    context.io.stderr.write(
+      `note: no --text; the model writes one itself, chunk by chunk (seed ${textSeed}), on which perplexity says little about the model\n`,
+    );
+  }
+  const own = async (index: number): Promise<string> => {
+    const seed = textSeed + SEEDS_A_CHUNK * index;
+    const quiet = { ...flags, textSeed: seed, quiet: true };
+    return (await textOrOwn(null, llm, ctx, quiet, context, progress, store)).text;
+  };
+  return {
+    source: `texts written by the model, seed ${textSeed}`,
+    count: chunks,
+    tokens: chunks * ctx,
+    chunk: async (index) => ({ text: await own(index), skipChunks: 0 }),
+  };
+}
+
+/** As much of a text as has `wanted` tokens, so that a novel is not tokenized for every chunk; the whole text if it has fewer. */
+function beginning(text: string, { tokenizer }: LLM, wanted: number): { text: string; tokens: number } {
+  const count = (part: string): number => tokenizer.encode(part, { addSpecialTokens: false }).length;
+  for (let length = wanted * CHARS_A_TOKEN; length < text.length; length *= 2) {
+    const part = text.slice(0, text.indexOf("\n", length) + 1 || text.length);
+    const tokens = count(part);
+    if (tokens >= wanted) return { text: part, tokens };
+  }
+  return { text, tokens: count(text) };
+}
+
+/** About as many as English texts have. */
+const CHARS_A_TOKEN = 5;

@@ -1,0 +1,51 @@
+/**
+ * @file What the exact cache gave on a text, kept so that it is computed once: within a run for all formats, and on disk for later runs.
+ *
+ * Of a text the rows that the model's head reads are kept (`Decoder.forwardToHead`): hiddenSize numbers a token in place of vocabSize
+ * logits, from which the head makes the same logits bit by bit. So nothing is lost, and of the base's work only the head is left.
+ */
+import type { LLM } from "../engine/llm.ts";
+
+/** Where entries are kept. An entry that is damaged, or that cannot be read or written, counts as absent. */
+export interface EntryStore {
+  get(key: string): Promise<Uint8Array | null>;
+  put(key: string, entry: Uint8Array): Promise<void>;
+}
+
+/** Entries of one model, computed in one way with one base. */
+export class ExactCache {
+  readonly #store: EntryStore;
+  readonly #scope: string;
+  readonly #width: number;
+
+  /** base: the exact format, as `--kv` takes it */
+  constructor(store: EntryStore, { weightsFingerprint, ops, decoder, config }: LLM, base: string) {
+    this.#store = store;
+    this.#width = config.hiddenSize;
+    // Weights may be kept otherwise than they are stored, which their bytes tell.
+    this.#scope = JSON.stringify([weightsFingerprint, base, ops.describe(), decoder.weightBytes]);
+  }
+
+  /** The rows of a text, [tokens][hiddenSize], or null. */
+  async rows(tokens: Int32Array): Promise<Float32Array | null> {
+    const entry = await this.#store.get(this.#keyOfRows(tokens));
+    // A copy, as the bytes need not begin at a multiple of four.
+    return entry?.length === 4 * tokens.length * this.#width ? new Float32Array(new Uint8Array(entry).buffer) : null;
+  }
+
+  keepRows(tokens: Int32Array, rows: Float32Array): Promise<void> {
+    return this.#store.put(this.#keyOfRows(tokens), new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
+  }
+
+  #keyOfRows = (tokens: Int32Array): string => `${this.#scope} rows ${tokens.join()}`;
+
+  /** What `compute` gives for an input, from the store where it is known. */
+  async result<T>(what: string, input: unknown, compute: () => Promise<T>): Promise<T> {
+    const key = `${this.#scope} ${what} ${JSON.stringify(input)}`;
+    const entry = await this.#store.get(key);
+    if (entry) return JSON.parse(new TextDecoder().decode(entry)) as T;
+    const result = await compute();
+    await this.#store.put(key, new TextEncoder().encode(JSON.stringify(result)));
+    return result;
+  }
+}
