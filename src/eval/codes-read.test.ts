@@ -33,6 +33,13 @@ describe("requireCodesRead", () => {
     expect(require("f16", 16, 4096)).not.toThrow();
   });
 
+  it("of tiers asks for the coarsest one that the context has", () => {
+    const tiers = "tiers=8:128,4:4096,2";
+    expect(require(tiers, 2048, 8192)).toThrow(/none of what attention reads .* of its coarsest tier/);
+    expect(require(tiers, 2048, 4096)).not.toThrow();
+    expect(require(tiers, 8192, 8192)).not.toThrow();
+  });
+
   it("asks for no more than the context itself reads as codes", () => {
     expect(require("k4v4", 160, 200)).toThrow(/--ctx/);
     expect(require("k4v4", 200, 200)).not.toThrow();

@@ -16,8 +16,10 @@ const ENOUGH = 0.5;
 /**
  * Of all pairs of a query and a key that it reads in a text of `tokens` tokens from an empty cache, the share whose key is read as codes;
  * the mean over layers that have codes. null for a format without codes.
+ *
+ * context: of tiers, codes that count are those of the coarsest one that a context of so many tokens has; default: tokens
  */
-export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number): number | null {
+export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number, context = tokens): number | null {
   // Most layers of a model reach equally far.
   const known = new Map<string, number>();
   const shares = emptyCache(config, kv).layers.flatMap(({ main, residual, format, reach }) => {
@@ -25,11 +27,14 @@ export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number): numb
     const key = `${reach.slidingWindow}/${residual !== null}`;
     let share = known.get(key);
     if (share === undefined) {
+      const reached = (format.tiers ?? []).filter(({ after }) => after < context);
+      const coarsest = Math.max(0, ...reached.map(({ after }) => after));
       let [all, codes] = [0, 0];
       for (let query = 0; query < tokens; query++) {
         const first = reach.firstKey(query);
         all += query - first + 1;
-        const [from, to] = residual ? [Math.max(first, format.sinks), query - format.window] : [first, query];
+        const oldest = Math.max(residual ? format.window : 0, coarsest);
+        const [from, to] = [residual ? Math.max(first, format.sinks) : first, query - oldest];
         codes += Math.max(0, to - from + 1);
       }
       share = codes / all;
@@ -60,27 +65,28 @@ export function requireCodesRead(
   { ctx, context }: EvidenceLengths,
 ): void {
   for (const spec of specs.map(parseKvSpec)) {
-    const share = codesRead(config, spec, ctx);
+    const most = Math.max(ctx, context);
+    const share = codesRead(config, spec, ctx, most);
     if (share === null) continue;
-    const wanted = ENOUGH * codesRead(config, spec, Math.max(ctx, context))!;
+    const wanted = ENOUGH * codesRead(config, spec, most)!;
     if (share >= wanted && share > 0) continue;
-    const { sinks, window } = spec.forLayer(0);
-    const enough = shortest(config, spec, wanted);
+    const { sinks, window, tiers } = spec.forLayer(0);
+    const enough = shortest(config, spec, wanted, most);
     const remedy =
       enough === null ? "take a smaller window, as in window=0" : `pass --ctx ${enough} or more, or window=0`;
     throw new TurboQuantError(
       "invalid_argument",
       `${what}: in ${formatCount(ctx)} tokens ${share === 0 ? "none" : `only ${(100 * share).toFixed(0)} %`} of what attention reads of ${spec.text} ` +
-        `are codes, the rest is sinks and window (${sinks} and ${window} tokens), so this would be no evidence about the codes; ${remedy}`,
+        `are codes${tiers ? " of its coarsest tier, the rest is finer ones," : ", the rest is"} sinks and window (${sinks} and ${window} tokens), so this would be no evidence about the codes; ${remedy}`,
       { kv: spec.text, ctx, share, wanted },
     );
   }
 }
 
 /** The shortest text with such a share, in steps of 64 tokens; null where the model takes none that is so long. */
-function shortest(config: ModelConfig, kv: KvSpec, wanted: number): number | null {
+function shortest(config: ModelConfig, kv: KvSpec, wanted: number, context: number): number | null {
   const isEnough = (tokens: number): boolean => {
-    const share = codesRead(config, kv, tokens)!;
+    const share = codesRead(config, kv, tokens, context)!;
     return share > 0 && share >= wanted;
   };
   const limit = config.maxPositionEmbeddings;
