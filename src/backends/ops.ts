@@ -4,7 +4,7 @@
  * Activations are f32 in opaque buffers, row-major [rows][width]. Calls are in order and may be queued; only
  * `readback` waits. Rows of a step are the tokens of its spans, one after the other.
  */
-import type { PageStorage } from "../cache/page-storage.ts";
+import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
@@ -252,6 +252,11 @@ export interface Ops {
    * qkv: [rows][(numHeads + numKvHeads)·headDim + numKvHeads·valueDim] as q|k|v · q: [rows][numHeads·headDim]
    */
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
+  /**
+   * Codes a full page anew for a coarser tier, between steps. Absent where formats with tiers are refused.
+   * tier: the one that it enters, from 0 on · from: a page of the tier before · to: a page of the tier, of undefined bytes
+   */
+  coarsen?(layer: AttentionLayer, tier: number, from: PageAddress, to: PageAddress): void;
   /**
    * Latent attention: for every row of the step rotates and quantizes the latent, turns the rotary part, and writes both to the pages of
    * the row's sequence and position. Queries are prepared for `attend` in place: rotated, turned, multiplied by the scale.

@@ -77,6 +77,26 @@ export class PagePool {
     );
   }
 
+  /**
+   * A page that takes the place of a larger one, which is released. Both are there while `fill` runs. The budget is not asked: there are fewer bytes
+   * in the end, or, where others share the old page, when all of them have been given the new one.
+   * @throws TurboQuantError out_of_memory — the storage is exhausted; nothing changes
+   */
+  replace(old: PageAddress, numBytes: number, group: number, fill: (to: PageAddress) => void): PageAddress {
+    const address = this.storage.allocate(numBytes, group);
+    try {
+      fill(address);
+    } catch (error) {
+      this.storage.release(address, numBytes);
+      throw error;
+    }
+    this.#pages.set(address, { numBytes, references: 1 });
+    this.#account.numBytes += numBytes;
+    this.#account.numPages++;
+    this.release(old);
+    return address;
+  }
+
   retain(address: PageAddress): void {
     this.#page(address).references++;
   }

@@ -13,6 +13,7 @@ it("splits specs at commas, modifiers staying with their preset", () => {
     "tiers=4:64,k3v2",
     "k4v4",
   ]);
+  expect(splitKvList("tiers=8:auto,4:auto,2,auto,f16")).toEqual(["tiers=8:auto,4:auto,2", "auto", "f16"]);
   expect(splitKvList("k4v4,layers=0-1:k8v8+3:f16")).toEqual(["k4v4,layers=0-1:k8v8+3:f16"]);
 });
 

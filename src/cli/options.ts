@@ -77,7 +77,7 @@ export function splitKvList(text: string): string[] {
   const specs: string[] = [];
   for (const part of text.split(",")) {
     const last = specs.at(-1) ?? "";
-    const isTier = last.startsWith("tiers=") && /:\d+$/.test(last);
+    const isTier = last.startsWith("tiers=") && /:(\d+|auto)$/.test(last);
     if (specs.length > 0 && (isTier || /^(?!tiers=).*=/.test(part))) specs[specs.length - 1] += `,${part}`;
     else specs.push(part);
   }

@@ -27,6 +27,7 @@ import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { calibratedLayers } from "./calibration/calibrated-layers.ts";
 import { calibrationChoice, wantsCalibration } from "./calibration/calibration-wish.ts";
 import { type MakeCalibrationOptions, makeCalibration } from "./calibration/make-calibration.ts";
+import { checkBudget, checkBudgetGiven } from "./coarsening.ts";
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk, RunOptions } from "./generation.ts";
 import { Grammars } from "./grammar/grammars.ts";
@@ -126,6 +127,7 @@ export class LLM {
     this.fingerprint = shared.weightsFingerprint + calibrationTag(own.calibration) + shared.ropeTag;
     this.runner = new Runner(own.decoder, { contextLength: own.contextLength });
     this.cache = own.decoder.createCache(own.kvBudgetBytes);
+    checkBudget(this.cache);
     expectPages(this.cache, own.contextLength, this.runner.chunkTokens);
   }
 
@@ -148,6 +150,7 @@ export class LLM {
     refuseUnknownOptions("load", options, LOAD_OPTIONS);
     const { onProgress, signal } = options;
     const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
+    checkBudgetGiven(spec, options.kvBudgetBytes);
     const open = async (more: Pick<LoadOptions, "onProgress" | "signal"> = {}): Promise<FileSource> =>
       typeof ref === "string" ? getPlatform().openSource(ref, more) : shareSource(ref);
     const source = await open({ ...(onProgress && { onProgress }), ...(signal && { signal }) });
@@ -254,14 +257,20 @@ export class LLM {
   async withKv(kv: string): Promise<LLM> {
     this.#assertLive();
     const spec = parseKvSpec(kv);
+    checkBudgetGiven(spec, this.cache.pool.budgetBytes);
     if (wantsCalibration(spec, undefined)) await this.calibrate();
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
     const { contextLength } = this.runner;
     const kvBudgetBytes = this.cache.pool.budgetBytes;
-    const view = new LLM(this.#shared, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
-    await view.#warmUp();
-    return view;
+    try {
+      const view = new LLM(this.#shared, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
+      await view.#warmUp();
+      return view;
+    } catch (error) {
+      decoder.dispose();
+      throw error;
+    }
   }
 
   /** Compiles the kernels that generation usually needs, so that the first token does not wait for them. */

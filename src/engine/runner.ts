@@ -5,6 +5,7 @@ import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { Coarsening } from "./coarsening.ts";
 import { makeRoomForPrompt } from "./expect-pages.ts";
 import { yieldNow } from "./yield-now.ts";
 
@@ -84,9 +85,12 @@ export class Runner {
   readonly chunkTokens: number;
   readonly contextLength: number;
 
+  readonly coarsening: Coarsening;
+
   /** chunkTokens: by default what suits the backend */
   constructor(decoder: Decoder, options: { chunkTokens?: number; contextLength: number }) {
     this.decoder = decoder;
+    this.coarsening = new Coarsening(decoder);
     this.chunkTokens = options.chunkTokens ?? decoder.ops.chunkTokens;
     this.contextLength = options.contextLength;
   }
@@ -137,7 +141,7 @@ export class Runner {
     try {
       for (const { sequence, tokens } of works) {
         this.#checkContext(sequence.length + tokens.length);
-        sequence.reserve(tokens.length);
+        this.#reserve(sequence, tokens.length, works);
         reserved.push(sequence);
       }
       const step = makeStep(works, order);
@@ -173,6 +177,22 @@ export class Runner {
       await yieldNow();
     }
     return last;
+  }
+
+  /** Reserves positions of a sequence; where memory is short and the format allows it, pages of the step's sequences grow coarser. */
+  #reserve(sequence: Sequence, count: number, works: readonly Work[]): void {
+    try {
+      sequence.reserve(count);
+    } catch (error) {
+      const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
+      const { pool } = sequence.cache;
+      const fits = (): boolean => pool.numBytes + sequence.bytesToReserve(count) <= pool.budgetBytes;
+      // Within the budget it is the storage that is full, which is not known to give back what is released.
+      if (!isFull || fits()) throw error;
+      const all = [...new Set(works.map((work) => work.sequence))];
+      if (!this.coarsening.makeRoom(all, fits)) throw error;
+      sequence.reserve(count);
+    }
   }
 
   #checkContext(length: number): void {

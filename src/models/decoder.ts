@@ -123,6 +123,13 @@ export class Decoder {
     return this.#stages.flatMap(({ attentionLayers }) => attentionLayers)[layer]!;
   }
 
+  /** The attention of layers with keys and values of their own, each with the operations over its memory. */
+  get ownAttention(): readonly { readonly layer: AttentionLayer; readonly ops: Ops }[] {
+    return this.#stages.flatMap(({ attentionLayers, ops }) =>
+      attentionLayers.filter(({ isShared }) => !isShared).map((layer) => ({ layer, ops })),
+    );
+  }
+
   /** The layers of the model that keep keys and values, in order; `attentionLayer` counts these alone. */
   get kvLayers(): readonly number[] {
     return attentionLayersOf(this.#parts.layout);

@@ -1,9 +1,9 @@
 /**
  * @file Number of pages of a sequence in closed form: what `Sequence` would allocate. The test beside this file compares it
- * with real sequences, page by page.
+ * with real sequences, page by page. Formats that yield to memory (`--kv auto`) are counted as coarse as they can get.
  */
 import type { LayerCache } from "../cache/layer-cache.ts";
-import { pagesInTier } from "../cache/states/tiers.ts";
+import { mostInTier } from "../cache/states/tiers.ts";
 
 /** Number of pages of each stream. */
 export interface PageCounts {
@@ -53,11 +53,11 @@ function pagesOf({ main, reach, residual, tiers }: LayerCache, committed: number
   /** Pages of a tier, 0 for the finest, that end at `end`; what is in the next tier has left it at the commit. */
   const count = (tier: number, end: number): number => {
     const next = tiers[tier];
-    return Math.max(0, end - Math.max(reachable, next ? pagesInTier(next, committed) : 0));
+    return Math.max(0, end - Math.max(reachable, next ? mostInTier(next, committed) : 0));
   };
   return {
     main: count(0, coded),
     residual: residual?.numPages(committed, reserved) ?? 0,
-    tiers: tiers.map((of, tier) => count(tier + 1, pagesInTier(of, reserved))),
+    tiers: tiers.map((of, tier) => count(tier + 1, mostInTier(of, reserved))),
   };
 }

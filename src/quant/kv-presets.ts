@@ -4,8 +4,9 @@ import { allCodecs, codecOf, type SideFormat, sideOf } from "./codecs/registry.t
 import { BARE, type Draft, failSpec, plainSpec, type SideSpec, type SideSyntax } from "./codecs/side-spec.ts";
 import { parseTiers } from "./parse-tiers.ts";
 
-/** vLLM's names: norm-corrected codes without sinks, window, search or calibration. */
+/** `auto`, and vLLM's names: norm-corrected codes without sinks, window, search or calibration. */
 export const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["auto", "tiers=8:auto,4:auto,3:auto,2"],
   ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off,calibration=off"],
   ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off,calibration=off"],
   ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off,calibration=off"],

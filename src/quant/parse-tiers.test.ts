@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { TurboQuantError } from "../errors.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
+import { NO_AGE } from "./parse-tiers.ts";
 
 const layer = (kv: string, index = 0) => parseKvSpec(kv).forLayer(index);
 
@@ -49,6 +50,13 @@ describe("tiers=", () => {
     }
   });
 
+  it("may last as long as there is memory", () => {
+    expect(parseKvSpec("auto").text).toBe("tiers=8:auto,4:auto,3:auto,2");
+    expect(layer("auto")).toMatchObject({ window: 0, sinks: 16, k: { bits: 8 } });
+    expect(layer("tiers=8:128,4:64,3:auto,2").tiers!.map(({ after }) => after)).toEqual([192, NO_AGE]);
+    expect(layer("auto").tiers!.map(({ after }) => after)).toEqual([NO_AGE, NO_AGE, NO_AGE]);
+  });
+
   it("leave out layers that layers= names", () => {
     expect(layer("tiers=8:128,4:4096,3,layers=1-2:k5v5", 1)).toEqual(layer("k5v5,sinks=16,window=128,window=8bit"));
     expect(layer("tiers=8:128,4:4096,3,layers=1-2:k5v5", 3).tiers).toHaveLength(1);
@@ -65,6 +73,9 @@ describe("tiers=", () => {
     ["tiers=8:128,8:64,4", "8:64 follows 8:128, but tokens only grow coarser"],
     ["tiers=4:64,1", "1: expected 2 to 8 bits, or 16 for the first tier"],
     ["tiers=12:64,4", "12:64: expected 2 to 8 bits, or 16 for the first tier"],
+    ["tiers=16:auto,4", "16:auto: tokens in 16 bit are a window, which needs a number; say 8:auto, or 16:128"],
+    ["tiers=8:auto,4:64,3", "4:64 has a number of tokens behind 8:auto; say 4:auto"],
+    ["tiers=8:128,4:auto", "the last tier holds all older tokens; leave out its number (4 for 4:auto)"],
     ["tiers=4", "one tier is a format without tiers; say k4v4,sinks=16,window=0"],
     ["tiers=16", "one tier is a format without tiers; say f16"],
     ["tiers=8:100000,4", "8:100000: expected a window of 1 to 65536 tokens"],

@@ -1,7 +1,8 @@
 /**
  * @file Parses `tiers=8:128,4:4096,3`: the newest 128 tokens in 8 bits, the next 4,096 in codes of 4 bits, all older ones in codes of 3.
  *
- * A first tier of 8 or 16 bits is the residual window. What follows are codes of our recipe, which a page leaves for those of the next tier
+ * `auto` in place of a number of tokens means as many as there is memory for: such pages grow coarser when memory is short, and not by age.
+ * A first tier of 8 or 16 bits and so many tokens is the residual window. What follows are codes of our recipe, which a page leaves for those of the next tier
  * when all of its tokens are old enough.
  */
 import { turboQuantSyntax } from "./codecs/scalar/turboquant-spec.ts";
@@ -13,6 +14,9 @@ const EXAMPLE = "tiers=8:128,4:4096,3";
 const SINKS = 16;
 const MOST_WINDOW = 65_536;
 const MOST_TOKENS = 2 ** 30;
+/** `Tier.after` of a tier that no page enters by its age: more than a sequence can have. */
+export const NO_AGE = 2 ** 31 - 1;
+const AUTO = "auto";
 
 /** Cuts a spec at its commas, but for those between tiers, which belong to the preset. */
 export function specParts(text: string): [preset: string, ...modifiers: string[]] {
@@ -27,22 +31,23 @@ interface Item {
   readonly text: string;
   /** Bits of keys and of values. */
   readonly widths: readonly [number, number];
-  /** undefined: all tokens that are left. */
-  readonly tokens: number | undefined;
+  /** `auto`: as memory allows · undefined: all tokens that are left */
+  readonly tokens: number | typeof AUTO | undefined;
 }
 
 function parseItem(text: string): Item {
-  const match = /^(?:(\d+)|k(\d)v(\d))(?::(\d+))?$/.exec(text);
+  const match = /^(?:(\d+)|k(\d)v(\d))(?::(\d+|auto))?$/.exec(text);
   if (!match) failSpec(`tiers: "${text}" is not a tier; expected BITS:TOKENS, as in ${EXAMPLE}`, { tier: text });
   const [, both, k, v, count] = match;
   const widths = [Number(both ?? k), Number(both ?? v)] as const;
-  const tokens = count === undefined ? undefined : parseCount("tiers", count, MOST_TOKENS);
+  const tokens = count === undefined || count === AUTO ? count : parseCount("tiers", count, MOST_TOKENS);
   if (tokens === 0) failSpec(`tiers: ${text} is a tier of no tokens; leave it out`, { tier: text });
   return { text, widths, tokens };
 }
 
 /** Whether a first tier is a residual window. */
-const isWindow = ({ widths: [k, v] }: Item): boolean => k === v && (k === 8 || k === 16);
+const isWindow = ({ widths: [k, v], tokens }: Item): boolean =>
+  typeof tokens === "number" && k === v && (k === 8 || k === 16);
 
 function check(items: readonly Item[]): void {
   const last = items.at(-1)!;
@@ -63,6 +68,17 @@ function check(items: readonly Item[]): void {
     }
     const most = i === 0 ? 16 : 8;
     const isUnknown = widths.some((bits) => bits < 2 || bits > most || (bits > 8 && bits !== 16));
+    if (tokens === AUTO && widths[0] === 16) {
+      failSpec(`tiers: ${text}: tokens in 16 bit are a window, which needs a number; say 8:auto, or 16:128`, {
+        tier: text,
+      });
+    }
+    // What is not left by age never reaches a tier that is.
+    if (typeof items[i - 1]?.tokens === "string" && typeof tokens === "number") {
+      failSpec(`tiers: ${text} has a number of tokens behind ${items[i - 1]!.text}; say ${text.split(":")[0]}:auto`, {
+        tier: text,
+      });
+    }
     if (isUnknown || (Math.max(...widths) === 16 && widths[0] !== widths[1])) {
       failSpec(`tiers: ${text}: expected 2 to 8 bits, or 16 for the first tier`, { tier: text });
     }
@@ -80,7 +96,7 @@ function check(items: readonly Item[]): void {
     failSpec(`tiers: one tier is a format without tiers; say ${same}`, { tier: last.text });
   }
   const first = items[0]!;
-  if (isWindow(first) && first.tokens! > MOST_WINDOW) {
+  if (isWindow(first) && Number(first.tokens) > MOST_WINDOW) {
     failSpec(`tiers: ${first.text}: expected a window of 1 to ${MOST_WINDOW} tokens`, { tier: first.text });
   }
 }
@@ -92,18 +108,20 @@ export function parseTiers(preset: string): PresetDraft | null {
   check(items);
   const window = isWindow(items[0]!) ? items[0] : undefined;
   const [youngest, ...older] = window ? items.slice(1) : items;
+  const numberOf = ({ tokens }: Item): number => (tokens === AUTO ? NO_AGE : (tokens ?? 0));
   const sidesOf = ({ widths: [k, v] }: Item): PresetDraft => turboQuantSyntax.parsePreset!(`k${k}v${v}`)!;
-  let after = (window?.tokens ?? 0) + (youngest!.tokens ?? 0);
+  const newest = window ? numberOf(window) : 0;
+  let after = newest + numberOf(youngest!);
   const tiers = older.map((item): DraftTier => {
     const { k, v } = sidesOf(item);
-    const tier = { k, v, after };
-    after += item.tokens ?? 0;
+    const tier = { k, v, after: Math.min(after, NO_AGE) };
+    after += numberOf(item);
     return tier;
   });
   return {
     ...sidesOf(youngest!),
     sinks: SINKS,
-    window: window?.tokens ?? 0,
+    window: newest,
     ...(window?.widths[0] === 8 && { windowBits: 8 }),
     ...(tiers.length > 0 && { tiers }),
   };

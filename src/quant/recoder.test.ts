@@ -1,4 +1,4 @@
-/** What coding a token from its 8 bits costs against coding it from its exact value. */
+/** What coding a token anew from finer codes costs against coding it from its exact value. */
 import { describe, expect, it } from "vitest";
 import { gaussianVector, squaredDistance } from "../../test/support/vectors.ts";
 import { pageLayout } from "./page-layout.ts";
@@ -10,13 +10,17 @@ import { windowSide } from "./window-side.ts";
 const DIM = 64;
 const ROWS = 64;
 
-/** Mean squared error of values per squared length, coded from the exact value and from 8 bits, and that of the 8 bits themselves. */
-function distortions(kv: string) {
-  const format = parseKvSpec(`${kv},window=8bit`).forLayer(0);
+/**
+ * Squared error of values, coded from the exact value and from finer codes, and that of the finer codes themselves. from: a format whose values
+ * are the finer codes; by default a window of 8 bits
+ */
+function distortions(kv: string, from?: string) {
+  const format = parseKvSpec(kv).forLayer(0);
+  const finerSide = from ? parseKvSpec(from).forLayer(0).v : windowSide({ windowBits: 8 });
   const main = pageLayout(format.k, format.v, DIM, 1);
-  const finer = pageLayout(windowSide(format), windowSide(format), DIM, 1);
-  const [codec, eight] = [format.v, windowSide(format)].map((side) => new RowCodec(side, format, DIM));
-  const recoder = new Recoder(windowSide(format), format.v, format, "v", DIM);
+  const finer = pageLayout(finerSide, finerSide, DIM, 1);
+  const [codec, eight] = [format.v, finerSide].map((side) => new RowCodec(side, format, DIM));
+  const recoder = new Recoder(finerSide, format.v, format, "v", DIM);
   const [exact, window, again] = [main, finer, main].map(({ numBytes }) => new Uint8Array(numBytes));
   const sums = { exact: 0, again: 0, eight: 0, length: 0 };
   for (let row = 0; row < ROWS; row++) {
@@ -47,5 +51,19 @@ describe("a token that leaves a window of 8 bits", () => {
   it("has an error in 6 bits larger by no more than that of the 8 bits", () => {
     const { exact, again, eight } = distortions("k6v6");
     expect(again).toBeLessThan(exact + 1.5 * eight);
+  });
+});
+
+describe("a page that leaves its tier", () => {
+  it.each([
+    ["k8v8", "k3v3", 1.01],
+    ["k4v4", "k3v3", 1.08],
+    ["k4v4", "k2v2", 1.1],
+    // What a trellis gains over single codes is lost behind three bits.
+    ["k3v3", "k2v2", 1.3],
+    ["k3v3", "k2v2,trellis=off", 1.1],
+  ])("from %s to %s has an error at most %f times that of starting there", (from, to, most) => {
+    const { exact, again } = distortions(to, from);
+    expect(again / exact).toBeLessThan(most);
   });
 });

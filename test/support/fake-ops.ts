@@ -32,6 +32,7 @@ import type {
   WeightWriter,
 } from "../../src/backends/ops.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
+import type { PageAddress } from "../../src/cache/page-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { LLM } from "../../src/engine/llm.ts";
 import type { LoadOptions } from "../../src/engine/load-options.ts";
@@ -39,6 +40,7 @@ import { logSumExp } from "../../src/engine/logits.ts";
 import { drawToken } from "../../src/engine/sampler.ts";
 import { TurboQuantError } from "../../src/errors.ts";
 import type { FileSource } from "../../src/formats/file-source.ts";
+import type { PageLayout } from "../../src/quant/page-layout.ts";
 import { FAKE_EOS, FAKE_FIRST_WORD, fakeCheckpoint } from "./fake-checkpoint.ts";
 
 export interface FakeOptions {
@@ -197,6 +199,15 @@ export class FakeOps implements Ops {
     }
   }
 
+  coarsen(layer: AttentionLayer, tier: number, from: PageAddress, to: PageAddress): void {
+    const { main, tiers } = layer.cache;
+    const [source, target] = [tiers[tier - 1]?.layout ?? main, tiers[tier]!.layout];
+    for (let row = 0; row < main.pageTokens; row++) {
+      const word = this.#rowOf(from, source, row).getUint32(0, true);
+      this.#rowOf(to, target, row).setUint32(0, word, true);
+    }
+  }
+
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf): void {
     for (const { sequence, start, count, row } of step.spans) {
       for (let i = 0; i < count; i++) {
@@ -334,11 +345,16 @@ export class FakeOps implements Ops {
   #slot(sequence: Sequence, layer: number, position: number, stream: "main" | "residual" | number): DataView {
     const { main, residual, tiers } = sequence.cache.layers[layer]!;
     const isTier = typeof stream === "number";
-    const { pageTokens, k } = isTier ? tiers[stream]!.layout : stream === "main" ? main : residual!.layout;
+    const layout = isTier ? tiers[stream]!.layout : stream === "main" ? main : residual!.layout;
     const table = isTier ? sequence.tiers(layer)[stream]! : sequence[stream](layer);
-    const page = this.pages.bytes(table.get(Math.floor(position / pageTokens)));
+    const { pageTokens } = layout;
+    return this.#rowOf(table.get(Math.floor(position / pageTokens)), layout, position % pageTokens);
+  }
+
+  #rowOf(address: PageAddress, { k }: PageLayout, row: number): DataView {
+    const page = this.pages.bytes(address);
     const { offset, rowBytes } = k.planes[0]!;
-    return new DataView(page.buffer, page.byteOffset + offset + (position % pageTokens) * rowBytes, 4);
+    return new DataView(page.buffer, page.byteOffset + offset + row * rowBytes, 4);
   }
 }
 

@@ -1,6 +1,7 @@
 /** @file Appends the keys and values of a step: norm, RoPE, calibration, rotation, quantization, storing. */
 
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import type { PageAddress } from "../../cache/page-storage.ts";
 import { dimOf } from "../../quant/page-regions.ts";
 import { Recoder, type RowPlace } from "../../quant/recoder.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
@@ -115,7 +116,7 @@ export function appendKv(
   if (!layer.isShared) {
     for (const span of step.spans) {
       recodePassed(storage, span, layer);
-      coarsen(storage, span, layer);
+      coarsenAged(storage, span, layer);
     }
   }
   if (!layer.isShared) storeFullPages(step, layer, (address) => storage.bytes(address));
@@ -150,31 +151,44 @@ function recodePassed(storage: MemoryPageStorage, { sequence, start, count }: Sp
 }
 
 /** Codes pages anew that become old enough for a coarser tier in this step, tier after tier, from the codes that the tier before has. */
-function coarsen(storage: MemoryPageStorage, { sequence, start, count }: Span, layer: AttentionLayer): void {
-  const { index, kv } = layer;
-  const { main, reach, tiers } = sequence.cache.layers[index]!;
-  const state = sequence.kv(index);
-  const all = [{ ...kv.format, layout: main, table: state.main }];
-  for (const [tier, { k, v }] of kv.format.tiers?.entries() ?? []) {
-    all.push({ ...kv.format, k, v, layout: tiers[tier]!.layout, table: state.tiers[tier]! });
-    const [from, to] = [all[tier]!, all[tier + 1]!];
+function coarsenAged(storage: MemoryPageStorage, { sequence, start, count }: Span, layer: AttentionLayer): void {
+  const { main, reach, tiers } = sequence.cache.layers[layer.index]!;
+  const state = sequence.kv(layer.index);
+  for (const tier of tiers.keys()) {
+    const [finer, coarser] = [state.tiers[tier - 1] ?? state.main, state.tiers[tier]!];
     const first = Math.max(state.tierPages(tier, start), reach.firstPage(start, main.pageTokens));
-    for (const side of ["k", "v"] as const) {
-      const recoder = new Recoder(from[side], to[side], kv.format, side, dimOf(kv, side));
-      const constants = headCalibrations(kv, side);
-      for (let index = first; index < state.tierPages(tier, start + count); index++) {
-        const [source, target] = [storage.bytes(from.table.get(index)), storage.bytes(to.table.get(index))];
-        for (let head = 0; head < main.numKvHeads; head++) {
-          const feedback = constants(head)?.feedback ?? null;
-          for (let row = 0; row < main.pageTokens; row++) {
-            recoder.recode(
-              { page: source, layout: from.layout, row },
-              { page: target, layout: to.layout, row },
-              head,
-              feedback,
-            );
-          }
-        }
+    for (let page = first; page < state.tierPages(tier, start + count); page++) {
+      coarsen(storage, layer, tier, finer.get(page), coarser.get(page));
+    }
+  }
+}
+
+/** See `Ops.coarsen`. */
+export function coarsen(
+  storage: MemoryPageStorage,
+  { kv, cache }: AttentionLayer,
+  tier: number,
+  from: PageAddress,
+  to: PageAddress,
+): void {
+  const { format } = kv;
+  const all = [
+    { ...format, layout: cache.main },
+    ...cache.tiers.map(({ layout }, i) => ({ ...format.tiers![i]!, layout })),
+  ];
+  const [source, target] = [all[tier]!, all[tier + 1]!];
+  const [fromPage, toPage] = [storage.bytes(from), storage.bytes(to)];
+  for (const side of ["k", "v"] as const) {
+    const recoder = new Recoder(source[side], target[side], format, side, dimOf(kv, side));
+    const constants = headCalibrations(kv, side);
+    for (let head = 0; head < source.layout.numKvHeads; head++) {
+      const feedback = constants(head)?.feedback ?? null;
+      for (let row = 0; row < source.layout.pageTokens; row++) {
+        const [own, next] = [
+          { page: fromPage, layout: source.layout, row },
+          { page: toPage, layout: target.layout, row },
+        ];
+        recoder.recode(own, next, head, feedback);
       }
     }
   }

@@ -4,6 +4,7 @@
  * Activations are stored as f32; sums are computed in f64. KV pages hold the same bytes as on every other backend.
  */
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import type { PageAddress } from "../../cache/page-storage.ts";
 import { assert } from "../../errors.ts";
 import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
@@ -38,7 +39,7 @@ import type {
 import { RouteScratch, routeRow } from "../route.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { gatedActivation } from "./activations.ts";
-import { appendKv } from "./append.ts";
+import { appendKv, coarsen } from "./append.ts";
 import { appendLatent } from "./append-latent.ts";
 import { attend, chooseTokens } from "./attend.ts";
 import { convolve } from "./convolve.ts";
@@ -212,6 +213,10 @@ class ReferenceBackend implements Ops {
       v: layer.vNorm ? hostWeight(layer.vNorm) : null,
     };
     appendKv(this.pages, step, layer, rope, norms, host(qkv), host(q));
+  }
+
+  coarsen(layer: AttentionLayer, tier: number, from: PageAddress, to: PageAddress): void {
+    coarsen(this.pages, layer, tier, from, to);
   }
 
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {

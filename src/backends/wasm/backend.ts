@@ -6,6 +6,7 @@
  * neither on the number of threads nor on the number of rows in a step.
  */
 
+import type { PageAddress } from "../../cache/page-storage.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
@@ -238,6 +239,10 @@ class WasmBackend implements Ops {
       v: layer.vNorm ? asWasmWeight(layer.vNorm).address : 0,
     };
     this.#kv.append(step, layer, from, this.#addressOf(q, rows * width, "appendKv"), norms);
+  }
+
+  coarsen(layer: AttentionLayer, tier: number, from: PageAddress, to: PageAddress): void {
+    this.#kv.coarsen(layer, tier, [{ from, to }]);
   }
 
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {

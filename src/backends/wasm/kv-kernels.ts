@@ -21,7 +21,7 @@ import { ALL_CHOSEN, type ChosenAt, type ChosenBits, longestOf, scoredTogether, 
 import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
-import { KvSlots } from "./kv-slots.ts";
+import { agedPages, KvSlots, type PageMove } from "./kv-slots.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
 import { RopeAngles } from "./rope-angles.ts";
@@ -91,21 +91,25 @@ export class KvKernels {
     const tasks = appendTasks(rows, layer.numKvHeads) + appendTasks(passed, layer.numKvHeads);
     this.#pool.run("appendRows", this.#params, tasks, parallel);
     if (layer.isShared) return;
-    for (let tier = 0; tier < layer.cache.tiers.length; tier++) this.#coarsen(step, layer, tier);
+    for (let tier = 0; tier < layer.cache.tiers.length; tier++) this.coarsen(layer, tier, agedPages(step, layer, tier));
     storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 
-  /** Codes pages anew that become old enough for a coarser tier. Comes after the append, whose parameters are in place, and tier after tier. */
-  #coarsen(step: Step, layer: AttentionLayer, tier: number): void {
-    const { address, passed } = this.#slots.writeCoarser(step, layer, tier);
-    if (passed === 0) return;
+  /** See `Ops.coarsen`. */
+  coarsen(layer: AttentionLayer, tier: number, moves: readonly PageMove[]): void {
+    if (moves.length === 0) return;
+    const { pageTokens } = layer.cache.main;
+    const { address, passed } = this.#slots.writePages(moves, pageTokens);
     const sides = this.#tables.of(layer.kv).tiers.append;
     const [from, to] = [sides[tier]!, sides[tier + 1]!];
     const { view, u8 } = this.#memory;
-    const put = (name: "slots" | "residualTokens" | "numRows" | "numPassed" | "kWindow" | "vWindow", value: number) =>
-      view.setUint32(this.#params + append.offsets[name], value, true);
+    const put = (
+      name: "slots" | "pageTokens" | "residualTokens" | "numRows" | "numPassed" | "kWindow" | "vWindow",
+      value: number,
+    ) => view.setUint32(this.#params + append.offsets[name], value, true);
     put("slots", address);
-    put("residualTokens", layer.cache.main.pageTokens);
+    put("pageTokens", pageTokens);
+    put("residualTokens", pageTokens);
     put("numRows", 0);
     put("numPassed", passed);
     put("kWindow", from.k);

@@ -1,4 +1,5 @@
 /** @file Where an append puts each row: pages and rows of codes, and of the copies of sinks and window. */
+import type { PageAddress } from "../../cache/page-storage.ts";
 import type { KvState } from "../../cache/states/kv-state.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
 import { slot } from "../parameters/attention.ts";
@@ -19,11 +20,36 @@ function passedRows({ sequence, start, count }: Span, layer: number): number {
   return Math.max(0, Math.min(start, state.codedTokens(start + count)) - state.codedTokens(start));
 }
 
-/** The first page that becomes old enough for a tier in this step, of those that a query can still reach, and one past the last. */
-const agedFrom = ({ sequence, start }: Span, { index, cache: { main, reach } }: AttentionLayer, tier: number): number =>
-  Math.max(sequence.kv(index).tierPages(tier, start), reach.firstPage(start, main.pageTokens));
-const agedEnd = ({ sequence, start, count }: Span, { index }: AttentionLayer, tier: number): number =>
-  sequence.kv(index).tierPages(tier, start + count);
+/** A page that is coded anew, and the page of a coarser tier that it becomes. */
+export interface PageMove {
+  readonly from: PageAddress;
+  readonly to: PageAddress;
+}
+
+const NO_MOVES: readonly PageMove[] = [];
+
+/** The pages that become old enough for a tier in this step, of those that a query can still reach. */
+export function agedPages(
+  step: Step,
+  { index, cache: { main, reach } }: AttentionLayer,
+  tier: number,
+): readonly PageMove[] {
+  let moves: PageMove[] | null = null;
+  for (const { sequence, start, count } of step.spans) {
+    const state = sequence.kv(index);
+    const [finer, coarser] = [state.tiers[tier - 1] ?? state.main, state.tiers[tier]!];
+    const end = state.tierPages(tier, start + count);
+    for (
+      let page = Math.max(state.tierPages(tier, start), reach.firstPage(start, main.pageTokens));
+      page < end;
+      page++
+    ) {
+      moves ??= [];
+      moves.push({ from: finer.get(page), to: coarser.get(page) });
+    }
+  }
+  return moves ?? NO_MOVES;
+}
 
 export class KvSlots {
   readonly #memory: WasmMemory;
@@ -57,28 +83,21 @@ export class KvSlots {
     return { address, passed };
   }
 
-  /** Writes a `slot` for each row of the pages that become old enough for a coarser tier in this step: where it goes, and where it is read. */
-  writeCoarser(step: Step, layer: AttentionLayer, tier: number): Slots {
-    let pages = 0;
-    for (const span of step.spans) pages += Math.max(0, agedEnd(span, layer, tier) - agedFrom(span, layer, tier));
-    if (pages === 0) return { address: 0, passed: 0 };
-    const { pageTokens } = layer.cache.main;
-    const address = this.#room.ensure(pages * pageTokens * slot.numBytes);
+  /** Writes a `slot` for each row of pages that are coded anew: where it goes, and where it is read. */
+  writePages(moves: readonly PageMove[], pageTokens: number): Slots {
+    const passed = moves.length * pageTokens;
+    const address = this.#room.ensure(passed * slot.numBytes);
     const { u32 } = this.#memory;
     let at = address / 4;
-    for (const span of step.spans) {
-      const state = span.sequence.kv(layer.index);
-      const [to, from] = [state.tiers[tier]!, state.tiers[tier - 1] ?? state.main];
-      for (let page = agedFrom(span, layer, tier); page < agedEnd(span, layer, tier); page++) {
-        for (let row = 0; row < pageTokens; row++, at += slot.numBytes / 4) {
-          u32[at + SLOT.main] = to.get(page);
-          u32[at + SLOT.mainRow] = row;
-          u32[at + SLOT.residual] = from.get(page);
-          u32[at + SLOT.residualRow] = row;
-        }
+    for (const { from, to } of moves) {
+      for (let row = 0; row < pageTokens; row++, at += slot.numBytes / 4) {
+        u32[at + SLOT.main] = to;
+        u32[at + SLOT.mainRow] = row;
+        u32[at + SLOT.residual] = from;
+        u32[at + SLOT.residualRow] = row;
       }
     }
-    return { address, passed: pages * pageTokens };
+    return { address, passed };
   }
 
   #writeSlot(

@@ -77,6 +77,8 @@ export class KvState implements LayerState {
   readonly tiers: readonly BlockTable[];
   /** Number of first pages that each coarser tier and those behind it have; at least what the rule says for the length. */
   readonly #inTier: number[];
+  /** Those of them that were made coarser for want of memory, and not by age. */
+  readonly #pressed: number[];
   readonly #index: number;
   #length: number;
   #residualStart: number;
@@ -93,6 +95,7 @@ export class KvState implements LayerState {
     this.residual = from?.residual.clone() ?? new BlockTable();
     this.tiers = layer.tiers.map((_, tier) => (from ? from.tiers[tier]!.clone() : new BlockTable()));
     this.#inTier = layer.tiers.map((_, tier) => (from ? from.#inTier[tier]! : 0));
+    this.#pressed = layer.tiers.map((_, tier) => (from ? from.#pressed[tier]! : 0));
     this.#length = from ? from.#length : 0;
     this.#residualStart = from ? from.#residualStart : 0;
   }
@@ -193,8 +196,54 @@ export class KvState implements LayerState {
       assert(mark?.length === length || length === 0, `cut to ${length}, whose 16-bit copies are gone`);
       if (mark) this.#restoreMark(mark);
     }
-    for (const [tier, of] of this.layer.tiers.entries()) this.#inTier[tier] = pagesInTier(of, length);
+    for (const tier of this.tiers.keys()) {
+      this.#inTier[tier] = this.#tierPagesAt(tier, length);
+      this.#pressed[tier] = Math.min(this.#pressed[tier]!, this.#inTier[tier]!);
+    }
     this.truncate(length);
+  }
+
+  /** The first page of a tier, 0 for the finest, that is left of the tier, and one past the last that `coarsen` may take when the newest `keep` tokens stay. */
+  coarsenable(tier: number, keep: number): { readonly first: number; readonly end: number } {
+    const old = Math.floor(
+      Math.max(0, Math.min(this.codedTokens(this.#length), this.#length - keep)) / this.layer.main.pageTokens,
+    );
+    return { first: this.#inTier[tier]!, end: tier === 0 ? old : Math.min(old, this.#inTier[tier - 1]!) };
+  }
+
+  /**
+   * Moves the first page of a tier to the next one, whatever its age. No step may be in flight, and `coarsenable` has to name a page.
+   * recode: codes a page anew · known: of pages that sequences share, what they became, so that it is done once
+   * @throws TurboQuantError out_of_memory — see `PagePool.replace`; nothing changes but that marks may have lost the page
+   */
+  coarsen(
+    tier: number,
+    recode: (from: PageAddress, to: PageAddress) => void,
+    known: Map<PageAddress, PageAddress>,
+  ): void {
+    const index = this.#inTier[tier]!;
+    const finer = this.tiers[tier - 1] ?? this.main;
+    const from = finer.get(index);
+    this.#forgetMarked(tier, index);
+    // Absent behind a sliding window.
+    if (from) {
+      const made = known.get(from);
+      const isShared = this.pool.isShared(from);
+      const { numBytes } = this.layer.tiers[tier]!.layout;
+      const to = made ?? this.pool.replace(from, numBytes, mainGroup(this.#index), (page) => recode(from, page));
+      if (made) {
+        this.pool.retain(made);
+        this.pool.release(from);
+      }
+      // The address of a page that is gone may become another page's.
+      if (isShared) known.set(from, to);
+      else known.delete(from);
+      finer.set(index, 0);
+      this.tiers[tier]!.set(index, to);
+    }
+    this.#inTier[tier] = index + 1;
+    this.#pressed[tier] = index + 1;
+    this.#ownUpTo = 0;
   }
 
   /** Whether `truncate` can cut to `length`: a page that is coded anew in a coarser tier takes no more tokens. */
@@ -328,11 +377,15 @@ export class KvState implements LayerState {
   adopt(length: number, residualStart: number, tierPages: readonly number[] = []): void {
     this.#length = length;
     this.#residualStart = residualStart;
-    for (const [tier, pages] of tierPages.entries()) this.#inTier[tier] = pages;
+    for (const [tier, pages] of tierPages.entries()) {
+      this.#inTier[tier] = pages;
+      if (pages > pagesInTier(this.layer.tiers[tier]!, length)) this.#pressed[tier] = pages;
+    }
   }
 
   release(): void {
     this.#inTier.fill(0);
+    this.#pressed.fill(0);
     this.truncate(0);
   }
 
@@ -353,8 +406,10 @@ export class KvState implements LayerState {
       const end = Math.ceil((residual?.codedTokens(length) ?? length) / main.pageTokens);
       if (!hasPages(this.main, reach.firstPage(length, main.pageTokens), end)) return false;
     }
-    for (const [tier, of] of this.layer.tiers.entries()) {
-      const first = Math.max(pagesInTier(of, length), reach.firstPage(length, main.pageTokens));
+    // A page that has grown coarser for want of memory takes no more tokens.
+    if (length % main.pageTokens !== 0 && length < (this.#pressed[0] ?? 0) * main.pageTokens) return false;
+    for (const tier of this.tiers.keys()) {
+      const first = Math.max(this.#tierPagesAt(tier, length), reach.firstPage(length, main.pageTokens));
       if (!hasPages(this.tiers[tier - 1] ?? this.main, first, this.#finerEnd(tier, length))) return false;
     }
     if (!residual) return true;
@@ -369,11 +424,38 @@ export class KvState implements LayerState {
 
   /** One past the pages that the tier before `tier` has lost and would have at an earlier length. */
   #finerEnd(tier: number, length: number): number {
-    const { main, residual, tiers } = this.layer;
-    const before = tiers[tier - 1];
+    const { main, residual } = this.layer;
     const coded = residual?.codedTokens(length) ?? length;
-    const end = before ? pagesInTier(before, length) : Math.ceil(coded / main.pageTokens);
+    const end = tier > 0 ? this.#tierPagesAt(tier - 1, length) : Math.ceil(coded / main.pageTokens);
     return Math.min(end, this.#inTier[tier]!);
+  }
+
+  /** `tierPages` of a sequence that is cut to `length`: by the rule, or by what has grown coarser for want of memory. */
+  #tierPagesAt(tier: number, length: number): number {
+    const { layout } = this.layer.tiers[tier]!;
+    const pressed = Math.min(this.#pressed[tier]!, Math.floor(length / layout.pageTokens));
+    return Math.max(pressed, pagesInTier(this.layer.tiers[tier]!, length));
+  }
+
+  /** Gives up a page that marks retain, and the marks that end in it. */
+  #forgetMarked(tier: number, index: number): void {
+    const { pageTokens } = this.layer.main;
+    const at = tier === 0 ? 0 : tier + 1;
+    this.#marks = this.#marks
+      .filter((mark) => {
+        const isWithin = mark.length > index * pageTokens && mark.length < (index + 1) * pageTokens;
+        if (isWithin) this.#releaseMark(mark);
+        return !isWithin;
+      })
+      .map((mark) => {
+        const gone = mark.pages[at]!.filter(([page]) => page === index);
+        if (gone.length === 0) return mark;
+        for (const [, address] of gone) this.pool.release(address);
+        return {
+          ...mark,
+          pages: mark.pages.map((pages, i) => (i === at ? pages.filter(([page]) => page !== index) : pages)),
+        };
+      });
   }
 
   #markAt(length: number): Mark | undefined {

@@ -7,6 +7,10 @@
  * of the step read the finer, and the commit gives it back.
  */
 import type { PageLayout } from "../../quant/page-layout.ts";
+import { NO_AGE } from "../../quant/parse-tiers.ts";
+
+/** Newest tokens of a sequence whose codes stay when memory is short, as many as a residual window usually has. */
+export const KEPT_TOKENS = 128;
 
 /** A coarser tier of a layer. */
 export interface CoarserTier {
@@ -18,6 +22,13 @@ export interface CoarserTier {
 /** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens. */
 export const pagesInTier = ({ after, layout }: CoarserTier, length: number): number =>
   Math.floor(Math.max(0, length - after) / layout.pageTokens);
+
+/** The same once all pages have grown as coarse as they can for want of memory. */
+export const mostInTier = (tier: CoarserTier, length: number): number =>
+  isPressed(tier) ? Math.floor(Math.max(0, length - KEPT_TOKENS) / tier.layout.pageTokens) : pagesInTier(tier, length);
+
+/** Whether pages enter the tier for want of memory, and not by age. */
+export const isPressed = ({ after }: { readonly after: number }): boolean => after === NO_AGE;
 
 /** The length at which one more page than at `length` is in the tier. */
 export const nextLength = (tier: CoarserTier, length: number): number =>

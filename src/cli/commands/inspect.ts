@@ -5,6 +5,7 @@ import { readSnapshotHeader } from "../../cache/snapshot.ts";
 import type { KvDescription } from "../../cache/states/kv-state.ts";
 import type { RecurrentDescription } from "../../cache/states/recurrent-state.ts";
 import type { KvShape } from "../../cache/states/state-shape.ts";
+import { isPressed } from "../../cache/states/tiers.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount, formatRanges } from "../../format-number.ts";
 import type { FileSource } from "../../formats/file-source.ts";
@@ -212,7 +213,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     exactPageBytes: residual?.layout.numBytes ?? 0,
     ...(tiers.length > 0 && {
       tiers: tiers.map(({ layout, after }) => ({
-        after,
+        after: isPressed({ after }) ? null : after,
         k: typeOf(layout.k.side),
         v: typeOf(layout.v.side),
         bytesPerToken: layout.numBytes / layout.pageTokens,
@@ -315,7 +316,8 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
         : "none",
     ]);
     for (const tier of layer.tiers ?? []) {
-      rows.push([`  ${formatCount(tier.after)} tokens on`, ...codesCells(tier, layer.pageTokens), ""]);
+      const when = tier.after === null ? "when memory is short" : `${formatCount(tier.after)} tokens on`;
+      rows.push([`  ${when}`, ...codesCells(tier, layer.pageTokens), ""]);
     }
     first = i + 1;
   }

@@ -1,7 +1,7 @@
 /** @file Decides whether a sequence may be admitted, from the bytes that it and the running choices will need. */
 import type { KvCache } from "../../cache/kv-cache.ts";
 import type { LayerCache } from "../../cache/layer-cache.ts";
-import { pagesInTier } from "../../cache/states/tiers.ts";
+import { isPressed, mostInTier } from "../../cache/states/tiers.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { type Choice, isDecoding } from "./request.ts";
@@ -9,12 +9,12 @@ import { type Choice, isDecoding } from "./request.ts";
 /** Room that every running choice gets to grow before the next one is admitted, in tokens. */
 const HEADROOM_TOKENS = PAGE_TOKENS;
 
-/** The most bytes of pages of codes of a layer between steps. */
+/** The most bytes of pages of codes of a layer between steps, once all have grown as coarse as they can. */
 function codeBytes({ main, reach, residual, tiers }: LayerCache, length: number): number {
   const pages = reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens);
   // Which of the pages within a sliding window have grown coarser depends on where it begins.
   if (reach.slidingWindow > 0) return pages * main.numBytes;
-  const coarser = tiers.map((tier) => Math.min(pages, pagesInTier(tier, length)));
+  const coarser = tiers.map((tier) => Math.min(pages, mostInTier(tier, length)));
   return coarser.reduce(
     (sum, count, tier) => sum + (count - (coarser[tier + 1] ?? 0)) * tiers[tier]!.layout.numBytes,
     (pages - (coarser[0] ?? 0)) * main.numBytes,
@@ -100,6 +100,8 @@ export class Admission {
       }
       // Pages that a step moves to a coarser tier are in both until it is committed.
       for (const { layout } of tiers) bytes += (Math.ceil(stepTokens / layout.pageTokens) + 1) * layout.numBytes;
+      // A prompt is coded finely before it grows coarse.
+      if (tiers[0] && isPressed(tiers[0])) bytes += Math.ceil(stepTokens / main.pageTokens) * main.numBytes;
       return sum + bytes;
     }, 0);
   }
@@ -110,7 +112,7 @@ export class Admission {
       if (reach.slidingWindow > 0) return sum;
       // Each sequence codes anew for itself what grows coarser as it becomes longer.
       const last = tiers.at(-1);
-      if (last) return sum + pagesInTier(last, tokens) * last.layout.numBytes;
+      if (last) return sum + mostInTier(last, tokens) * last.layout.numBytes;
       const coded = residual?.codedTokens(tokens) ?? tokens;
       return sum + Math.floor(coded / main.pageTokens) * main.numBytes;
     }, 0);

@@ -49,6 +49,16 @@ export class KvCacheManager {
     return true;
   }
 
+  /**
+   * Makes old pages of running choices coarser until `bytes` more fit, where the format lets them (`--kv auto`). No step may be in flight.
+   * returns: false when they do not fit even then
+   */
+  coarsen(choices: readonly Choice[], bytes: number): boolean {
+    const { cache, runner } = this.#llm;
+    const sequences = choices.flatMap(({ sequence }) => sequence ?? []);
+    return runner.coarsening.makeRoom(sequences, () => cache.pool.numBytes + bytes <= this.limitBytes);
+  }
+
   /** Called when the device had no room for `bytes` more. Lowers the limit, so that preempted choices are not resumed too early. */
   onDeviceFull(bytes: number): void {
     this.#deviceBytes = Math.min(this.limitBytes, this.#llm.cache.pool.numBytes + bytes - 1);

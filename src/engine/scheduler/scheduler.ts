@@ -248,7 +248,10 @@ export class Scheduler {
   /** Plans the next step and makes room for it. */
   async #planWithRoom(): Promise<readonly PlannedSpan[]> {
     const { isRowInvariant } = this.#manager;
-    const fits = (spans: readonly PlannedSpan[]): boolean => this.#manager.makeRoom(bytesToReserve(spans));
+    const fits = (spans: readonly PlannedSpan[]): boolean => {
+      const bytes = bytesToReserve(spans);
+      return this.#manager.makeRoom(bytes) || this.#manager.coarsen(this.#running, bytes);
+    };
     for (;;) {
       const options = { chunkTokens: this.#promptRows(), isRowInvariant };
       for (const { choice } of planStep(this.#running, options))
@@ -292,7 +295,7 @@ export class Scheduler {
       // The device may hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
       this.#manager.onDeviceFull(bytesToReserve(spans));
-      if (this.#manager.prefixes.evict()) return;
+      if (this.#manager.prefixes.evict() || this.#manager.coarsen(this.#running, bytesToReserve(spans))) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);
       return;

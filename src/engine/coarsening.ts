@@ -1,0 +1,116 @@
+/**
+ * @file Makes room by coding old pages anew in fewer bits, in formats whose tiers last as long as there is memory (`--kv auto`).
+ *
+ * Tokens grow coarser tier by tier: no page enters the next tier while there is one that can enter this one. Within a tier the oldest pages of all sequences go
+ * first, the layers that lose least of each; the newest tokens stay as they are. Pages that sequences share are coded once for all of them.
+ */
+import type { KvCache } from "../cache/kv-cache.ts";
+import type { PagePool } from "../cache/page-pool.ts";
+import type { PageAddress } from "../cache/page-storage.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { isPressed, KEPT_TOKENS } from "../cache/states/tiers.ts";
+import { TurboQuantError } from "../errors.ts";
+import { formatBytes } from "../format-number.ts";
+import type { Decoder } from "../models/decoder.ts";
+import { bytesOf, pagesAtRest } from "../plan/cache-pages.ts";
+import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import type { PreparedLayer } from "../quant/prepared-layer.ts";
+
+export class Coarsening {
+  /** Layers with tiers that yield to memory, those that lose least first. */
+  readonly #layers: Decoder["ownAttention"];
+
+  constructor(decoder: Decoder) {
+    this.#layers = decoder.ownAttention
+      .filter(({ layer }) => layer.kv.format.tiers?.some(isPressed))
+      .sort((a, b) => shareOfError(a.layer.kv) - shareOfError(b.layer.kv));
+  }
+
+  /**
+   * Makes pages of these sequences coarser until `isEnough` says so. No step of theirs may be in flight.
+   * returns: whether it was enough
+   */
+  makeRoom(sequences: readonly Sequence[], isEnough: () => boolean): boolean {
+    const tiers = Math.max(0, ...this.#layers.map(({ layer }) => layer.cache.tiers.length));
+    const known = new Map<PagePool, Map<PageAddress, PageAddress>>();
+    for (let tier = 0; tier < tiers; tier++) {
+      if (this.#fillTier(tier, sequences, isEnough, known)) return true;
+    }
+    return isEnough();
+  }
+
+  #fillTier(
+    tier: number,
+    sequences: readonly Sequence[],
+    isEnough: () => boolean,
+    known: Map<PagePool, Map<PageAddress, PageAddress>>,
+  ): boolean {
+    for (let page = 0; ; page++) {
+      let isOver = true;
+      for (const { layer, ops } of this.#layers) {
+        for (const sequence of sequences) {
+          const state = sequence.kv(layer.index);
+          if (tier >= state.tiers.length) continue;
+          const { first, end } = state.coarsenable(tier, KEPT_TOKENS);
+          if (page < end) isOver = false;
+          if (page < first || page >= end) continue;
+          if (isEnough()) return true;
+          const own = known.get(state.pool) ?? new Map<PageAddress, PageAddress>();
+          known.set(state.pool, own);
+          try {
+            state.coarsen(tier, (from, to) => ops.coarsen!(layer, tier, from, to), own);
+          } catch (error) {
+            if (error instanceof TurboQuantError && error.code === "out_of_memory") return false;
+            throw error;
+          }
+        }
+      }
+      if (isOver) return false;
+    }
+  }
+}
+
+/**
+ * By how much a calibration lowers what an error costs a layer: the geometric mean of its metric, whose arithmetic mean is 1. Small where
+ * most directions matter little. 1 without a calibration, so that the layers keep their order.
+ */
+function shareOfError({ calibration }: PreparedLayer): number {
+  const metrics = [calibration?.key?.metric, calibration?.value?.metric].filter((metric) => metric !== undefined);
+  let [sum, count] = [0, 0];
+  for (const metric of metrics) {
+    for (const weight of metric) sum += Math.log(Math.max(weight, 1e-9));
+    count += metric.length;
+  }
+  return count === 0 ? 1 : Math.exp(sum / count);
+}
+
+/**
+ * Asks for a budget where pages yield to memory, before anything is loaded.
+ * @throws TurboQuantError invalid_argument
+ */
+export function checkBudgetGiven(kv: KvSpec, budgetBytes = Number.POSITIVE_INFINITY): void {
+  if (Number.isFinite(budgetBytes) || !kv.forLayer(0).tiers?.some(isPressed)) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `--kv ${kv.text}: tokens grow coarser when memory is short, so say how much there is, as in --kv-budget 2GB`,
+  );
+}
+
+/**
+ * Refuses a budget that the newest tokens of one sequence fill, where only older ones yield to memory.
+ * @throws TurboQuantError invalid_argument
+ */
+export function checkBudget({ layers, pool }: KvCache): void {
+  if (!layers.some(({ tiers }) => tiers.some(isPressed))) return;
+  const { budgetBytes } = pool;
+  // The newest tokens, the page that they begin in, and one that is being filled.
+  const tokens = KEPT_TOKENS + 2 * PAGE_TOKENS;
+  const least = layers.reduce((sum, layer) => sum + bytesOf(layer, pagesAtRest(layer, tokens)), 0);
+  if (budgetBytes >= least) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `--kv-budget ${formatBytes(budgetBytes)}: the newest ${KEPT_TOKENS} tokens of one sequence, which stay fine, need more; give it at least ${formatBytes(least)}, or choose k2v2`,
+    { budgetBytes, least },
+  );
+}
