@@ -149,10 +149,6 @@ describe("bad configs of Mamba-2 layers", () => {
       /hybrid_override_pattern: expected only mamba \(M\), attention/,
     ],
     [
-      { ...NEMOTRON_H_8B, num_hidden_layers: 3, hybrid_override_pattern: "ME*", moe_latent_size: 64 },
-      /moe_latent_size: experts that read/,
-    ],
-    [
       { ...ZAMBA2_2_7B, layers_block_type: ["mamba", "hybrid"] },
       /layers_block_type: expected a list of 54 of mamba and hybrid/,
     ],

@@ -106,6 +106,8 @@ const NEMOTRON_H: GgufArchitecture = {
     attn_output: "mixer.o_proj",
     ffn_up: "mixer.up_proj",
     ffn_down: "mixer.down_proj",
+    ffn_latent_down: "mixer.fc1_latent_proj",
+    ffn_latent_up: "mixer.fc2_latent_proj",
     ...NEMOTRON_MAMBA.layer,
   },
   model: { token_embd: "backbone.embeddings", output_norm: "backbone.norm_f" },

@@ -8,7 +8,7 @@ import type { Experts, Router } from "../../backends/experts.ts";
 import type { Activation, Buf, Gates } from "../../backends/ops.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import { LLAMA_TRAITS } from "../traits.ts";
-import { type Block, type BlockStep, bias, type TensorSpec, type WeightSpec } from "./block.ts";
+import { type Block, type BlockStep, bias, stackedMatrix, type TensorSpec, type WeightSpec } from "./block.ts";
 import { denseFeedForward } from "./dense-feed-forward.ts";
 import { type ExpertNames, expertForms, expertVectors, type StackLayout } from "./expert-tensors.ts";
 import { innerSpecs, innerWeights } from "./inner-weights.ts";
@@ -42,6 +42,8 @@ export interface ExpertTraits {
   readonly activation: Omit<Activation, "alphas">;
   readonly scalesInput: boolean;
   readonly shared: SharedExpert | null;
+  /** Experts read a projection of the row, and what they give is projected back: its values, and the tensors' names. Absent: they read the row. */
+  readonly latent?: { readonly width: number; readonly down: string; readonly up: string };
   /** As Transformers saves them first, then others that checkpoints have. */
   readonly names: readonly ExpertNames[];
   readonly stack: StackLayout;
@@ -71,7 +73,9 @@ export interface ExpertShape {
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
   const { hiddenSize, experts, normEps, names, routerInput } = shape;
-  const { numExperts, topK, width, shared, biases, activation, scalesInput, outputBias } = experts;
+  const { numExperts, topK, width, shared, latent, biases, activation, scalesInput, outputBias } = experts;
+  /** Values that experts read and give. */
+  const inputSize = latent?.width ?? hiddenSize;
   const hidden = activation.isGated ? 2 * width : width;
   const [own] = experts.names;
   const at = (name: string): string => `${prefix}${name}`;
@@ -106,7 +110,7 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
         ? ({ ops, rows, scratch }, activated) => ops.gate(activated, scratch("routerLogits"), ofRow, rows, shared.width)
         : undefined,
     );
-  const shapes = { numExperts, width, hiddenSize, isGated: activation.isGated, stack: experts.stack };
+  const shapes = { numExperts, width, hiddenSize: inputSize, isGated: activation.isGated, stack: experts.stack };
   const forms = experts.names.map((of) => expertForms(prefix, of, shapes));
   const vectors = biases.experts ? expertVectors(prefix, own!, shapes) : null;
   // Ernie's has a dimension more.
@@ -129,11 +133,15 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
     ),
     ...(vectors && { gateUpBias: vectors.gateUp }),
     down: expertsOf(
-      hiddenSize,
+      inputSize,
       forms.flatMap(({ down }) => down),
     ),
     ...(vectors && { downBias: vectors.down }),
-    ...(outputBias && { downBias: ofEachExpert(at(outputBias), numExperts, hiddenSize) }),
+    ...(outputBias && { downBias: ofEachExpert(at(outputBias), numExperts, inputSize) }),
+    ...(latent && {
+      latentDown: stackedMatrix(hiddenSize, [[at(`${latent.down}.weight`), inputSize]]),
+      latentUp: stackedMatrix(inputSize, [[at(`${latent.up}.weight`), hiddenSize]]),
+    }),
     ...(inner && innerSpecs(SHARED, inner.weights)),
   };
   return {
@@ -143,7 +151,8 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
       routes: 2 * topK,
       expertHidden: topK * hidden,
       expertActivated: topK * width,
-      expertOutput: topK * hiddenSize,
+      expertOutput: topK * inputSize,
+      ...(latent && { latentInput: inputSize, latentOutput: inputSize }),
       ...inner?.scratch,
     },
     state: null,
@@ -181,7 +190,12 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
             activated: scratch("expertActivated"),
             output: scratch("expertOutput"),
           };
-          ops.experts(x, routes, mixture, rows, buffers, out, add);
+          if (latent) {
+            const [read, given] = [scratch("latentInput"), scratch("latentOutput")];
+            ops.linear(x, loaded["latentDown"]!, null, rows, read, false);
+            ops.experts(read, routes, mixture, rows, buffers, given, false);
+            ops.linear(given, loaded["latentUp"]!, null, rows, out, add);
+          } else ops.experts(x, routes, mixture, rows, buffers, out, add);
           beside?.run(step, x, out, true);
         },
       };

@@ -25,5 +25,9 @@ export const apertus: Family = {
     tieWordEmbeddings: false,
   },
   names: { attentionNorm: "attention_layernorm", feedForwardNorm: "feedforward_layernorm" },
-  traits: (config) => ({ qkNorm: "head", isGated: false, ...configuredBiases(config) }),
+  traits(config) {
+    // Feed-forwards have none, whatever `mlp_bias` says.
+    const { biases } = configuredBiases(config);
+    return { qkNorm: "head", isGated: false, biases: { ...biases, feedForward: false } };
+  },
 };

@@ -66,11 +66,10 @@ export function isSparseByType(config: ConfigFields, numLayers: number, numDense
   return (layer) => types[layer] === "sparse";
 }
 
-/** Of checkpoints of DeepSeek: the layers before `first_k_dense_replace` have no experts, and of later ones every so manieth has. */
+/** Of checkpoints of DeepSeek: the layers before `first_k_dense_replace` have no experts. Transformers does not look at `moe_layer_freq`. */
 export function isSparseBehind(config: ConfigFields, firstLayer: number): (layer: number) => boolean {
   const first = config.integer("first_k_dense_replace", 0, MAX_COUNT, firstLayer);
-  const step = config.integer("moe_layer_freq", 1, MAX_COUNT, 1);
-  return (layer) => layer >= first && layer % step === 0;
+  return (layer) => layer >= first;
 }
 
 /** The fields of DeepSeek's routers: experts in groups, of which the best are chosen first. */

@@ -35,6 +35,8 @@ export const bamba: Family = {
     up: "feed_forward.up_proj",
     down: "feed_forward.down_proj",
   },
+  // Transformers puts this in the place of what a file says beside `rope_parameters`.
+  published: () => ({ partial_rotary_factor: 0.5 }),
   traits: configuredBiases,
   mixer(config, context) {
     const attention = attentionLayers(config, context.numLayers);

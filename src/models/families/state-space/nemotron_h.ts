@@ -86,11 +86,6 @@ function kindsOf(config: ConfigFields): Kind[] {
 }
 
 function expertsOf(config: ConfigFields): ExpertTraits {
-  if (config.has("moe_latent_size"))
-    throw config.unsupported(
-      "moe_latent_size",
-      "experts that read a projection of the stream are not supported; expected null",
-    );
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "shared experts with biases are not supported; expected false");
   const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 });
@@ -109,6 +104,12 @@ function expertsOf(config: ConfigFields): ExpertTraits {
     biases: { router: false, experts: false },
     activation: { kind: parseActivation(config, ACTIVATION, ACTIVATION_FIELD), isGated: false },
     scalesInput: false,
+    ...(config.has("moe_latent_size") && {
+      latent: {
+        width: config.integer("moe_latent_size", 1, MAX_WIDTH),
+        ...{ down: "mixer.fc1_latent_proj", up: "mixer.fc2_latent_proj" },
+      },
+    }),
     shared: { width, names: { up: "mixer.shared_experts.up_proj", down: "mixer.shared_experts.down_proj" } },
     names: [EXPERT_NAMES],
     stack: { isTransposed: false, isInterleaved: false },
