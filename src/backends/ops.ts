@@ -380,7 +380,7 @@ export interface Ops {
    */
   readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
 
-  /** buf[i] = values[i]: the counterpart of `readback`. Operations that are queued already read what was there before. */
+  /** buf[i] = values[i], behind everything that is queued: the counterpart of `readback`. See `rmsNorm` for what may read the buffer later. */
   write(buf: Buf, values: Float32Array): void;
 
   /**

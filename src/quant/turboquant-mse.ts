@@ -4,6 +4,7 @@
  * The arithmetic is that of a row in a KV page (docs/formats/kv-page.md); `codes` are the row's bytes, plane after plane.
  */
 import { TurboQuantError } from "../errors.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { packCodes, unpackCodes } from "./bit-pack.ts";
 import { getCodebook } from "./codebook.ts";
@@ -59,6 +60,18 @@ export function checkLength(what: string, values: { readonly length: number }, e
   });
 }
 
+const OPTIONS: Readonly<Record<keyof TurboQuantMseOptions, true> & Record<string, true | string>> = {
+  dimension: true,
+  bits: true,
+  scale: true,
+  search: true,
+  trellis: true,
+  rotation: true,
+  seed: true,
+  dim: "dimension",
+  headDim: "dimension",
+};
+
 export class TurboQuantMse {
   readonly dimension: number;
   readonly bits: number;
@@ -74,6 +87,7 @@ export class TurboQuantMse {
 
   /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8, or bits outside 1–8 */
   constructor(options: TurboQuantMseOptions) {
+    refuseUnknownOptions("turboquant-mse", options, OPTIONS);
     const { dimension, bits, scale = "norm", search = false, trellis = false } = options;
     const { rotation = "hadamard", seed = 0 } = options;
     checkShape("turboquant-mse", dimension, bits, 1);

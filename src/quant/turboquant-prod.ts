@@ -6,6 +6,7 @@
  * with Gaussian projections, and about 0.57 times with orthogonal ones.
  */
 import { TurboQuantError } from "../errors.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import { dot4 } from "../math/dot.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { packCodes, unpackCodes } from "./bit-pack.ts";
@@ -61,6 +62,17 @@ function checkProjections(kind: Projection, projections: number, dimension: numb
 
 const asFloat16 = (x: number): number => fromFloat16Bits(toFloat16Bits(Math.min(MAX_FLOAT16, x)));
 
+const OPTIONS: Readonly<Record<keyof TurboQuantProdOptions, true> & Record<string, true | string>> = {
+  dimension: true,
+  bits: true,
+  projection: true,
+  projections: true,
+  rotation: true,
+  seed: true,
+  dim: "dimension",
+  headDim: "dimension",
+};
+
 export class TurboQuantProd {
   readonly dimension: number;
   readonly bits: number;
@@ -76,6 +88,7 @@ export class TurboQuantProd {
 
   /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8, or bits outside 2–8 */
   constructor(options: TurboQuantProdOptions) {
+    refuseUnknownOptions("turboquant-prod", options, OPTIONS);
     const { dimension, bits, projection = "gaussian", rotation = "hadamard", seed = 0 } = options;
     checkShape("turboquant-prod", dimension, bits, 2);
     const { projections = dimension } = options;

@@ -34,6 +34,9 @@ describe("ChatTemplate", () => {
       await template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}").render(messages),
     ).toContain("robot: beep");
     expect(await template(known).render([...ask, { role: "tool", content: "left out on purpose" }])).toBe("hi");
+    await expect(template(known).render(ask, { add_generation_prompt: true } as object)).rejects.toThrow(
+      "chat template: unknown option add_generation_prompt; did you mean addGenerationPrompt?",
+    );
     await expect(template(known).render("hi" as never)).rejects.toThrow(/got a text; pass \[\{ role: "user"/);
   });
 

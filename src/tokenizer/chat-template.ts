@@ -1,6 +1,7 @@
 /** @file Renders conversations with a checkpoint's Jinja chat template. */
 import { TurboQuantError } from "../errors.ts";
 import { isJsonObject } from "../formats/json-file.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import { type Block, parse, render, TemplateError } from "./jinja/index.ts";
 import { parsedArguments, writtenArguments } from "./tool-arguments.ts";
 
@@ -36,6 +37,14 @@ export interface ChatTemplateOptions {
    */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
+
+const TEMPLATE_OPTIONS: Readonly<Record<keyof ChatTemplateOptions, true> & Record<string, true | string>> = {
+  addGenerationPrompt: true,
+  tools: true,
+  variables: true,
+  chatTemplateKwargs: "variables",
+  enableThinking: "variables: { enable_thinking }",
+};
 
 /** What a template is given by parameters, so that two values cannot contradict each other. */
 const OWN_PARAMETERS: Readonly<Record<string, string>> = {
@@ -96,6 +105,7 @@ export class ChatTemplate {
    */
   async render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
     checkMessages(messages);
+    refuseUnknownOptions("chat template", options, TEMPLATE_OPTIONS);
     checkVariables(options.variables ?? {});
     const tools = options.tools && options.tools.length > 0 ? options.tools : null;
     const template = this.#compile(tools && this.sources.has("tool_use") ? "tool_use" : "default");

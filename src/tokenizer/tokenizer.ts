@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import { type FileSource, readText } from "../formats/file-source.ts";
 import { type JsonObject, readJsonObject } from "../formats/json-file.ts";
+import { refuseUnknownOptions } from "../known-options.ts";
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions } from "./chat-template.ts";
 import { specialTokenTexts, tokenizerJsonFromMerges } from "./legacy-files.ts";
 import { Pipeline } from "./pipeline/pipeline.ts";
@@ -24,6 +25,9 @@ export interface DecodeStream {
   /** The text that is still held back; an incomplete character becomes U+FFFD. */
   end(): string;
 }
+
+const ENCODE_OPTIONS: Readonly<Record<keyof EncodeOptions, true>> = { addSpecialTokens: true };
+const DECODE_OPTIONS: Readonly<Record<keyof DecodeOptions, true>> = { skipSpecialTokens: true };
 
 export class Tokenizer {
   /** Largest token id + 1; a model's embedding may have more rows. */
@@ -48,6 +52,7 @@ export class Tokenizer {
 
   /** Special tokens written out in the text become their ids. */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    refuseUnknownOptions("tokenizer: encode", options, ENCODE_OPTIONS);
     const ids = this.#pipeline.encode(text, options.addSpecialTokens ?? true);
     if (ids === null) {
       throw new TurboQuantError(
@@ -60,6 +65,7 @@ export class Tokenizer {
 
   /** Ids outside the vocabulary (padding rows of the embedding) become empty text. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    refuseUnknownOptions("tokenizer: decode", options, DECODE_OPTIONS);
     const skip = options.skipSpecialTokens ?? false;
     const known = Array.from(ids).filter(
       (id) => this.#pipeline.vocabulary.token(id) !== undefined && !(skip && this.#specialIds.has(id)),
@@ -85,6 +91,7 @@ export class Tokenizer {
 
   /** Special tokens are left out of the text by default. */
   createStream(options: DecodeOptions = {}): DecodeStream {
+    refuseUnknownOptions("tokenizer: createStream", options, DECODE_OPTIONS);
     const skipSpecialTokens = options.skipSpecialTokens ?? true;
     return new TextStream((ids) => this.decode(ids, { skipSpecialTokens }));
   }

@@ -50,6 +50,22 @@ export function elementwiseContract({ open, limits }: Target): void {
     return take(each, out);
   }
 
+  it("write puts values into a buffer behind what is queued", async () => {
+    for (const each of [reference, ops]) {
+      const [first, second] = [gaussians(5, 300), gaussians(6, 300)];
+      const [x, before, after] = [upload(each, first), each.alloc(300), each.alloc(300)];
+      const step = stepOf([0], [0]);
+      each.beginStep(step, []);
+      each.gatherRows(step, x, 300, before);
+      each.write(x, second);
+      each.gatherRows(step, x, 300, after);
+      each.write(x, first.subarray(0, 7));
+      expect(await take(each, before)).toEqual(first);
+      expect(await take(each, after)).toEqual(second);
+      expect((await take(each, x)).subarray(0, 8)).toEqual(Float32Array.of(...first.subarray(0, 7), second[7]!));
+    }
+  });
+
   it("rmsNorm divides rows by their root mean square, in place too", async () => {
     for (const width of WIDTHS) {
       for (const rows of ROWS) {

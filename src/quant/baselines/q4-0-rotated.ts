@@ -2,6 +2,7 @@
  * @file ggml's q4_0 after a rotation: blocks of 32 in int4 with an f16 scale, where −8 is the value of largest magnitude.
  * llama.cpp does this to a quantized cache since #21038. A baseline, and a type of KV page (docs/formats/kv-page.md, step 6).
  */
+import { refuseUnknownOptions } from "../../known-options.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { packCodes, unpackCodes } from "../bit-pack.ts";
 import { createRotation, type Rotation } from "../rotation.ts";
@@ -42,7 +43,9 @@ export class RotatedQ4Codec {
   readonly #rotation: Rotation | null;
 
   /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8 */
-  constructor({ dimension, rotation = "hadamard", seed = 0 }: RotatedQ4Options) {
+  constructor(options: RotatedQ4Options) {
+    refuseUnknownOptions("q4_0r", options, { dimension: true, rotation: true, seed: true, dim: "dimension" });
+    const { dimension, rotation = "hadamard", seed = 0 } = options;
     checkShape("q4_0r", dimension, 4, 4);
     this.dimension = dimension;
     this.numBytes = dimension / 2 + 2 * Math.ceil(dimension / BLOCK);
