@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { comparedSize, markdownTable, plainTable } from "./format.ts";
+import { comparedSize, markdownTable, plainTable, titledTable } from "./format.ts";
 
 it("sizes compared", () => {
   expect(comparedSize(100, 262)).toBe("2.62x smaller");
@@ -32,5 +32,17 @@ it("a table that is too wide for a terminal is turned, in as many parts as it ta
   expect(turned).toBe(
     "kv               k4v4     k3v3\nmean          0.00000  1.00000\na long title  0 ± 0.1  1 ± 0.1\n\n" +
       "kv               k2v2\nmean          2.00000\na long title  2 ± 0.1\n",
+  );
+});
+
+it("so is a table without lines, below its titles", () => {
+  const rows = [
+    ["kind", "what it keeps", "bytes"],
+    ["full", "keys and values of all tokens", "1,000"],
+  ];
+  const aligns = ["left", "left", "right"] as const;
+  expect(titledTable(rows, aligns)).toBe(plainTable(rows, aligns));
+  expect(titledTable(rows, aligns, 41)).toBe(
+    "kind                                    full\nwhat it keeps  keys and values of all tokens\nbytes                                  1,000\n",
   );
 });

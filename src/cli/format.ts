@@ -59,6 +59,19 @@ export function plainTable(rows: readonly (readonly string[])[], aligns: readonl
     .join("");
 }
 
+/** `plainTable` of rows below a row of titles; where `width` is too narrow for it, as `markdownTable`. */
+export function titledTable(
+  rows: readonly (readonly string[])[],
+  aligns: readonly Align[],
+  width = Number.POSITIVE_INFINITY,
+): string {
+  const text = plainTable(rows, aligns);
+  if (Math.max(...text.split("\n").map((line) => line.length)) <= width) return text;
+  const [titles, ...body] = rows as [readonly string[], ...string[][]];
+  const columns = titles.map((title) => ({ title: title.trim(), align: "left" as const }));
+  return turnedTable(columns, body, width);
+}
+
 /** The titles on the left and a column for each row, in several tables where the rows do not fit beside each other. */
 function turnedTable(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): string {
   const titles = columns.map(({ title }) => title);

@@ -1,10 +1,10 @@
 /** @file A table of what layers keep, by kind. */
 import { formatBytes, formatCount, formatRanges } from "../format-number.ts";
 import type { CacheKind } from "../plan/cache-kinds.ts";
-import { plainTable } from "./format.ts";
+import { titledTable } from "./format.ts";
 
-/** tokens: of the sequence that the bytes are of */
-export function kindsTable(kinds: readonly CacheKind[], tokens: number): string {
+/** tokens: of the sequence that the bytes are of · width: characters of a line */
+export function kindsTable(kinds: readonly CacheKind[], tokens: number, width = Number.POSITIVE_INFINITY): string {
   const rows = kinds.map(({ kind, layers, text, format, bytesPerToken, bytes }) => [
     kind,
     formatRanges(layers),
@@ -13,8 +13,9 @@ export function kindsTable(kinds: readonly CacheKind[], tokens: number): string 
     bytesPerToken > 0 ? formatCount(bytesPerToken) : "–",
     bytes > 0 ? formatBytes(bytes) : "–",
   ]);
-  return plainTable(
+  return titledTable(
     [["kind", "layers", "what a sequence keeps", "format", "bytes/token", `${formatCount(tokens)} tokens`], ...rows],
     ["left", "left", "left", "left", "right", "right"],
+    width,
   );
 }

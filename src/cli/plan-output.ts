@@ -15,7 +15,7 @@ export function planText(plan: MemoryPlan, width = Number.POSITIVE_INFINITY): st
   return [
     head(plan),
     formatTable(plan, width),
-    kindsText(plan),
+    kindsText(plan, width),
     `\n${answer(plan)}\n`,
     plan.contexts.length > 0 ? contextTable(plan, width) : "",
     notes.length > 0 ? `\n${notes.join("")}` : "",
@@ -108,9 +108,9 @@ function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFor
 }
 
 /** Of the format that the answer names, where layers differ in what they keep. */
-function kindsText({ best, formats, context }: MemoryPlan): string {
+function kindsText({ best, formats, context }: MemoryPlan, width: number): string {
   const { kv, kinds } = best ?? formats.at(-1)!;
-  return kinds.length > 1 ? `\none sequence in ${kv}, by kind of layer\n${kindsTable(kinds, context)}` : "";
+  return kinds.length > 1 ? `\none sequence in ${kv}, by kind of layer\n${kindsTable(kinds, context, width)}` : "";
 }
 
 function answer(plan: MemoryPlan): string {

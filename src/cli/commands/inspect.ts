@@ -21,7 +21,7 @@ import { storedDim } from "../../quant/head-dim.ts";
 import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { plainTable } from "../format.ts";
+import { plainTable, tableWidth, titledTable } from "../format.ts";
 import { headsText } from "../heads-text.ts";
 import { kindsTable } from "../kinds-text.ts";
 import { namingFile } from "../naming-file.ts";
@@ -118,7 +118,7 @@ async function inspectRef(ref: string, flags: InspectFlags, context: CommandCont
   const progress = progressOf(context, flags);
   const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
-    const report = await inspectModel(source, flags);
+    const report = await inspectModel(source, flags, tableWidth(context.io.stdout));
     progress.clear();
     return report;
   } finally {
@@ -126,8 +126,8 @@ async function inspectRef(ref: string, flags: InspectFlags, context: CommandCont
   }
 }
 
-/** What is known of a model from its config and headers. */
-export async function inspectModel(source: FileSource, flags: InspectFlags): Promise<Report> {
+/** What is known of a model from its config and headers. width: characters of a line, for tables */
+export async function inspectModel(source: FileSource, flags: InspectFlags, width: number): Promise<Report> {
   const asked = parseKvSpec(kvFromFlags(flags));
   const checkpoint = await openCheckpoint(source);
   const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
@@ -147,7 +147,7 @@ export async function inspectModel(source: FileSource, flags: InspectFlags): Pro
   const fingerprint = isRemote(source) ? null : await checkpoint.fingerprint();
   return {
     json: { model: { ...model, fingerprint }, kv, ...(flags.tensors && { tensors }) },
-    text: modelText(model, fingerprint, cached) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
+    text: modelText(model, fingerprint, cached) + kvText(kv, width) + (flags.tensors ? tensorText(tensors) : ""),
   };
 }
 
@@ -298,7 +298,7 @@ function codesCells(
   ];
 }
 
-function kvText(kv: ReturnType<typeof kvFacts>): string {
+function kvText(kv: ReturnType<typeof kvFacts>, width: number): string {
   const rows: string[][] = [
     ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "sinks + window"],
   ];
@@ -322,11 +322,10 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     first = i + 1;
   }
   const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;
-  const kinds = kv.kinds.length > 1 ? `\n${kindsTable(kv.kinds, kv.ctx)}` : "";
+  const kinds = kv.kinds.length > 1 ? `\n${kindsTable(kv.kinds, kv.ctx, width)}` : "";
   const total = `\n${formatCount(kv.ctx)} tokens: ${formatBytes(kv.bytes)} against ${formatBytes(kv.bytesF16)} in f16, ${kv.ratio.toFixed(2)}x smaller\n`;
-  return (
-    title + plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) + kinds + total
-  );
+  const aligns = ["left", "left", "left", "left", "left", "right", "right", "left", "left"] as const;
+  return title + titledTable(rows, aligns, width) + kinds + total;
 }
 
 function tensorText(tensors: readonly TensorFacts[]): string {

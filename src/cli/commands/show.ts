@@ -5,7 +5,7 @@ import type { HubOptions } from "../../node/hub/pull-model.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { licenseOf, type ModelPlace, placeOfModel } from "../../node/shelf/model-place.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { plainTable } from "../format.ts";
+import { plainTable, tableWidth } from "../format.ts";
 import type { OutputFlags } from "../options.ts";
 import { inspectModel } from "./inspect.ts";
 
@@ -37,7 +37,7 @@ async function run(ref: string, flags: OutputFlags, context: CommandContext): Pr
   let report: Awaited<ReturnType<typeof inspectModel>>;
   try {
     license ??= await licenseOf(source);
-    report = await inspectModel(source, flags);
+    report = await inspectModel(source, flags, tableWidth(context.io.stdout));
   } finally {
     await source.close();
   }

@@ -10,6 +10,7 @@ import { latestRows, type SweepRow } from "../../lab/sweep-row.ts";
 import { getPlatform } from "../../platform.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { tableWidth } from "../format.ts";
 import {
   addBackendOptions,
   type BackendFlags,
@@ -115,7 +116,9 @@ async function query(flags: SweepFlags, sql: string, context: CommandContext): P
   const directory = flags.store ?? join(STORES, readSpace(flags.space ?? DEFAULT_SPACE).name);
   const result = await queryResults(readStore(directory).rows, sql);
   const objects = result.rows.map((row) => Object.fromEntries(result.columns.map((name, i) => [name, row[i]])));
-  context.io.stdout.write(flags.json ? `${JSON.stringify({ rows: objects })}\n` : queryTable(result));
+  context.io.stdout.write(
+    flags.json ? `${JSON.stringify({ rows: objects })}\n` : queryTable(result, tableWidth(context.io.stdout)),
+  );
 }
 
 interface Resolved {
@@ -275,7 +278,7 @@ function print(store: SweepStore, figures: Figures, flags: SweepFlags, { io }: C
     io.stdout.write(`${JSON.stringify(summary)}\n`);
     return;
   }
-  if (front.length > 0) io.stdout.write(`${frontTable(front, best)}\n`);
+  if (front.length > 0) io.stdout.write(`${frontTable(front, best, tableWidth(io.stdout))}\n`);
   io.stdout.write(
     `${done} of ${total} runs in ${store.directory}, ${added} of them now in ${formatDuration(seconds)}${failed > 0 ? `; ${failed} failed` : ""}\n`,
   );

@@ -34,7 +34,8 @@ export function bestOf(rows: readonly SweepRow[]): DoneRow | null {
   return done.reduce<DoneRow | null>((a, b) => (a && a.score <= b.score ? a : b), null);
 }
 
-export function frontTable(rows: readonly DoneRow[], best: DoneRow | null): string {
+/** width: characters of a line */
+export function frontTable(rows: readonly DoneRow[], best: DoneRow | null, width: number): string {
   const columns = [left("model"), right("ctx"), left("kv"), right("bits/value"), right("KLD mean"), right("p99")];
   return markdownTable(
     [...columns, right("top-1"), right("PPL ratio"), right("rate"), left("")],
@@ -50,14 +51,17 @@ export function frontTable(rows: readonly DoneRow[], best: DoneRow | null): stri
       row.rate.toFixed(2),
       row.id === best?.id ? "best" : "",
     ]),
+    width,
   );
 }
 
-export function queryTable({ columns, rows }: QueryResult): string {
+/** width: characters of a line */
+export function queryTable({ columns, rows }: QueryResult, width: number): string {
   const cell = (value: unknown): string => (value === null || value === undefined ? "" : String(value));
   const isNumber = (i: number): boolean => rows.length > 0 && rows.every((row) => typeof row[i] === "number");
   return markdownTable(
     columns.map((title, i) => (isNumber(i) ? right(title) : left(title))),
     rows.map((row) => row.map(cell)),
+    width,
   );
 }
