@@ -156,6 +156,8 @@ await llm.dispose();
 /** The line that was typed, with names in place of paths. */
 function commandOf(): string {
   const plain = (path: string): string => path.replace(/^.*\//, "");
-  const given = process.argv.slice(2).map((word) => (word.includes("/") && word !== out ? plain(word) : word));
+  const given = process.argv
+    .slice(2)
+    .map((word) => (word.includes("/") && (word !== out || word.startsWith("/")) ? plain(word) : word));
   return `npx tsx tools/evidence.ts ${given.map((word) => (/[^\w./:@~+,=-]/.test(word) ? `'${word}'` : word)).join(" ")}`;
 }

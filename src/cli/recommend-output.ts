@@ -113,7 +113,7 @@ function answer(recommendation: Recommendation): string[] {
   if (undecided.length > 0) {
     const names = undecided.map(({ kv, tokens }) => `${kv} with ${formatCount(tokens)} tokens`).join(", ");
     lines.push(
-      `Not decided: ${names}. A longer --text and more --chunks${recommendation.ended === "time" ? " or more --time" : ""} may admit ${undecided.length === 1 ? "it" : "them"}.\n`,
+      `Not decided: ${names}. A longer --text and more --chunks${recommendation.ended === "time" ? ", or more --time," : ""} may admit ${undecided.length === 1 ? "it" : "them"}.\n`,
     );
   }
   const untried = rungs.filter(({ verdict, tokens }) => verdict === "open" && tokens === 0).map((rung) => rung.kv);

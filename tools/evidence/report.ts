@@ -65,7 +65,7 @@ export function reportOf(rows: readonly EvidenceRow[], head: ReportHead): string
     );
   const greedy = of("greedy", 0);
   if (greedy.length > 0) parts.push("## Greedy continuations", greedyTable(greedy));
-  return `${parts.join("\n\n")}\n`;
+  return `${parts.map((part) => part.trimEnd()).join("\n\n")}\n`;
 }
 
 function divergenceTable(rows: readonly EvalRow[]): string {

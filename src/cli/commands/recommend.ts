@@ -47,14 +47,14 @@ interface RecommendFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<Tex
   readonly context?: number;
 }
 
-/** Tokens in a chunk: long enough that most keys have left the residual window. */
-const DEFAULT_CTX = 2048;
+/** Tokens in a chunk: long enough that most keys have left the residual window, and short enough that a run reads several. */
+const DEFAULT_CTX = 1024;
 /** Tokens of a recall prompt. */
 const RECALL_TOKENS = 1024;
 /** What a template and a question may add to it. */
 const RECALL_FRAME = 256;
-/** What a run may take unless `--time` says otherwise. */
-const DEFAULT_MS = 4 * 60_000;
+/** What a run may take unless `--time` says otherwise: with starting and finishing less than four minutes. */
+const DEFAULT_SECONDS = 225;
 /** Share of the time that is kept for recall. */
 const RECALL_SHARE = 0.2;
 
@@ -75,11 +75,11 @@ export function configure(command: Command, context: CommandContext): void {
       `tokens of a chunk (default: ${DEFAULT_CTX}, or what the model takes)`,
       wholeNumber(2),
     )
-    .option("--chunks <n>", "most chunks of the text to decide a format with", wholeNumber(MIN_CHUNKS), 8)
+    .option("--chunks <n>", "most chunks of the text to decide a format with", wholeNumber(MIN_CHUNKS), 16)
     .option("--kv <spec>", `formats to try instead of ${LADDER[0]} … ${LADDER.at(-1)}; may be repeated`, collectKv)
     .option("--needle <n>", "recall questions for the answer; 0: no recall gate", wholeNumber(0), 40)
     .option("--context <tokens>", "length to count bytes for (default: max_position_embeddings)", wholeNumber(1));
-  addLimitOptions(command, "4m");
+  addLimitOptions(command, `${DEFAULT_SECONDS}s`);
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -127,7 +127,7 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     );
   }
   const hasRecall = flags.needle > 0 && limit >= RECALL_TOKENS + RECALL_FRAME;
-  const ms = flags.time ?? DEFAULT_MS;
+  const ms = flags.time ?? 1000 * DEFAULT_SECONDS;
   const runLimit = limitOf(context, ms, performance.now() - started);
   const search: Search = {
     llm,
