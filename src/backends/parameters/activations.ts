@@ -281,4 +281,7 @@ export const deviceRows = new Struct({
   sourceBytes: "u32",
   /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers. */
   notFinite: "u32",
+  /** Set by the kernel: what `WgslWeightFormat.peak` is at most, and at least. */
+  peak: "f32",
+  leastPeak: "f32",
 });

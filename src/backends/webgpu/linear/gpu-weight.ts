@@ -5,7 +5,7 @@
 import { assert } from "../../../errors.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
-import { type DeviceRows, isVector } from "../../../weights/weight-format.ts";
+import { isVector } from "../../../weights/weight-format.ts";
 import { checkPart, stackParts } from "../../../weights/weight-part.ts";
 import type { Weight, WeightType, WeightWriter } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -66,6 +66,9 @@ export class GpuWeight implements Weight {
   }
 }
 
+/** Whether values of this magnitude are rounded to f16 without harm to those beside them; see `GpuWeight.fitsHalf`. */
+const isLarge = (peak: number): boolean => peak >= 2 ** -10;
+
 export class WeightLoader {
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
@@ -95,35 +98,30 @@ export class WeightLoader {
     });
     let peak = 0;
     const scan = this.#matrices && peakOf !== undefined;
-    this.#kernels ??= RowKernels.open();
+    if (this.#kernels === undefined) this.#kernels = RowKernels.open();
     const kernels = this.#kernels;
     return {
       write: (part, row) => {
         checkPart(part, cols);
         const ofKernels = kernels?.rowsAtOnce(part, as) ?? 0;
         const atOnce = ofKernels || Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
-        let areFinite = ofKernels > 0;
+        let areFinite = true;
         for (let from = 0; from < part.rows; ) {
           const chunk = chunks[Math.floor((row + from) / perChunk)]!;
           const at = row + from - chunk.first;
           const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
-          let converted: DeviceRows;
-          if (ofKernels > 0) {
-            const own = kernels!.convert(part, from, count, as);
-            areFinite &&= own.areFinite;
-            converted = own;
-          } else {
-            converted = convertRows(part, from, count, as, stride);
-          }
+          const own = ofKernels > 0 ? kernels!.convert(part, from, count, as) : null;
+          const converted = own ?? convertRows(part, from, count, as, stride);
           this.#commands.write(chunk.words, at * rowBytes, converted.words);
           if (converted.scales) this.#commands.write(chunk.scales, at * rowScaleBytes, converted.scales);
-          if (scan) peak = Math.max(peak, peakOf(converted));
+          if (scan) peak = Math.max(peak, own && isLarge(own.peak.least) ? own.peak.most : peakOf(converted));
+          areFinite = own?.areFinite === true && areFinite;
           from += count;
         }
         return this.#commands.drain()?.then(() => areFinite) ?? areFinite;
       },
       finish: () => {
-        const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0));
+        const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (isLarge(peak) || peak === 0));
         return new GpuWeight(rows, cols, as, chunks, this.#matrices && fits);
       },
     };

@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { BLOCK_TYPES, randomBlocks, storedAs } from "../../../../test/support/stored-weights.ts";
 import { CounterRng } from "../../../math/rng.ts";
+import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightPart } from "../../../weights/weight-part.ts";
 import { RowKernels } from "./row-kernels.ts";
 import { strideOf } from "./weight-buffers.ts";
@@ -26,6 +27,10 @@ it.each(["q8", "q4"] as const)("%s of rows of every type", (as) => {
     const own = kernels.convert(part, 1, 2, as);
     expect(own.words, what).toEqual(expected.words);
     expect(own.scales, what).toEqual(expected.scales);
+    const peak = wgslWeightFormat(as).peak!(expected);
+    expect(own.peak.most, what).toBeGreaterThanOrEqual(Math.fround(peak));
+    expect(own.peak.least, what).toBeLessThanOrEqual(Math.fround(peak));
+    expect(own.peak.most, what).toBeLessThan(3.01 * peak);
     expect(own.areFinite, what).toBe(["f32", "f16", "bf16"].includes(part.dtype));
   }
 });

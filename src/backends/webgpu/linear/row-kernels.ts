@@ -19,6 +19,8 @@ const KERNELS: Readonly<Record<string, "rowsToQ8" | "rowsToQ4">> = { q8: "rowsTo
 export interface ConvertedRows extends DeviceRows {
   /** Whether all values are known to be finite. */
   readonly areFinite: boolean;
+  /** What `WgslWeightFormat.peak` is at most, and at least. */
+  readonly peak: { readonly most: number; readonly least: number };
 }
 
 /** The number by which kernels know the rows of a part that become `as`; undefined where they do not read them. */
@@ -77,12 +79,18 @@ export class RowKernels {
       rows: count,
       sourceBytes: rowBytes(weightFormat(part.dtype), part.cols),
       notFinite: 0,
+      peak: 0,
+      leastPeak: 0,
     });
     this.#kernels[KERNELS[as]!]!(PARAMS, SCRATCH);
     const numScales = (count * stride) / GROUP;
     return {
       words: new Uint8Array(buffer, to, scales - to),
       scales: as === "q8" ? new Float32Array(buffer, scales, numScales) : new Uint32Array(buffer, scales, numScales),
+      peak: {
+        most: view.getFloat32(PARAMS + deviceRows.offsets.peak, true),
+        least: view.getFloat32(PARAMS + deviceRows.offsets.leastPeak, true),
+      },
       areFinite: isSource && view.getUint32(PARAMS + deviceRows.offsets.notFinite, true) === 0,
     };
   }
