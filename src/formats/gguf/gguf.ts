@@ -34,6 +34,7 @@ export const gguf: CheckpointContainer = {
   isIn: async (source) => source.weights !== undefined || !!source.quant || (await ggufFiles(source)).length > 0,
   async describe(source) {
     const file = await open(source);
+    checkTokens(file);
     const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
     const files = new MemorySource(
       {
@@ -156,17 +157,19 @@ function placeOf({ name }: FileSource): ModelsPlace {
 const ggufFiles = async (source: FileSource): Promise<string[]> =>
   ((await source.list?.()) ?? []).filter(isGgufPath).sort();
 
+/** Before the vocabulary is worked on, which takes time and memory for each of its tokens. */
+function checkTokens({ metadata, tensors }: Gguf): void {
+  const key = "tokenizer.ggml.tokens";
+  const rows = tensors.get("token_embd.weight")?.shape[0];
+  if (rows !== undefined && rows < metadata.strings(key).length)
+    throw metadata.invalid(key, `at most the ${rows} tokens that token_embd.weight has rows for`);
+}
+
 async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
   const embedding = tensors.get("token_embd.weight");
   const factors = tensors.get("rope_freqs.weight");
   const [short, long] = ["short", "long"].map((which) => tensors.get(`rope_factors_${which}.weight`));
   const numTokens = metadata.strings("tokenizer.ggml.tokens").length;
-  if (embedding && embedding.shape[0]! < numTokens) {
-    throw metadata.invalid(
-      "tokenizer.ggml.tokens",
-      `at most the ${embedding.shape[0]} tokens that token_embd.weight has rows for`,
-    );
-  }
   const own = configJson(metadata, {
     architecture,
     vocabSize: embedding?.shape[0] ?? numTokens,
