@@ -13,7 +13,8 @@ const arePairs = new Set([...PAIRS, ...CALIBRATED_PAIRS]);
 /** Codes of seven and eight bits are looked up as straight segments; others are exact to int16. */
 function attentionLimit(c: KvCase): number {
   const bits = codeBitsOf(c);
-  if (bits > 6) return (arePairs.has(c) ? tolerance.attentionWidePairs : tolerance.attentionWideCodes).max;
+  if (bits > 6 && arePairs.has(c)) return tolerance.attentionWidePairs.max;
+  if (bits > 6) return (c.calibrated ? tolerance.attentionWideCalibrated : tolerance.attentionWideCodes).max;
   // Blocks are integers, multiplied by int16 queries and weights as codes are.
   const areIntegers = bits > 0 || /q[48]_0/.test(c.kv);
   return areIntegers ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
