@@ -2,7 +2,8 @@
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
-import { type KvDescription, KvState, mainGroup, residualGroup } from "./kv-state.ts";
+import type { KvDescription } from "./kv-description.ts";
+import { KvState, mainGroup, residualGroup } from "./kv-state.ts";
 import { Reach } from "./reach.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 import { pagesInTier } from "./tiers.ts";

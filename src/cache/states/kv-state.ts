@@ -23,47 +23,14 @@ import { clearRows } from "../clear-rows.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
-import { type LayerState, MAX_MARKS, type MissingPage, NO_PAGES, type SavedPage } from "./layer-state.ts";
+import type { KvDescription } from "./kv-description.ts";
+import { KvMarks } from "./kv-marks.ts";
+import { type LayerState, type MissingPage, NO_PAGES, type SavedPage } from "./layer-state.ts";
 import { nextLength, pagesInTier } from "./tiers.ts";
 
 /** Page groups of a layer's two streams; an attention kernel reads the pages of a group together (`PageStorage.allocate`). */
 export const mainGroup = (layer: number): number => 2 * layer;
 export const residualGroup = (layer: number): number => 2 * layer + 1;
-
-/** Retained pages, each with its index in a block table. */
-type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
-
-/** A length that the state can be cut back to, with the pages of that length that later commits may release. */
-interface Mark {
-  readonly length: number;
-  readonly residualStart: number;
-  /** One for each block table, in the order of `KvState.#tables`. */
-  readonly pages: readonly MarkedPages[];
-}
-
-/** The entry of a layer's keys and values in a snapshot's header. */
-export interface KvDescription {
-  readonly numKvHeads: number;
-  readonly headDim: number;
-  /** Present when values have another number of coordinates than keys. */
-  readonly valueDim?: number;
-  /** Present where rows are keys and values at once: the width of the rotary part beside them. */
-  readonly rotaryKeyDim?: number;
-  /** Bytes of one page of each stream; 0 for 16-bit pages when the layer has none. */
-  readonly mainPageBytes: number;
-  readonly exactPageBytes: number;
-  /** The first position of the residual window's copies (`KvState.residualStart`). */
-  readonly exactStart: number;
-  /** Indices of the 16-bit pages in the file, ascending. */
-  readonly exactPages: readonly number[];
-  /** Present when the window stands alone: the number of first tokens that have codes. */
-  readonly codedTokens?: number;
-  /** Present when the format has tiers: for each coarser one the number of first pages in it or behind it, and the bytes of its pages. */
-  readonly tierPages?: readonly number[];
-  readonly tierPageBytes?: readonly number[];
-  /** Present when the layer has a sliding window; then only main pages within its reach are in the file. */
-  readonly slidingWindow?: number;
-}
 
 export class KvState implements LayerState {
   readonly layer: LayerCache;
@@ -82,7 +49,7 @@ export class KvState implements LayerState {
   readonly #index: number;
   #length: number;
   #residualStart: number;
-  #marks: readonly Mark[] = [];
+  readonly #marks: KvMarks;
   /** Positions from the length up to this one are known to have pages that nobody shares, so that most tokens need not look. */
   #ownUpTo = 0;
 
@@ -91,6 +58,7 @@ export class KvState implements LayerState {
     this.layer = layer;
     this.#index = index;
     this.pool = pool;
+    this.#marks = new KvMarks(pool);
     this.main = from?.main.clone() ?? new BlockTable();
     this.residual = from?.residual.clone() ?? new BlockTable();
     this.tiers = layer.tiers.map((_, tier) => (from ? from.tiers[tier]!.clone() : new BlockTable()));
@@ -187,14 +155,17 @@ export class KvState implements LayerState {
 
   keepable(length: number): number {
     if (this.#isWhole(length)) return length;
-    return this.#markAt(length)?.length ?? 0;
+    return this.#marks.at(length)?.length ?? 0;
   }
 
   cutTo(length: number): void {
     if (!this.#isWhole(length)) {
-      const mark = this.#markAt(length);
+      const mark = this.#marks.at(length);
       assert(mark?.length === length || length === 0, `cut to ${length}, whose 16-bit copies are gone`);
-      if (mark) this.#restoreMark(mark);
+      if (mark) {
+        this.#marks.restore(mark, this.#tables);
+        this.#residualStart = mark.residualStart;
+      }
     }
     for (const tier of this.tiers.keys()) {
       this.#inTier[tier] = this.#tierPagesAt(tier, length);
@@ -224,7 +195,7 @@ export class KvState implements LayerState {
     const index = this.#inTier[tier]!;
     const finer = this.tiers[tier - 1] ?? this.main;
     const from = finer.get(index);
-    this.#forgetMarked(tier, index);
+    this.#marks.forget(tier === 0 ? 0 : tier + 1, index, this.layer.main.pageTokens);
     // Absent behind a sliding window.
     if (from) {
       const made = known.get(from);
@@ -266,9 +237,7 @@ export class KvState implements LayerState {
     }
     this.#dropFrom(this.main, Math.ceil(this.codedTokens(length) / main.pageTokens));
     for (const [tier, table] of this.tiers.entries()) this.#dropFrom(table, this.tierPages(tier, length));
-    const gone = this.#marks.filter((mark) => mark.length > length);
-    this.#marks = this.#marks.filter((mark) => mark.length <= length);
-    for (const mark of gone) this.#releaseMark(mark);
+    this.#marks.dropBeyond(length);
   }
 
   dropReserved(): void {
@@ -285,14 +254,9 @@ export class KvState implements LayerState {
     const { main, residual, reach, tiers } = this.layer;
     // A layer that never releases pages can always be cut back, so it needs no mark.
     const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0 || tiers.length > 0;
-    if (!givesBack || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
+    if (!givesBack || this.#length === 0 || this.#marks.latest?.length === this.#length) return;
     if (this.markable(this.#length) !== this.#length) return;
     this.#ownUpTo = 0;
-    const retainPages = (table: BlockTable, indices: readonly number[]): MarkedPages => {
-      const pages = indices.map((index) => [index, table.get(index)] as const);
-      for (const [, address] of pages) this.pool.retain(address);
-      return pages;
-    };
     const pageEnd = Math.ceil(this.codedTokens(this.#length) / main.pageTokens);
     const firstPage = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : 0;
     // Pages of codes that may be released later: all within a sliding window, and without one those that may still grow coarser.
@@ -300,18 +264,16 @@ export class KvState implements LayerState {
       const isReleased = reach.slidingWindow > 0 || tier < tiers.length;
       return isReleased ? range(Math.max(firstPage, this.#inTier[tier] ?? 0), end) : [];
     };
-    const mark: Mark = {
+    const copies = residual?.pageIndices(this.#length, this.#residualStart) ?? [];
+    this.#marks.add({
       length: this.#length,
       residualStart: this.#residualStart,
       pages: [
-        retainPages(this.main, codePages(0, pageEnd)),
-        retainPages(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
-        ...this.tiers.map((table, tier) => retainPages(table, codePages(tier + 1, this.#inTier[tier]!))),
+        this.#marks.retain(this.main, codePages(0, pageEnd)),
+        this.#marks.retain(this.residual, copies),
+        ...this.tiers.map((table, tier) => this.#marks.retain(table, codePages(tier + 1, this.#inTier[tier]!))),
       ],
-    };
-    const marks = [...this.#marks, mark];
-    for (const old of marks.slice(0, -MAX_MARKS)) this.#releaseMark(old);
-    this.#marks = marks.slice(-MAX_MARKS);
+    });
   }
 
   fork(hasMarks: boolean): KvState {
@@ -320,9 +282,7 @@ export class KvState implements LayerState {
     for (const table of copy.#tables) {
       for (const address of table.entries()) if (address) this.pool.retain(address);
     }
-    if (!hasMarks) return copy;
-    copy.#marks = this.#marks;
-    for (const { pages } of this.#marks) for (const [, address] of pages.flat()) this.pool.retain(address);
+    if (hasMarks) copy.#marks.copy(this.#marks);
     return copy;
   }
 
@@ -437,57 +397,10 @@ export class KvState implements LayerState {
     return Math.max(pressed, pagesInTier(this.layer.tiers[tier]!, length));
   }
 
-  /** Gives up a page that marks retain, and the marks that end in it. */
-  #forgetMarked(tier: number, index: number): void {
-    const { pageTokens } = this.layer.main;
-    const at = tier === 0 ? 0 : tier + 1;
-    this.#marks = this.#marks
-      .filter((mark) => {
-        const isWithin = mark.length > index * pageTokens && mark.length < (index + 1) * pageTokens;
-        if (isWithin) this.#releaseMark(mark);
-        return !isWithin;
-      })
-      .map((mark) => {
-        const gone = mark.pages[at]!.filter(([page]) => page === index);
-        if (gone.length === 0) return mark;
-        for (const [, address] of gone) this.pool.release(address);
-        return {
-          ...mark,
-          pages: mark.pages.map((pages, i) => (i === at ? pages.filter(([page]) => page !== index) : pages)),
-        };
-      });
-  }
-
-  #markAt(length: number): Mark | undefined {
-    return this.#marks.findLast((mark) => mark.length <= length);
-  }
-
-  #restoreMark({ pages, residualStart }: Mark): void {
-    for (const [at, table] of this.#tables.entries()) {
-      for (const [index, address] of pages[at]!) {
-        const present = table.get(index);
-        if (present === address) continue;
-        // This is the copy that was made before a later token was written to the mark's last, partly filled page.
-        if (present) this.pool.release(present);
-        this.pool.retain(address);
-        table.set(index, address);
-      }
-    }
-    this.#residualStart = residualStart;
-  }
-
-  #releaseMark({ pages }: Mark): void {
-    for (const [, address] of pages.flat()) this.pool.release(address);
-  }
-
   /** Pages of one table and of the marks; a page in both counts once. */
   #countPages(at: number): number {
     const table = this.#tables[at]!;
-    const marked = new Set<PageAddress>();
-    for (const mark of this.#marks) {
-      for (const [index, address] of mark.pages[at]!) if (table.get(index) !== address) marked.add(address);
-    }
-    return count(table) + marked.size;
+    return count(table) + this.#marks.countApart(at, table);
   }
 
   #dropRange(table: BlockTable, first: number, end: number): void {

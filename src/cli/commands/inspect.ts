@@ -2,7 +2,7 @@
 import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
-import type { KvDescription } from "../../cache/states/kv-state.ts";
+import type { KvDescription } from "../../cache/states/kv-description.ts";
 import type { RecurrentDescription } from "../../cache/states/recurrent-state.ts";
 import type { KvShape } from "../../cache/states/state-shape.ts";
 import { isPressed } from "../../cache/states/tiers.ts";
