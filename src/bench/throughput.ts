@@ -1,5 +1,5 @@
 /** @file Times prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
-import type { Draw, Ops } from "../backends/ops.ts";
+import type { Draw } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { makeRoomForPrompt } from "../engine/expect-pages.ts";
@@ -9,7 +9,8 @@ import { yieldNow } from "../engine/yield-now.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { Decoder } from "../models/decoder.ts";
 import type { BenchModel } from "./bench-model.ts";
-import { FILL_ROWS, fillStep, RandomKv } from "./random-kv.ts";
+import { RandomFill } from "./random-fill.ts";
+import { FILL_ROWS, fillStep } from "./random-kv.ts";
 import { interleave, type Summary, summarize } from "./samples.ts";
 
 export interface ThroughputOptions {
@@ -112,7 +113,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     };
   });
   const tokens = randomTokens(longest, model.config.vocabSize);
-  const random = options.fill === "random" ? randomLayers(model, decoders[0]!) : null;
+  const random = options.fill === "random" ? new RandomFill() : null;
   try {
     for (const depth of [...depths].sort((a, b) => a - b)) {
       for (const { kv: name, runner, prefix } of subjects) {
@@ -173,36 +174,25 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     }
   } finally {
     for (const { prefix } of subjects) prefix.release();
+    random?.dispose();
     for (const decoder of decoders) decoder.dispose();
   }
 }
 
-/** Random keys and values for each layer, held by the memory that the layer lies in. */
-function randomLayers({ config }: BenchModel, decoder: Decoder): RandomKv[] {
-  const held = new Map<Ops, RandomKv>();
-  return decoder.kvLayers.map((layer) => {
-    const ops = decoder.layerOps(layer);
-    const random = held.get(ops) ?? new RandomKv(ops, config);
-    held.set(ops, random);
-    return random;
-  });
-}
-
 async function fillAtRandom(
-  random: readonly RandomKv[],
+  random: RandomFill,
   decoder: Decoder,
   sequence: Sequence,
   depth: number,
   { filling, signal }: { filling: (done: number) => void; signal: AbortSignal | undefined },
 ): Promise<void> {
-  const layers = decoder.kvLayers.map((_, i) => decoder.attentionLayer(i));
   makeRoomForPrompt(sequence, depth - sequence.length, FILL_ROWS);
   while (sequence.length < depth) {
     signal?.throwIfAborted();
     const count = Math.min(FILL_ROWS, depth - sequence.length);
     sequence.reserve(count);
     const step = fillStep(sequence, sequence.length, count);
-    for (const [i, layer] of layers.entries()) random[i]!.append(step, layer);
+    random.append(step, decoder);
     sequence.commit(count);
     filling(sequence.length);
     await yieldNow();

@@ -6,7 +6,7 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { Prologue, StreamEnd } from "./blocks/block.ts";
-import { attentionLayersOf, bufferWidths, layerKindsOf, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
+import { bufferWidths, layerKindsOf, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";
@@ -130,9 +130,14 @@ export class Decoder {
     );
   }
 
-  /** The layers of the model that keep keys and values, in order; `attentionLayer` counts these alone. */
-  get kvLayers(): readonly number[] {
-    return attentionLayersOf(this.#parts.layout);
+  /** All that keeps rows of its own for each token, keys of indexers included, with the operations over its memory. */
+  get keptLayers(): readonly { readonly ops: Ops; readonly layer: AttentionLayer }[] {
+    return this.#stages.flatMap(({ ops, keptLayers }) => keptLayers.map((layer) => ({ ops, layer })));
+  }
+
+  /** Begins a step without running it, for callers that append rows of their own to `keptLayers`. */
+  begin(step: Step): void {
+    for (const stage of this.#chain) stage.begin(step);
   }
 
   /**
@@ -143,12 +148,6 @@ export class Decoder {
     let longest = 0;
     for (const stage of this.#stages) longest = Math.max(longest, stage.ropeLength(length));
     return longest;
-  }
-
-  /** The operations over the memory that a layer lies in. */
-  layerOps(layer: number): Ops {
-    const { memories, placement } = this.#parts;
-    return memories[placement.layers[layer]!]!;
   }
 
   /**
@@ -242,7 +241,7 @@ export class Decoder {
     const inputs = this.#parts.layout.handed;
     const count = step.logitRows.length;
     // All stages make room before the first computes.
-    for (const stage of this.#chain) stage.begin(step);
+    this.begin(step);
     headStage.reserveRows(count);
     let stage = this.#chain[0]!;
     let hidden = stage.buffer("hidden");

@@ -19,6 +19,8 @@ describe("shapes", () => {
     ["gemma-3-1b", 999.89],
     ["qwen3-30b-a3b", 30_532.12],
     ["gpt-oss-20b", 20_914.76],
+    // The 671.03 billion of DeepSeek-V3, and 61 indexers.
+    ["deepseek-v3.2", 671_877.94],
     // 5.1 billion with those of vision and sound.
     ["gemma-4-e2b", 4628.57],
     ["qwen3.5-0.8b", 752.39],

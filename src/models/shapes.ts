@@ -109,6 +109,15 @@ const shapes: Readonly<Record<string, Layered>> = {
     moe_intermediate_size: 768,
     norm_topk_prob: true,
   },
+  // Widths of latents, experts behind the first three layers and the indexer, which chooses 2,048 tokens, are the family's own.
+  "deepseek-v3.2": {
+    model_type: "deepseek_v32",
+    ...sizes([7168, 61, 128, 128, 64, 18_432, 129_280]),
+    rms_norm_eps: 1e-6,
+    rope_theta: 1e4,
+    max_position_embeddings: 163_840,
+    tie_word_embeddings: false,
+  },
   // Sizes, windows and YaRN are the family's own.
   "gpt-oss-20b": {
     model_type: "gpt_oss",

@@ -118,6 +118,14 @@ export class Stage {
     return this.#branches.flatMap(({ block }) => block.attention ?? []);
   }
 
+  /** Of the layers that keep rows of their own for each token: those of attention, and of keys of indexers. */
+  get keptLayers(): readonly AttentionLayer[] {
+    return this.#branches.flatMap(({ block: { attention, indexKeys } }) => [
+      ...(attention && !attention.isShared ? [attention] : []),
+      ...(indexKeys ? [indexKeys] : []),
+    ]);
+  }
+
   /** Begins a step: makes room for its rows and prepares what the backend's operations share. Must precede `run`. */
   begin(step: Step): void {
     this.reserveRows(step.tokens.length);

@@ -40,6 +40,7 @@ export function blockIndexer(prefix: string, shape: BlockIndexerShape): Block {
       });
       const [ofQueries, ofKeys] = [headNorm(queryNorm), headNorm(keyNorm)];
       return {
+        indexKeys: layer,
         dispose: () => layer.kv.dispose(),
         run: ({ ops, step, rows, scratch }, x) => {
           const [queries, keys] = [scratch("indexQuery"), scratch("indexKey")];

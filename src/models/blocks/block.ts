@@ -87,6 +87,8 @@ export interface RunningBlock {
   run(at: BlockStep, x: Buf, out: Buf, add: boolean): void;
   /** Present when the block attends over coded keys and values. */
   readonly attention?: AttentionLayer;
+  /** Present when the block keeps keys of an indexer. */
+  readonly indexKeys?: AttentionLayer;
   /** Frees what the block allocated on the backend besides weights and scratch. Idempotent. */
   dispose?(): void;
 }

@@ -49,6 +49,7 @@ export function tokenIndexer(prefix: string, shape: TokenIndexerShape): Block {
         ...{ eps: KEY_NORM_EPS, add: false },
       };
       return {
+        indexKeys: layer,
         dispose: () => layer.kv.dispose(),
         run: ({ ops, step, rows, scratch }, x) => {
           const [low, queries, keys] = [scratch(QUERY_LATENT), scratch("indexQuery"), scratch("indexKey")];
