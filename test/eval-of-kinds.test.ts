@@ -114,5 +114,5 @@ it("kinds of layers have formats of their own, wherever a format is given", asyn
   await expect(llm.withKv("k4v4,layers=latent:f16")).rejects.toThrow(
     /layers=latent: the model has no such layer; its layers with keys and values are full and sliding/,
   );
-  expect(() => parseKvSpec("k4v4,layers=sliding:f16").forModel(["full"])).toThrow(/its layers .* are full$/);
+  expect(() => parseKvSpec("k4v4,layers=sliding:f16").forModel([["full"]])).toThrow(/its layers .* are full$/);
 });

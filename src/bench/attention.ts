@@ -58,13 +58,13 @@ export async function* benchAttention(options: AttentionBenchOptions): AsyncGene
   const { config, depths, kv, repeats, signal, onProgress } = options;
   for (const threads of options.threads) {
     const ops = await createBackend(options.backend, {
-      formats: layerFormats(kv, ["full"]),
+      formats: layerFormats(kv, [["full"]]),
       ...(threads !== undefined && { threads }),
     });
     try {
       const random = new RandomKv(ops, config);
       const makeSubject = (spec: string, depth: number): Subject => {
-        const format = parseKvSpec(spec).forModel(["full"]);
+        const format = parseKvSpec(spec).forModel([["full"]]);
         const layer = plainAttentionLayer(config, format, 0);
         const cache = random.createCache(format, 1);
         const first = cache.createSequence();

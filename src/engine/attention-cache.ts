@@ -96,7 +96,7 @@ export class AttentionCache {
       ...{ numKvHeads, headDim, valueDim },
       slidingWindow: windowOf(layer),
     }));
-    const spec = parseKvSpec(options.kv ?? DEFAULT_KV).forModel(shapes.map((shape) => layerKind(shape)));
+    const spec = parseKvSpec(options.kv ?? DEFAULT_KV).forModel(shapes.map((shape) => [layerKind(shape)]));
     this.ops = ops;
     this.kv = spec.text;
     this.numLayers = numLayers;

@@ -3,6 +3,7 @@ import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
+import { isIndexState } from "../cache/states/state-shape.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { layerKindsOf, layoutOf, stateShapes } from "../models/layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -39,7 +40,7 @@ export function emptyCache(config: ModelConfig, asked: KvSpec): KvCache {
   const kv = asked.forModel(layerKindsOf(layout));
   return new KvCache(
     states.map(({ shape }) => shape),
-    (index) => kv.forLayer(states[index]!.layer),
+    (index) => kv.forLayer(states[index]!.layer, isIndexState(states[index]!.shape)),
     new PagePool(new CountingStorage()),
     undefined,
     (index) => states[index]!.layer,

@@ -2,6 +2,7 @@
 import type { AttentionLayer, Buf, Draw, OnKernel, Ops, RowNorm, Step } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
+import { isIndexState } from "../cache/states/state-shape.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -163,7 +164,7 @@ export class Decoder {
     const pools = memories.map(({ pages }, memory) => (memory === 0 ? pool : pool.beside(pages)));
     return new KvCache(
       states.map(({ shape }) => (keepsEveryToken && shape.kind === "kv" ? { ...shape, slidingWindow: 0 } : shape)),
-      (index) => this.kv.forLayer(states[index]!.layer),
+      (index) => this.kv.forLayer(states[index]!.layer, isIndexState(states[index]!.shape)),
       pool,
       (index) => pools[placement.layers[states[index]!.layer]!]!,
       (index) => states[index]!.layer,

@@ -1,6 +1,6 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
-import { type LayerKind, layerKinds } from "../quant/layer-kinds.ts";
+import { type KeptKind, layerKinds } from "../quant/layer-kinds.ts";
 import { alternatingStreams } from "./blocks/alternating-updates.ts";
 import {
   type Branch,
@@ -155,8 +155,8 @@ export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; 
   );
 }
 
-/** The kind of each layer that has keys and values of its own; null for the others. */
-export const layerKindsOf = (layout: ModelLayout): (LayerKind | null)[] =>
+/** The kinds of what each layer keeps of its own for each token. */
+export const layerKindsOf = (layout: ModelLayout): KeptKind[][] =>
   layerKinds(
     stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? { shape, layer } : [])),
     layout.layers.length,

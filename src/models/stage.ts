@@ -4,7 +4,7 @@
  * A model is a chain of stages that pass on the rows of the residual stream, one for each memory that it lies in.
  */
 import type { AttentionLayer, Buf, Ops, RowNorm, Step } from "../backends/ops.ts";
-import type { SharedShape, StateShape } from "../cache/states/state-shape.ts";
+import { isIndexState, type SharedShape, type StateShape } from "../cache/states/state-shape.ts";
 import { assert } from "../errors.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -88,7 +88,7 @@ export class Stage {
         const block = branch.block.bind(weights, {
           stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
           ropeIndex: (...of) => this.#ropes.indexOf(...of),
-          format: kv.forLayer(layer),
+          format: kv.forLayer(layer, isIndexState(branch.block.state)),
           calibration: calibration[layer] ?? null,
           attentionOf,
         });

@@ -44,7 +44,7 @@ export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): 
   };
   for (const [index, shape] of model.layers.entries()) {
     const layer = shape.modelLayer ?? index;
-    const cache = layerCache(kv.forLayer(layer), shape);
+    const cache = layerCache(kv.forLayer(layer, shape.isIndex), shape);
     const { format, main, tiers } = cache;
     const kind = shape.isIndex ? "index" : layerKind(shape);
     add(layer, {

@@ -35,7 +35,9 @@ export class CacheMemory {
     this.#kv = kv.forModel(plannedKinds(model));
     this.#isCalibrated = model.isCalibrated;
     this.#fixedBytes = fixedStateBytes(model);
-    this.#layers = model.layers.map((shape, index) => layerCache(this.#kv.forLayer(this.#modelLayers[index]!), shape));
+    this.#layers = model.layers.map((shape, index) =>
+      layerCache(this.#kv.forLayer(this.#modelLayers[index]!, shape.isIndex), shape),
+    );
   }
 
   /** Bytes that a backend keeps for the calibration that the format asks for, if the model may have one. */

@@ -1,7 +1,7 @@
 /** @file What a memory plan needs to know of a model: its matrices, and its layers with a KV cache. */
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape, RecurrentShape } from "../cache/states/state-shape.ts";
-import { type LayerKind, layerKinds } from "../quant/layer-kinds.ts";
+import { type KeptKind, layerKinds } from "../quant/layer-kinds.ts";
 import type { WeightUse } from "../weights/kept-type.ts";
 
 /** A matrix as a backend keeps it, perhaps stacked from several tensors of the checkpoint. Vectors (norms, biases) have one row. */
@@ -70,8 +70,8 @@ export interface PlannedModel {
   readonly isGguf?: boolean;
 }
 
-/** The kind of each layer that has keys and values of its own; null for the others. */
-export function plannedKinds({ layers, numLayers = layers.length }: PlannedModel): (LayerKind | null)[] {
+/** The kinds of what each layer keeps of its own for each token. */
+export function plannedKinds({ layers, numLayers = layers.length }: PlannedModel): KeptKind[][] {
   return layerKinds(
     layers.map((shape, index) => ({ shape, layer: shape.modelLayer ?? index })),
     numLayers,

@@ -29,11 +29,13 @@ function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
 /** Whether `a` keeps at least as much as `b` on both sides of every layer and is equal to it otherwise. Both are those of a model (`forModel`). */
 export function isAtLeast(a: KvSpec, b: KvSpec, numLayers: number): boolean {
   for (let layer = 0; layer < numLayers; layer++) {
-    const { k: ak, v: av, ...restA } = a.forLayer(layer);
-    const { k: bk, v: bv, ...restB } = b.forLayer(layer);
-    if (!sideIsAtLeast(ak, bk) || !sideIsAtLeast(av, bv)) return false;
-    const noCodes = isFloat(ak) && isFloat(av);
-    if (!noCodes && JSON.stringify(restA) !== JSON.stringify(restB)) return false;
+    for (const isIndex of [false, true]) {
+      const { k: ak, v: av, ...restA } = a.forLayer(layer, isIndex);
+      const { k: bk, v: bv, ...restB } = b.forLayer(layer, isIndex);
+      if (!sideIsAtLeast(ak, bk) || !sideIsAtLeast(av, bv)) return false;
+      const noCodes = isFloat(ak) && isFloat(av);
+      if (!noCodes && JSON.stringify(restA) !== JSON.stringify(restB)) return false;
+    }
   }
   return a.calibration === b.calibration || a.isFloat;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LayerKvFormat } from "./kv-format.ts";
-import type { LayerKind } from "./layer-kinds.ts";
+import type { KeptKind } from "./layer-kinds.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 
 const off = { search: false, transform: false, feedback: false };
@@ -168,7 +168,7 @@ describe("modifiers", () => {
     expect(spec.forLayer(1)).toMatchObject({ k: plain("f16") });
     expect(spec.forLayer(2)).toMatchObject({ k: key(4) });
     expect(spec.forLayer(27)).toMatchObject({ k: plain("tq3") });
-    const kinds = (count: number) => Array.from({ length: count }, () => "full" as const);
+    const kinds = (count: number) => Array.from({ length: count }, () => ["full"] as const);
     expect(spec.forModel(kinds(28)).forLayer(27)).toEqual(spec.forLayer(27));
     expect(() => spec.forModel(kinds(27))).toThrowError(/layers=27-27: the model has layers 0 to 26/);
     expect(parseKvSpec("f16,layers=0:q8_0").isFloat).toBe(false);
@@ -177,24 +177,44 @@ describe("modifiers", () => {
   it("layers= takes kinds, which a model has by number, beside ranges and before and after them", () => {
     const spec = parseKvSpec("k4v4,layers=0:k2v2+sliding:f16+2:vf16+full:k5,scale=norm");
     expect(spec.text).toBe("k4v4,layers=0:k2v2+sliding:f16+2:vf16+full:k5,scale=norm");
-    const own = spec.forModel(["sliding", "full", "full", null]);
+    const own = spec.forModel([["sliding"], ["full"], ["full"], []]);
     expect([0, 1, 2, 3].map((layer) => own.forLayer(layer).k)).toEqual([
       plain("f16"),
       ...[5, 5, 4].map((bits) => ({ ...key(bits), scale: "norm" })),
     ]);
     expect(own.forLayer(2).v).toEqual(plain("f16"));
     // Once it is of a model it stays so.
-    expect(own.forModel(["sliding", "full", "full", null]).forLayer(1)).toEqual(own.forLayer(1));
+    expect(own.forModel([["sliding"], ["full"], ["full"], []]).forLayer(1)).toEqual(own.forLayer(1));
     expect(
-      parseKvSpec("k4v4,layers=latent:paper-4+qjl+chunked:k8v8").forModel(["latent", "chunked"]).forLayer(1).k,
+      parseKvSpec("k4v4,layers=latent:paper-4+qjl+chunked:k8v8")
+        .forModel([["latent"], ["chunked"]])
+        .forLayer(1).k,
     ).toEqual(key(8));
-    const without = (text: string, kinds: readonly (LayerKind | null)[]) => () => parseKvSpec(text).forModel(kinds);
-    expect(without("k4v4,layers=sliding:f16", ["full", "latent"])).toThrowError(
+    const without = (text: string, kinds: readonly (readonly KeptKind[])[]) => () => parseKvSpec(text).forModel(kinds);
+    expect(without("k4v4,layers=sliding:f16", [["full"], ["latent"]])).toThrowError(
       /layers=sliding: the model has no such layer; its layers with keys and values are full and latent/,
     );
-    expect(without("k4v4,layers=full:f16", [null])).toThrowError(/none of its layers has keys and values/);
+    expect(without("k4v4,layers=full:f16", [[]])).toThrowError(/none of its layers has keys and values/);
     expect(() => parseKvSpec("k4v4,layers=slding:f16")).toThrowError(
       /or KIND:PRESET of full, .*did you mean sliding\?/,
+    );
+  });
+
+  it("layers=index is of the keys of an indexer alone, which otherwise have their layer's format", () => {
+    const own = parseKvSpec("k4v4,layers=0:k5v5+index:k8").forModel([
+      ["latent", "index"],
+      ["latent", "index"],
+      ["latent"],
+    ]);
+    expect([0, 1, 2].map((layer) => own.forLayer(layer).k)).toEqual([5, 4, 4].map((bits) => key(bits)));
+    expect([0, 1, 2].map((layer) => own.forLayer(layer, true).k)).toEqual([8, 8, 4].map((bits) => key(bits)));
+    expect(
+      parseKvSpec("k4v4,layers=index:k8+0:k5v5")
+        .forModel([["latent", "index"]])
+        .forLayer(0, true).k,
+    ).toEqual(key(5));
+    expect(() => parseKvSpec("k4v4,layers=index:k8").forModel([["latent"]])).toThrowError(
+      /layers=index: the model has no such layer; its layers with keys and values are latent/,
     );
   });
 

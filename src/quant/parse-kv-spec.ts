@@ -8,7 +8,7 @@ import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSp
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
-import { LAYER_KINDS, type LayerKind } from "./layer-kinds.ts";
+import { KEPT_KINDS, type KeptKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
 import { canonicalTiers, specParts } from "./parse-tiers.ts";
 import type { RotationKind } from "./rules.ts";
@@ -23,16 +23,22 @@ export interface KvSpec {
   readonly makesCalibration: boolean;
   /** True when no layer stores codes. */
   readonly isFloat: boolean;
-  /** Of a spec whose `layers=` names kinds, call `forModel` first: without a model no layer is of any kind. */
-  forLayer(layer: number): LayerKvFormat;
   /**
-   * The same spec with the kinds of `layers=` as the layers that they are in a model, by their numbers. kinds: of its layers
+   * Of a spec whose `layers=` names kinds, call `forModel` first: without a model no layer is of any kind. isIndex: of the keys of an indexer
+   * that the layer has beside its own
+   */
+  forLayer(layer: number, isIndex?: boolean): LayerKvFormat;
+  /**
+   * The same spec with the kinds of `layers=` as the layers that they are in a model, by their numbers. kinds: of what each of them keeps
    * @throws TurboQuantError invalid_argument — a layers= range beyond the model, or a kind that no layer is of
    */
-  forModel(kinds: readonly (LayerKind | null)[]): KvSpec;
+  forModel(kinds: readonly (readonly KeptKind[])[]): KvSpec;
 }
 
-type Layers = { readonly first: number; readonly last: number } | { readonly kind: LayerKind };
+/** By number: all that the layers keep, or their keys of an indexer alone. */
+type Layers =
+  | { readonly first: number; readonly last: number; readonly ofIndex?: boolean }
+  | { readonly kind: KeptKind };
 
 /** A side that is absent keeps the format it has outside the range. */
 interface LayerRange<S> {
@@ -59,7 +65,7 @@ const modifierNames = (): string[] => [
 
 const TOLD_BY_TIERS: readonly string[] = ["k", "v", "window"];
 
-const KIND = LAYER_KINDS.join("|");
+const KIND = KEPT_KINDS.join("|");
 /** A + belongs to the preset (paper-4+qjl), unless it is followed by other layers. */
 const BETWEEN_LAYERS = /\+(?=(?:\d+(?:-\d+)?|[a-z]+):)/;
 const LAYERS = new RegExp(`^(?:(\\d+)(?:-(\\d+))?|(${KIND})):(.+)$`);
@@ -72,16 +78,16 @@ function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: Si
   return value.split(BETWEEN_LAYERS).map((part) => {
     const match = LAYERS.exec(part);
     if (!match) {
-      const hint = closest(part.split(":")[0]!, LAYER_KINDS);
+      const hint = closest(part.split(":")[0]!, KEPT_KINDS);
       failSpec(
-        `layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8, or KIND:PRESET of ${LAYER_KINDS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`,
+        `layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8, or KIND:PRESET of ${KEPT_KINDS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`,
         { layers: part },
       );
     }
     const first = Number(match[1]);
     const last = match[2] === undefined ? first : Number(match[2]);
     if (last < first) failSpec(`layers=${part}: the range ends before it begins`, { layers: part });
-    const layers: Layers = match[3] ? { kind: match[3] as LayerKind } : { first, last };
+    const layers: Layers = match[3] ? { kind: match[3] as KeptKind } : { first, last };
     const preset = match[4]!;
     const one = /^([kv])(.+)$/.exec(preset);
     if (one) {
@@ -202,10 +208,11 @@ function withRanges(
 ): KvSpec {
   const spec: KvSpec = {
     ...facts,
-    forLayer(layer) {
+    forLayer(layer, isIndex = false) {
       let { k, v, tiers } = base;
       for (const { layers, ...sides } of ranges) {
         if (!("first" in layers) || layer < layers.first || layer > layers.last) continue;
+        if (layers.ofIndex && !isIndex) continue;
         ({ k = k, v = v } = sides);
         // What is said of a layer by itself holds for tokens of any age.
         tiers = undefined;
@@ -225,7 +232,7 @@ function withRanges(
 }
 
 /** The layers that are meant, by their numbers. */
-function layersIn(layers: Layers, kinds: readonly (LayerKind | null)[]): Layers[] {
+function layersIn(layers: Layers, kinds: readonly (readonly KeptKind[])[]): Layers[] {
   if ("first" in layers) {
     if (layers.last < kinds.length) return [layers];
     const { first, last } = layers;
@@ -234,9 +241,12 @@ function layersIn(layers: Layers, kinds: readonly (LayerKind | null)[]): Layers[
       numLayers: kinds.length,
     });
   }
-  const own = kinds.flatMap((kind, layer) => (kind === layers.kind ? { first: layer, last: layer } : []));
+  const ofIndex = layers.kind === "index";
+  const own = kinds.flatMap((kept, layer) =>
+    kept.includes(layers.kind) ? { first: layer, last: layer, ...(ofIndex && { ofIndex }) } : [],
+  );
   if (own.length > 0) return own;
-  const there = LAYER_KINDS.filter((kind) => kinds.includes(kind));
+  const there = KEPT_KINDS.filter((kind) => kinds.some((kept) => kept.includes(kind)));
   failSpec(
     `layers=${layers.kind}: the model has no such layer; ${there.length > 0 ? `its layers with keys and values are ${there.join(" and ")}` : "none of its layers has keys and values"}`,
     { kind: layers.kind },

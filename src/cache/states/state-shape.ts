@@ -43,3 +43,7 @@ export interface SharedShape {
 
 /** What has memory of its own. */
 export type StateShape = KvShape | RecurrentShape;
+
+/** Whether a state is one of keys of an indexer, whose format is its own (`KvSpec.forLayer`). */
+export const isIndexState = (shape: StateShape | SharedShape | null): boolean =>
+  shape?.kind === "kv" && shape.isIndex === true;

@@ -10,7 +10,7 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "turboquant-allocate-"));
-const FOUR = ["full", "full", "full", "full"] as const;
+const FOUR = [["full"], ["full"], ["full"], ["full"]] as const;
 const textFile = join(folder, "story.txt");
 /** Any model will do: what is gained on a real one is `src/eval/allocate.test.ts`. */
 const model = join(folder, "model");
