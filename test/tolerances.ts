@@ -53,6 +53,11 @@ export const tolerance = {
     max: 1e-3,
     why: "as attentionCodes and attentionWideCodes, over all heads; RoPE in f64 may move a code to its neighbour",
   },
+  chosenTokens: {
+    metric: "share of the chosen tokens that are others",
+    max: 0.01,
+    why: "scores in another order of sums, or from int16 queries, swap two tokens about the last place that is chosen; scores that are exact: none",
+  },
   pageBytes: {
     metric: "share of bytes that differ",
     max: 1e-4,

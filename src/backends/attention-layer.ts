@@ -5,7 +5,7 @@ import type { Buf, Weight } from "./buffers.ts";
 
 /**
  * The tokens that each row attends to: `count` positions of its sequence, ascending, as numbers of f32, and -1 behind the last. A row has one list
- * for all heads, or one for each KV head.
+ * for all heads, or one for each KV head. Where a sequence up to the row's own token has no more than `count`, the list has all of them.
  */
 export interface ChosenTokens {
   readonly positions: Buf;

@@ -127,7 +127,7 @@ describe("backend auto takes wasm and says why", () => {
     const kv = ["k4v4", "paper-3", "q8_0", "q4_0r", "f16", "f32", "k5v4,layers=0:k8v8,window=0,sinks=0"];
     const told: [string, boolean][] = [];
     const ops = await createBackend("auto", {
-      formats: layerFormats(kv, ["full", "full"]),
+      formats: layerFormats(kv, [["full"], ["full"]]),
       onChoice: (reason, leavesGpu) => told.push([reason, leavesGpu]),
     });
     expect(ops.name).toBe("webgpu");
@@ -155,19 +155,6 @@ describe("backend auto takes wasm and says why", () => {
     await other.dispose();
     expect(other.name).toBe("wasm");
     expect(reason).toMatch(/^wasm, because of the webgpu backend: head_dim: .*got 264/);
-  });
-
-  it("attention to chosen tokens, which the GPU has no kernel for; named, the GPU refuses", async () => {
-    withAdapter(adapterWithDevice().adapter);
-    await expect(createBackend("webgpu", { choosesTokens: true })).rejects.toMatchObject({
-      code: "unsupported",
-      message: expect.stringMatching(
-        /no kernel for attention to the tokens that an indexer chooses; use --backend wasm$/,
-      ),
-    });
-    const other = await createBackend("auto", { choosesTokens: true });
-    await other.dispose();
-    expect(other.name).toBe("wasm");
   });
 
   it("a fault that is ours is not passed over", async () => {

@@ -312,11 +312,12 @@ export function caseName({
   steps,
   seed: _,
   change: __,
+  chosen,
   ...rest
 }: KvCase): string {
+  const lists = chosen ? [`${chosen.count} chosen${chosen.lists > 1 ? " for each KV head" : ""}`] : [];
   const extras = Object.entries(rest).filter(([, value]) => value);
   const shape = `d=${headDim} ${numHeads}/${numKvHeads} ${steps.map((s) => (typeof s === "number" ? s : `(${s})`)).join("+")}`;
-  return [kv, shape, ...extras.map(([name, value]) => (typeof value === "number" ? `${name}=${value}` : name))].join(
-    " ",
-  );
+  const texts = extras.map(([name, value]) => (typeof value === "number" ? `${name}=${value}` : name));
+  return [kv, shape, ...lists, ...texts].join(" ");
 }

@@ -4,6 +4,8 @@ import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { type KvCase, layerOf, runCase } from "../support/kv-case.ts";
 import { APPENDED } from "./append-cases.ts";
+import { choiceContract } from "./chosen.ts";
+import { CHOICES, CHOSEN } from "./chosen-cases.ts";
 import { kvContract } from "./kv.ts";
 import {
   BATCHES,
@@ -47,11 +49,14 @@ describe("wasm", () => {
     "several sequences": BATCHES,
     inputs: INPUTS,
     softmax: SOFTMAX,
+    "chosen tokens": CHOSEN,
     "what is appended": APPENDED,
     "two at a time": PAIRS,
     "two at a time, calibrated": CALIBRATED_PAIRS,
     "long and calibrated": LONG_CALIBRATED,
   });
+
+  choiceContract(wasmTarget, CHOICES);
 
   it("results are the same bits with 1, 2 and 3 threads", async () => {
     const c: KvCase = { kv: "k4v4", numHeads: 6, numKvHeads: 3, steps: [300, 1, 70, 2] };

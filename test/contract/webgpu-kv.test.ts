@@ -4,6 +4,8 @@ import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { APPENDED, FEW_APPENDED } from "./append-cases.ts";
+import { choiceContract } from "./chosen.ts";
+import { CHOICES, CHOSEN, FEW_CHOSEN } from "./chosen-cases.ts";
 import { decodeContract, kvContract } from "./kv.ts";
 import {
   BATCHES,
@@ -37,11 +39,14 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
       .map(withoutSubnormals),
     "several sequences": BATCHES,
     inputs: INPUTS.map(withoutSubnormals),
+    "chosen tokens": isThorough ? CHOSEN : FEW_CHOSEN,
     "what is appended": isThorough ? APPENDED : FEW_APPENDED,
     ...(isThorough ? { "two at a time": [...PAIRS, ...CALIBRATED_PAIRS, ...LONG_CALIBRATED] } : {}),
   });
 
   decodeContract(target, LONG_LENGTHS);
+
+  choiceContract(target, isThorough ? CHOICES : CHOICES.slice(0, 9));
 
   it("decodes by subgroups where the device has them", () => {
     const { commands, context } = target.gpu();

@@ -1,6 +1,6 @@
 /** @file One case of the KV path: its shape, its rows, and its steps run on a backend. */
 
-import type { AttentionLayer, Buf, Ops, Rope, Span, Step, Weight } from "../../src/backends/ops.ts";
+import type { AttentionLayer, Buf, ChosenTokens, Ops, Rope, Span, Step, Weight } from "../../src/backends/ops.ts";
 import type { QueryGrowth } from "../../src/backends/query-growth.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { layerCache } from "../../src/cache/layer-cache.ts";
@@ -53,6 +53,8 @@ export interface KvCase {
   readonly rope?: boolean;
   /** Whether every other row has a rope of its own (Rope.ofRows), as that of a sequence of another length. */
   readonly ropesOfRows?: boolean;
+  /** Attention is to tokens of lists of at most `count`, of which a row has `lists`: 1, or one for each KV head. */
+  readonly chosen?: { readonly count: number; readonly lists: number };
   /** Roll back to this length before the last step. */
   readonly trimTo?: number;
   readonly seed?: number;
@@ -160,8 +162,26 @@ export const widthOf = (layer: AttentionLayer): number => {
   );
 };
 
+/** Lists of about `count` tokens for each row, its own always among them; of all its tokens where it has no more. */
+function uploadChosen(ops: Ops, step: Step, { count, lists }: NonNullable<KvCase["chosen"]>): ChosenTokens {
+  const rng = new CounterRng(4, 21);
+  const positions = new Float32Array(step.tokens.length * lists * count).fill(-1);
+  for (const [row, position] of step.positions.entries()) {
+    for (let list = 0; list < lists; list++) {
+      const first = (row * lists + list) * count;
+      let to = first;
+      for (let token = 0; token <= position; token++) {
+        const isTaken =
+          position < count || token === position || rng.uniform((first + 1) * 4096 + token) < (0.9 * count) / position;
+        if (isTaken && (token === position || to < first + count - 1)) positions[to++] = token;
+      }
+    }
+  }
+  return { positions: upload(ops, positions, lists * count), count, lists };
+}
+
 /** Appends rows of q | k | v, and leaves the queries; latent attention is given the two parts of a row apart. returns: queries */
-function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Rope, rows: Float32Array): Buf {
+export function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Rope, rows: Float32Array): Buf {
   const [width, queryWidth] = [widthOf(layer), queryWidthOf(layer)];
   const count = rows.length / width;
   if (layer.rotaryKeyDim === 0) {
@@ -267,13 +287,14 @@ export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): P
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.reserve(count);
     const step = stepOf(sequences, counts);
     const rows = step.tokens.length;
+    const chosen = c.chosen && uploadChosen(ops, step, c.chosen);
     const q = appendRows(ops, step, layer, rope, next(rows));
     const out = ops.alloc(rows * numHeads * valueDim);
-    if (!c.pagesOnly) ops.attend(step, layer, q, out);
+    if (!c.pagesOnly) ops.attend(step, layer, q, out, chosen);
     queries!.push(await ops.readback(q, rows * queryWidth));
     if (!c.pagesOnly) outputs!.push(await ops.readback(out, rows * numHeads * valueDim));
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
-    for (const buf of [q, out]) ops.free(buf);
+    for (const buf of [q, out, ...(chosen ? [chosen.positions] : [])]) ops.free(buf);
   }
   for (const weight of ownWeights(layer)) ops.freeWeight(weight);
   return { queries: queries!, outputs: outputs!, sequences };

@@ -38,6 +38,7 @@ import type {
   ScanInputs,
   Step,
   StreamMix,
+  TokenBlocks,
   Weight,
   WeightPart,
   WeightType,
@@ -47,8 +48,10 @@ import { qkvWidth } from "../qkv-width.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { AppendKernels } from "./append/append.ts";
 import { AttentionKernels } from "./attention/attention.ts";
+import { CentroidTables } from "./attention/centroid-tables.ts";
 import type { DecodeTuning } from "./attention/decode-attention.ts";
 import { capabilitiesOf } from "./capabilities.ts";
+import { TokenChoice } from "./chosen/token-choice.ts";
 import type { GpuContext } from "./device/context.ts";
 import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
@@ -92,6 +95,7 @@ export class WebGpuBackend implements Ops {
   readonly #experts: ExpertKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
+  readonly #choice: TokenChoice;
   readonly #states: StateKernels;
   readonly #delta: DeltaKernels;
   #step: Step | null = null;
@@ -112,7 +116,9 @@ export class WebGpuBackend implements Ops {
     this.#routes = new RouteKernels(this.commands);
     this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
-    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
+    const centroids = new CentroidTables(this.commands, this.allocator);
+    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, centroids, tuning);
+    this.#choice = new TokenChoice(this.commands, this.allocator, this.pages, this.#steps, centroids);
     this.#states = new StateKernels(this.commands, this.pages, this.#steps);
     this.#delta = new DeltaKernels(context, this.commands, this.allocator, this.pages, this.#steps);
   }
@@ -292,16 +298,23 @@ export class WebGpuBackend implements Ops {
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
     assertBegun(step, this.#step, "attend");
-    assert(!chosen, "attend: no kernel for chosen tokens");
     const heads = step.tokens.length * layer.numHeads;
     const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
     const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
-    this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"));
+    const positions =
+      chosen && this.#read(chosen.positions, step.tokens.length * chosen.lists * chosen.count, "attend");
+    const own = chosen && positions ? { ...chosen, positions } : null;
+    this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"), own);
   }
 
-  /** No kernel yet: `capabilities` says so before weights are read. */
-  chooseTokens(): void {
-    assert(false, "chooseTokens: no kernel");
+  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+    assertBegun(step, this.#step, "chooseTokens");
+    const rows = step.tokens.length;
+    const heads = rows * layer.numHeads;
+    const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "chooseTokens");
+    const own = "local" in by ? by : this.#read(by, heads, "chooseTokens");
+    const positions = this.#written(chosen.positions, rows * chosen.lists * chosen.count, "chooseTokens");
+    this.#choice.run(step, layer, from, own, { ...chosen, positions });
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

@@ -11,7 +11,7 @@ const LONG_HEAD_BYTES = 32768;
 export const capabilities: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv: (format) => wgslSupport.check(format),
-  choosesTokens: false,
+  choosesTokens: true,
   hasWeights: (type) => weightFormat(type).wgsl !== undefined,
 };
 

@@ -4,6 +4,7 @@ import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { type BackendPlanner, type Load, STEPS_IN_FLIGHT } from "../planner.ts";
 import { mostParts } from "./attention/decode-splits.ts";
 import { planPrefill } from "./attention/prefill-plan.ts";
+import { choiceBytes } from "./chosen/choice-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
@@ -24,7 +25,7 @@ const FIXED_BYTES = 4 << 20;
 const CODEBOOK_VALUES = 1024;
 
 function workingBytes(load: Load): number {
-  const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim } = load;
+  const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim, chosenLists = 0 } = load;
   const span = { start: Math.max(0, tokens - rows), count: rows };
   const splits = [true, false].map(
     (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
@@ -40,7 +41,8 @@ function workingBytes(load: Load): number {
   const readback = sequences * load.vocabSize * 4;
   const deltas = Math.max(0, ...load.deltaRules.map((of) => deltaBytes(of, rows, sequences, rows)));
   const products = panelRoom(load.matrices, rows) + batchRoom(load.matrices);
-  return FIXED_BYTES + parts + products + deltas + rows * headDim * 4 + steps + constants + readback;
+  const choice = choiceBytes(tokens, chosenLists);
+  return FIXED_BYTES + parts + products + deltas + choice + rows * headDim * 4 + steps + constants + readback;
 }
 
 export const planner: BackendPlanner = {

@@ -5,7 +5,6 @@ import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
 import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
 import { shaderName } from "../../backends/webgpu/queue/shader-text.ts";
 import { WARM_UP_DRAWS } from "../../engine/llm.ts";
-import { TurboQuantError } from "../../errors.ts";
 import type { Checkpoint, TensorInfo } from "../../formats/checkpoint.ts";
 import { MemorySource } from "../../formats/memory-source.ts";
 import type { ModelConfig } from "../../models/config.ts";
@@ -52,19 +51,14 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
 
 /**
  * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is needed.
- * @throws TurboQuantError unsupported — no kernel for the format, or for attention to the tokens that an indexer chooses
+ * @throws TurboQuantError unsupported — no kernel for the format
  */
 export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]> {
   const { config, kv, calibration, weights, storedType, features, contextLength } = request;
   const made = new Map<string, string>();
   const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
-  for (let layer = 0; layer < config.numLayers; layer++) backend.capabilities.checkKv(kv.forLayer(layer));
-  const { indexer, blockIndexer } = config.traits;
-  if ((indexer || blockIndexer) && !backend.capabilities.choosesTokens) {
-    throw new TurboQuantError(
-      "unsupported",
-      `print-kernel: the webgpu backend has no kernel for attention to the tokens that an indexer chooses (${config.modelType}); run it with --backend wasm`,
-    );
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    for (const isIndex of [false, true]) backend.capabilities.checkKv(kv.forLayer(layer, isIndex));
   }
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;

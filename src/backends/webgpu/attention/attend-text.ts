@@ -3,6 +3,7 @@
  * query heads, tables of centroids. Registers are named one by one, because compilers may put indexed arrays into memory.
  */
 import type { PageLayout } from "../../../quant/page-layout.ts";
+import type { PageArrays } from "../codec/place-text.ts";
 import { loadUnits } from "../codec/read-text.ts";
 import type { TableUse } from "../codec/table-text.ts";
 
@@ -13,6 +14,8 @@ export interface DecodeSides {
   readonly v: TableUse;
   /** Of sinks and window of 8 bits; `FLOATS` of 16. */
   readonly ofWindow: { readonly k: TableUse; readonly v: TableUse };
+  /** Names of the arrays that pages are bound as. */
+  readonly arrays: Readonly<Record<Stream, PageArrays>>;
 }
 
 /** What a piece of text reads: the pages of codes, or those of sinks and window, which are copies in 16 bits or rows of 8. */
@@ -54,8 +57,9 @@ export interface Products {
   readonly firstPair?: number;
   /** Query heads of a KV head. */
   readonly group: number;
-  /** WGSL expressions of the keys that are multiplied together. */
+  /** WGSL expressions of the keys that are multiplied together, and of the last key that there is. */
   readonly keys: readonly string[];
+  readonly last: string;
   /** Number of invocations that share a key, and an expression for which of them an invocation is. */
   readonly lanes: number;
   readonly lane: string;
@@ -76,7 +80,7 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
   const blocks = chunk / block;
   const keyText = lines(
     keys.flatMap((n) => [
-      `let key${n} = min(${p.keys[n]}, high - 1u);`,
+      `let key${n} = min(${p.keys[n]}, ${p.last});`,
       placeText(stream, String(n), `key${n}`),
       ...heads.map((g) => `var dot${n}_${g} = ${half ? "vec2<f16>" : "vec2f"}();`),
     ]),
@@ -91,7 +95,7 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
       { page: `page${n}`, head: "kv_head", row: `row${n}`, unit: "unit0" },
       block,
       `k${n}_`,
-      ARRAYS[stream],
+      sides.arrays[stream],
     ),
   );
   const products = range(block).flatMap((u) => {

@@ -5,23 +5,22 @@
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
-import { nameOf } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
-import { windowSide } from "../../../quant/window-side.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { Struct, type ValuesOf } from "../../parameters/struct.ts";
 import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
+import { ChosenAttention, type ChosenOnDevice, type ChosenRows } from "../chosen/attend-chosen.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
-import { sideCentroids } from "../codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { floatText, shader } from "../queue/shader-text.ts";
 import { SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
+import type { CentroidTables } from "./centroid-tables.ts";
 import {
   attendDecode,
   type DecodeKernels,
@@ -63,7 +62,9 @@ export class AttentionKernels {
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
   readonly #tuning: DecodeTuning;
-  readonly #constants = new SharedTables<GpuBuffer>((buffer) => this.#allocator.free(buffer));
+  readonly #rotations = new SharedTables<GpuBuffer>((buffer) => this.#allocator.free(buffer));
+  readonly #centroids: CentroidTables;
+  readonly #chosen: ChosenAttention;
   #parts: GpuBuffer;
   #stats: GpuBuffer;
 
@@ -72,25 +73,50 @@ export class AttentionKernels {
     allocator: BufferAllocator,
     storage: GpuPageStorage,
     steps: StepBuffer,
+    centroids: CentroidTables,
     tuning: DecodeTuning = {},
   ) {
     this.#commands = commands;
     this.#allocator = allocator;
     this.#storage = storage;
     this.#steps = steps;
+    this.#centroids = centroids;
+    this.#chosen = new ChosenAttention(commands);
     this.#tuning = tuning;
     this.#parts = allocator.allocate(16, "attention parts");
     this.#stats = allocator.allocate(16, "attention sums");
   }
 
-  /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. sinkLogits: the layer's, [numHeads] */
-  run(step: Step, layer: AttentionLayer, sinkLogits: GpuBuffer | null, q: GpuBuffer, out: GpuBuffer): void {
+  /** out[row] = attention of q[row] over its sequence up to its own position, or over chosen tokens, un-rotated. sinkLogits: the layer's, [numHeads] */
+  run(
+    step: Step,
+    layer: AttentionLayer,
+    sinkLogits: GpuBuffer | null,
+    q: GpuBuffer,
+    out: GpuBuffer,
+    chosen: ChosenOnDevice | null,
+  ): void {
     const { index, numHeads, cache } = layer;
     const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache, sinkLogits));
     const at = this.#steps.layout;
-    if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
+    const { isWarmingUp } = this.#commands;
+    // Rows whose list has room for all their tokens attend to them without it.
+    const isListed = (tokens: number): boolean => chosen !== null && tokens > chosen.count;
+    const rows = step.tokens.length;
+    if (at.decodeRows > 0) {
+      if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, at, rows, q, out);
+      if (chosen && (isWarmingUp || isListed(at.longestDecode))) {
+        const own = { listAt: at.decodeRowsAt, useList: 1, firstRow: 0, rows: at.decodeRows };
+        this.#attendChosen(prepared, chosen, own, rows, q, out);
+      }
+    }
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
     for (const span of longSpans) {
+      if (chosen && (isWarmingUp || isListed(span.start + span.count))) {
+        const own = { listAt: 0, useList: 0, firstRow: span.row, rows: span.count };
+        this.#attendChosen(prepared, chosen, own, rows, q, out);
+        if (!isWarmingUp) continue;
+      }
       const plan = planPrefill(layer, span, prepared.onMatrices);
       this.#reserve(layer, step.tokens.length * plan.splits);
       const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
@@ -114,6 +140,25 @@ export class AttentionKernels {
     const splits = plan.splits + plan.kernel.copySplits;
     const which = { splits, listAt: at.decodeRowsAt, useList: 1, firstRow: 0 };
     this.#merge(prepared, which, layer.numHeads, at.decodeRows, out);
+  }
+
+  #attendChosen(
+    prepared: Prepared,
+    chosen: ChosenOnDevice,
+    own: Pick<ChosenRows, "listAt" | "useList" | "firstRow" | "rows">,
+    rows: number,
+    q: GpuBuffer,
+    out: GpuBuffer,
+  ): void {
+    const { options } = prepared;
+    const { layer } = options;
+    const { rowsAt, spansAt, numSpans } = this.#steps.layout;
+    const splits = this.#chosen.splitsOf(options, chosen, own.rows);
+    this.#reserve(layer, rows * splits);
+    const at = { ...own, rowsAt, spansAt: spansAt + layer.index * numSpans * SPAN_WORDS };
+    this.#chosen.run(options, chosen, at, splits, this.#buffers(prepared, q));
+    const { listAt, useList, firstRow } = own;
+    this.#merge(prepared, { splits, listAt, useList, firstRow }, layer.numHeads, own.rows, out);
   }
 
   #merge(
@@ -165,21 +210,10 @@ export class AttentionKernels {
   }
 
   #prepare(layer: AttentionLayer, cache: LayerCache, sinkLogits: GpuBuffer | null): Prepared {
-    const { headDim, valueDim, numHeads } = layer;
+    const { valueDim, numHeads } = layer;
     const { format, transforms } = layer.kv;
-    const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, valueDim)];
-    const [kw, vw] = [headDim, valueDim].map((dim) => sideCentroids(windowSide(format), dim)) as [
-      Float32Array,
-      Float32Array,
-    ];
-    const windowAt = kc.length + vc.length;
-    const options = {
-      layer,
-      cache,
-      centroidsAt: { k: 0, v: kc.length },
-      ...(kw.length > 0 && { windowCentroidsAt: { k: windowAt, v: windowAt + kw.length } }),
-      tuning: this.#tuning,
-    };
+    const tables = this.#centroids.take(layer);
+    const options = { layer, cache, ...tables.at, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(format, valueDim) : { values: [], size: 1, rounds: 0 };
     const { inverse } = transforms.v;
@@ -202,7 +236,6 @@ export class AttentionKernels {
       HADAMARD: hadamardText(bits),
       VALUE_SCALE: `const VALUE_SCALE = ${floatText(layer.valueScale)};`,
     };
-    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${valueDim} ${nameOf(format.v)}${kw.length > 0 ? " with a window" : ""}`;
     const rotationKey = rotated ? `rotation ${format.rotation} ${valueDim} ${format.seed}` : "no rotation";
     const own = inverse && this.#upload(byColumns(inverse, valueDim), "inverse value transforms");
     return {
@@ -215,13 +248,13 @@ export class AttentionKernels {
         buffers: ["read", "read", "read", "read", "write", ...(sinkLogits ? (["read"] as const) : [])],
       })),
       sinkLogits,
-      centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc, ...kw, ...vw], centroidsKey)),
+      centroids: tables.buffer,
       // What outputs of a calibrated layer are multiplied by.
-      rotation: own ?? this.#constants.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),
+      rotation: own ?? this.#rotations.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),
       dispose: () => {
-        this.#constants.giveBack(centroidsKey);
+        tables.giveBack();
         if (own) this.#allocator.free(own);
-        else this.#constants.giveBack(rotationKey);
+        else this.#rotations.giveBack(rotationKey);
       },
     };
   }

@@ -17,7 +17,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
 import { STEP_VALUES } from "../queue/step-buffer.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
-import { lines, wordsType } from "./attend-text.ts";
+import { ARRAYS, lines, wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { type HeadParts, headParts } from "./head-parts.ts";
@@ -224,7 +224,14 @@ function decodeKernel(
   const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
   const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
   const ofWindow = windowTables ? { k: use(false, 0), v: use(false, windowTables.vAt) } : { k: FLOATS, v: FLOATS };
-  const sides = { main, residual: residual?.layout ?? null, k: use(halfK, 0), v: use(halfV, vAt), ofWindow };
+  const sides = {
+    main,
+    residual: residual?.layout ?? null,
+    k: use(halfK, 0),
+    v: use(halfV, vAt),
+    ofWindow,
+    arrays: ARRAYS,
+  };
   const values = {
     HALF: half,
     HAS_RESIDUAL: residual !== null,

@@ -28,7 +28,6 @@ import { loadUnits, rowScale } from "../codec/read-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import { floatText } from "../queue/shader-text.ts";
 import {
-  ARRAYS,
   type DecodeSides,
   either,
   lines,
@@ -140,7 +139,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       side,
       side === k ? headDim : valueDim,
       { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` },
-      ARRAYS[stream].words,
+      sides.arrays[stream].words,
     );
   const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([
@@ -180,7 +179,11 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
   const swap = (a: string, b: string, bit: number): string =>
     `(select(${a}, ${b}, (lane & ${bit}u) != 0u) + subgroupShuffleXor(select(${b}, ${a}, (lane & ${bit}u) != 0u), ${bit}u))`;
   return lines([
-    productsText({ headDim, group, keys, lanes, lane: `lane % ${lanes}u`, half: halfK }, sides, stream),
+    productsText(
+      { headDim, group, keys, last: "high - 1u", lanes, lane: `lane % ${lanes}u`, half: halfK },
+      sides,
+      stream,
+    ),
     ...(lanes > 1 ? ["// Neighbours swap sums until each has those of the keys that it owns."] : []),
     ...range(group).flatMap((g) => {
       const part = (n: number): string => `part${n}_${g}`;
@@ -239,7 +242,7 @@ interface OwnValues {
 /** Sums the values of those keys that are number `own` of their lanes. */
 function ownValues(
   shape: DecodeShape,
-  { main, residual, v, ofWindow }: DecodeSides,
+  { main, residual, v, ofWindow, arrays }: DecodeSides,
   stream: Stream,
   own: number,
 ): OwnValues {
@@ -270,7 +273,7 @@ function ownValues(
         stream === "codes"
           ? { page: `page_v${own}`, head: "kv_head", row, previous: codec.isChained ? `previous${id}_${u}` : undefined }
           : { page: `page${id}`, head: "kv_head", row: "0u" };
-      return loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
+      return loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, arrays[stream]);
     });
   const keys = range(unroll).map((n) => {
     const id = `${own}_${n}`;

@@ -5,7 +5,6 @@
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import {
-  ARRAYS,
   type DecodeSides,
   either,
   lines,
@@ -42,21 +41,31 @@ export function portableAccumulators({ group }: PortableShape): string {
   );
 }
 
+/** WGSL expressions of the key that an invocation scores: its position, the last one that there is, and whether it counts. */
+export interface PortableKey {
+  readonly position: string;
+  readonly last: string;
+  readonly isRead: string;
+}
+
+/** The next key of a run of them. */
+const NEXT: PortableKey = { position: "base + l", last: "high - 1u", isRead: "base + l >= low && base + l < high" };
+
 /** Computes the scores of the invocation's key, `score0` …, and the factor of its value. */
-export function portableScores(shape: PortableShape, sides: DecodeSides): string {
+export function portableScores(shape: PortableShape, sides: DecodeSides, key: PortableKey = NEXT): string {
   const { headDim, valueDim, rotaryKeyDim, group } = shape;
-  const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
+  const products = { headDim, group, keys: [key.position], last: key.last, lanes: 1, lane: "0u", half: false };
   return lines([
-    "let is_read = base + l >= low && base + l < high;",
+    `let is_read = ${key.isRead};`,
     "var value_scale = 1.0;",
     ...range(group).map((g) => `var score${g} = 0.0;`),
     either(sides, (stream) => {
       const place = { page: "page0", head: "kv_head", row: "row0" };
       const { k, v } = stream === "codes" ? sides.main : sides.residual!;
       const scaleText = (side: SideLayout): string =>
-        rowScale(side, side === k ? headDim : valueDim, place, ARRAYS[stream].words) ?? "1.0";
+        rowScale(side, side === k ? headDim : valueDim, place, sides.arrays[stream].words) ?? "1.0";
       return lines([
-        ...(rotaryKeyDim > 0 ? [rotaryText(shape, sides, stream)] : []),
+        ...(rotaryKeyDim > 0 ? [rotaryText(shape, sides, stream, key)] : []),
         productsText(products, sides, stream),
         `let key_scale = ${scaleText(k)};`,
         `value_scale = ${scaleText(v)};`,
@@ -67,13 +76,19 @@ export function portableScores(shape: PortableShape, sides: DecodeSides): string
 }
 
 /** The part of the scores that comes from the rotary key parts, floats that follow the other coordinates of queries. */
-function rotaryText({ headDim, rotaryKeyDim, group }: PortableShape, sides: DecodeSides, stream: Stream): string {
+function rotaryText(
+  { headDim, rotaryKeyDim, group }: PortableShape,
+  sides: DecodeSides,
+  stream: Stream,
+  key: PortableKey,
+): string {
   const asKeys = (layout: PageLayout): PageLayout => ({ ...layout, k: layout.rotaryKey! });
   const products = {
     headDim: rotaryKeyDim,
     firstPair: headDim / 2,
     group,
-    keys: ["base + l"],
+    keys: [key.position],
+    last: key.last,
     lanes: 1,
     lane: "0u",
     half: false,
@@ -115,16 +130,17 @@ export function portableWeightedSum(shape: PortableShape, sides: DecodeSides): s
   return either(sides, (stream) => (stream === "codes" ? codesSum(shape, sides) : copiesSum(shape, sides)));
 }
 
-const addText = (value: (i: number) => string, weight: string, group: number): string[] =>
+/** Adds a value, four pairs of coordinates, times its weight for every head. */
+export const addText = (value: (i: number) => string, weight: string, group: number): string[] =>
   range(group).flatMap((g) =>
     range(4).map(
       (i) => `acc${g}_${i} = fma(${value(i)}, vec2f(bitcast<f32>(${wordOf(weight, g, group)})), acc${g}_${i});`,
     ),
   );
 
-function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides): string {
+function codesSum({ group, keyGroups }: PortableShape, { main, v, arrays }: DecodeSides): string {
   const place = { page: "page", head: "kv_head", row: "row", unit: "unit" };
-  const { lines: loads, units, blocks } = loadUnits(main.v, v, place, 1, "v_", ARRAYS.codes);
+  const { lines: loads, units, blocks } = loadUnits(main.v, v, place, 1, "v_", arrays.codes);
   const [block] = blocks;
   return lines([
     "for (var at = 0u; at < THREADS; at += PAGE_TOKENS) {",
@@ -144,9 +160,9 @@ function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides)
   ]);
 }
 
-function copiesSum({ group, keyGroups }: PortableShape, { residual, ofWindow }: DecodeSides): string {
+function copiesSum({ group, keyGroups }: PortableShape, { residual, ofWindow, arrays }: DecodeSides): string {
   const place = { page: "page_v", head: "kv_head", row: "row_v", unit: "unit" };
-  const { lines: loads, units } = loadUnits(residual!.v, ofWindow.v, place, 1, "v_", ARRAYS.copies);
+  const { lines: loads, units } = loadUnits(residual!.v, ofWindow.v, place, 1, "v_", arrays.copies);
   return lines([
     `for (var n = key_group; n < min(THREADS, high - base); n += ${keyGroups}u) {`,
     "let key = base + n;",

@@ -22,7 +22,7 @@ export function rowScale({ side, scales }: SideLayout, headDim: number, place: R
 function beforeText(words: string, at: string, unit: string): string {
   const inRun = `${unit} % ${TRELLIS_RUN / 8}u`;
   const byte = `(${at} - min(${inRun}, 1u))`;
-  return `select(0u, ${words}[${byte} >> 2u] >> ((${byte} & 3u) * 8u + 6u), ${inRun} > 0u)`;
+  return `select(0u, ${wordText(words, `${byte} >> 2u`)} >> ((${byte} & 3u) * 8u + 6u), ${inRun} > 0u)`;
 }
 
 export interface Loaded {
