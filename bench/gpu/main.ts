@@ -8,6 +8,7 @@ import { readArguments, refuse } from "../../tools/command-line.ts";
 import { measureAttention, measureHeads, sweepAttention } from "./attention.ts";
 import { measureRows } from "./attention-rows.ts";
 import { measureBatches } from "./batches.ts";
+import { measureExperts } from "./experts.ts";
 import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
@@ -55,6 +56,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   "linear-check": () => checkLinear(),
   linear: (rows) => measureLinear(rows),
   "linear-large": (rows) => measureLinearLarge(rows),
+  experts: (rows) => measureExperts(rows.length > 0 ? rows : [256, 1024]),
   "linear-check-views": () => checkLinear(true),
   "linear-views": (rows) => measureLinear(rows, true),
   batches: (streams) =>

@@ -9,37 +9,19 @@ import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
 import { actValues, clampFields, clampOf, type ElementwiseKernels } from "../elementwise/elementwise.ts";
-import { asGpuWeight, type GpuWeight, type WeightChunk } from "../linear/gpu-weight.ts";
+import { asGpuWeight, type WeightChunk } from "../linear/gpu-weight.ts";
 import { MAX_ROWS } from "../linear/linear-plan.ts";
 import { readers } from "../linear/weight-text.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { shader } from "../queue/shader-text.ts";
+import { ExpertTiles, weightFields, weightOf } from "./expert-tiles.ts";
 import { RepeatedDispatches } from "./repeated-dispatches.ts";
 
-const ORDER_THREADS = 256;
 const MIX_THREADS = 256;
 /** Invocations of a workgroup of expert-rows.wgsl. */
 const ROW_THREADS = 128;
-/** Outputs of a tile of expert-tiled.wgsl, and sixteenths of its rows: a few dozen rows choose an expert. */
-const TILED_OUTPUTS = 64;
-const TILED_EACH = 2;
-const TILE = 16 * TILED_EACH;
-
-const orderParams = new Struct({
-  pairs: "u32",
-  pairsAt: ["u32", "Word of the first pair in `order`."],
-});
-
-const weightFields = {
-  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
-  stride: "u32",
-  height: ["u32", "Rows of the weight that an expert has."],
-  first: ["u32", "Experts whose weights are here: the first and their number."],
-  experts: "u32",
-  hasBias: "u32",
-} as const;
 
 const rowsParams = new Struct({
   ...weightFields,
@@ -47,22 +29,6 @@ const rowsParams = new Struct({
   add: "u32",
   ...clampFields,
 });
-
-const tiledFields = {
-  ...weightFields,
-  slots: ["u32", "Pairs that a row of x stands for."],
-  pairsAt: ["u32", "Word of the first pair in `order`."],
-} as const;
-
-const tiledParams = new Struct(tiledFields);
-
-const headFields = {
-  headDim: ["u32", "Of HEADS: coordinates of a head, and where heads of all experts of a row lie."],
-  headFirst: "u32",
-  headStride: "u32",
-} as const;
-
-const tiledHeadParams = new Struct({ ...tiledFields, ...headFields });
 
 const passParams = new Struct({
   width: ["u32", "Of a row of x and of out, and of all rows."],
@@ -75,28 +41,17 @@ const mixParams = new Struct({
   add: "u32",
 });
 
-/** Pairs of rows and experts in the order of experts. */
-interface OrderedPairs {
-  readonly order: GpuBuffer;
-  readonly routes: GpuBuffer;
-  readonly tiles: number;
-  /** Word of the first pair in `order`. */
-  readonly pairsAt: number;
-}
-
 export class ExpertKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
-  readonly #allocator: BufferAllocator;
+  readonly #tiles: ExpertTiles;
   readonly #elementwise: ElementwiseKernels;
   readonly #repeated: RepeatedDispatches<Experts>;
-  /** Grows to the longest step, which the warm-up meets. */
-  #order: GpuBuffer | null = null;
 
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, elementwise: ElementwiseKernels) {
     this.#context = context;
     this.#commands = commands;
-    this.#allocator = allocator;
+    this.#tiles = new ExpertTiles(context, commands, allocator);
     this.#elementwise = elementwise;
     this.#repeated = new RepeatedDispatches(commands);
   }
@@ -133,10 +88,10 @@ export class ExpertKernels {
     const { numExperts, topK, gathers } = heads;
     const weight = asGpuWeight(heads.weight);
     const height = weight.rows / numExperts;
-    const ordered = this.#ordered(routes, heads, rows);
+    const ordered = this.#tiles.ordered(routes, heads, rows, []);
     const bias = heads.bias && asGpuWeight(heads.bias).buffer;
-    const of = { ...ordered, height, slots: gathers ? 1 : topK, bias, isWeighted: false, heads };
-    this.#tiled(x, weight, heads, of, gathers ? output : out);
+    const of = { height, slots: gathers ? 1 : topK, bias, isWeighted: false, heads };
+    this.#tiles.multiply(x, weight, ordered, of, gathers ? output : out);
     if (gathers) this.#mix(output, routes, { topK, numExperts }, rows, height, true, out, add);
   }
 
@@ -153,26 +108,17 @@ export class ExpertKernels {
     const { topK, width, scalesInput, activation, numExperts } = experts;
     const count = rows * topK;
     const [gateUp, down] = [asGpuWeight(experts.gateUp), asGpuWeight(experts.down)];
-    const tiled = this.#ordered(routes, experts, rows);
+    const ordered = this.#tiles.ordered(routes, experts, rows, [gateUp, down]);
     const bias = experts.gateUpBias && asGpuWeight(experts.gateUpBias).buffer;
     const height = hiddenOf(experts);
-    this.#tiled(x, gateUp, experts, { ...tiled, height, slots: topK, bias, isWeighted: scalesInput }, scratch.hidden);
+    const ofHidden = { height, slots: topK, bias, isWeighted: scalesInput };
+    this.#tiles.multiply(x, gateUp, ordered, ofHidden, scratch.hidden);
     this.#elementwise.activate(scratch.hidden, { ...activation, alphas: null }, count, width, activated);
     const outputs = down.rows / numExperts;
     const downBias = experts.downBias && asGpuWeight(experts.downBias).buffer;
-    const ofDown = { ...tiled, height: outputs, slots: 1, bias: downBias, isWeighted: false };
-    this.#tiled(activated, down, experts, ofDown, scratch.output);
+    const ofDown = { height: outputs, slots: 1, bias: downBias, isWeighted: false };
+    this.#tiles.multiply(activated, down, ordered, ofDown, scratch.output);
     this.#mix(scratch.output, routes, experts, rows, outputs, !scalesInput, out, add);
-  }
-
-  /** Brings the pairs of rows and experts into the order of their experts, in tiles that have one expert each. */
-  #ordered(routes: GpuBuffer, of: Pick<Experts, "numExperts" | "topK">, rows: number): OrderedPairs {
-    const pairs = rows * of.topK;
-    const tiles = Math.min(pairs, Math.ceil(pairs / TILE) + of.numExperts);
-    const pairsAt = 1 + 3 * tiles;
-    const order = this.#room(4 * (pairsAt + pairs));
-    this.#commands.dispatch(this.#sorter(of), { pairs, pairsAt }, [routes, order], 1);
-    return { order, routes, tiles, pairsAt };
   }
 
   #mix(
@@ -242,60 +188,6 @@ export class ExpertKernels {
     ];
   }
 
-  #tiled(
-    x: GpuBuffer,
-    w: GpuWeight,
-    { topK }: Pick<Experts, "topK">,
-    of: OrderedPairs & {
-      readonly heads?: ExpertHeads;
-      readonly height: number;
-      readonly slots: number;
-      readonly bias: GpuBuffer | null;
-      readonly isWeighted: boolean;
-    },
-    out: GpuBuffer,
-  ): void {
-    const { order, routes, tiles, pairsAt, height, slots, bias, isWeighted, heads } = of;
-    // Heads of an expert do not lie side by side, so that they are read one by one.
-    const tail = w.cols % 8 !== 0 || (heads?.gathers ?? false);
-    const values = {
-      ...{ TAIL: tail, EACH: TILED_EACH, TOP_K: topK, WEIGHTED: isWeighted },
-      HEADS: heads !== undefined,
-      ...{ READS_HEADS: heads?.gathers ?? false, WRITES_HEADS: heads ? !heads.gathers : false },
-    };
-    const kernel = this.#commands.kernel(`expert-tiled ${w.type} ${JSON.stringify(values)}`, () => ({
-      label: `experts ${w.type}, tiles${isWeighted ? ", weighted" : ""}${heads ? ", heads" : ""}`,
-      shader: shader("expert-tiled", heads ? tiledHeadParams : tiledParams, values, { WEIGHT: readers(w.type, tail) }),
-      buffers: ["read", "read", "read", "read", "read", "read", "write"],
-    }));
-    const ofHeads = heads && {
-      headDim: heads.headDim,
-      headFirst: heads.columns.first,
-      headStride: heads.columns.stride,
-    };
-    for (const chunk of w.chunks) {
-      const params = { ...weightOf(w, chunk, height, bias !== null), slots, pairsAt, ...ofHeads };
-      const buffers = [chunk.words, chunk.scales, x, order, routes, bias ?? chunk.scales, out];
-      this.#commands.dispatch(kernel, params, buffers, Math.ceil(height / TILED_OUTPUTS), tiles);
-    }
-  }
-
-  /** What is queued and uses a smaller buffer keeps it. */
-  #room(numBytes: number): GpuBuffer {
-    if (this.#order && this.#order.numBytes >= numBytes) return this.#order;
-    if (this.#order) this.#allocator.free(this.#order);
-    this.#order = this.#allocator.allocate(numBytes, "order of experts");
-    return this.#order;
-  }
-
-  #sorter({ numExperts, topK }: Pick<Experts, "numExperts" | "topK">): Kernel<typeof orderParams> {
-    return this.#commands.kernel(`expert-order ${numExperts} ${topK}`, () => ({
-      label: "order of experts",
-      shader: shader("expert-order", orderParams, { THREADS: ORDER_THREADS, EXPERTS: numExperts, TOP_K: topK, TILE }),
-      buffers: ["read", "write"],
-    }));
-  }
-
   #mixer(
     { topK, numExperts, hasIdentities = false }: Pick<Experts, "topK" | "numExperts" | "hasIdentities">,
     isWeighted: boolean,
@@ -339,13 +231,3 @@ export class ExpertKernels {
     return { kernel, lanes };
   }
 }
-
-/** What kernels are told of a weight of experts, or of a part of it. height: rows of an expert */
-const weightOf = (w: GpuWeight, chunk: WeightChunk, height: number, hasBias: boolean) => ({
-  cols: w.cols,
-  stride: w.stride,
-  height,
-  first: chunk.first / height,
-  experts: chunk.rows / height,
-  hasBias: hasBias ? 1 : 0,
-});

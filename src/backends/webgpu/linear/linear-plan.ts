@@ -42,7 +42,7 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
 const ENOUGH_GROUPS = 128;
 
 /** Whether the matrix kernel is as accurate as the device's other kernels; see `GpuWeight.fitsHalf`. */
-function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
+export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
   return (
     features.matrices &&
     features.subgroupSize === 32 &&
