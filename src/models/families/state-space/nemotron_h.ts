@@ -140,9 +140,9 @@ export const nemotronH: Family = {
   hasRope: () => false,
   numLayers: (config) => kindsOf(config).length,
   intermediateSize,
+  // Attention has no biases, whatever `attention_bias` says.
   traits: () => ({ isGated: false, hasFeedForward: false }),
   mixer(config, context) {
-    if (config.boolean("attention_bias", false)) throw config.unsupported("attention_bias", "expected false");
     const kinds = kindsOf(config);
     // Transformers bounds steps by `time_step_min` alone, whatever `time_step_limit` says.
     const minStep = config.number("time_step_min", 0, 1e3, 0.001);
