@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
+import { splitTables, withTables } from "./integer-tensors.ts";
 import { isJsonObject, readJsonObject } from "./json-file.ts";
 import { quantizedTensors } from "./quantized/quantized-tensors.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
@@ -27,8 +28,10 @@ export const safetensors: CheckpointContainer = {
   async openTensors(source) {
     const isSingle = await source.has(SINGLE);
     const stored = isSingle ? (await readSafetensorsHeader(source, SINGLE)).tensors : await readShards(source);
-    const isPlain = stored.every(({ dtype }) => dtype !== null);
-    return withTextPart(isPlain ? tensorSet(source, stored) : await quantizedTensors(source, stored));
+    const { tables, others } = splitTables(stored);
+    const isPlain = others.every(({ dtype }) => dtype !== null);
+    const set = isPlain ? tensorSet(source, others) : await quantizedTensors(source, others);
+    return withTextPart(withTables(set, source, tables));
   },
 };
 

@@ -23,3 +23,14 @@ it("a text model is what it was", () => {
   const set = setOf("model.norm.weight", "lm_head.weight");
   expect(withTextPart(set)).toBe(set);
 });
+
+it("DeepSeek-V4's files have no name of the model before theirs", () => {
+  const stored = ["embed.weight", "layers.0.attn.wkv.weight", "hc_head_fn", "norm.weight", "head.weight"];
+  expect([...withTextPart(setOf(...stored)).tensors.keys()]).toEqual([
+    "model.embed_tokens.weight",
+    "model.layers.0.attn.wkv.weight",
+    "model.hc_head.hc_fn",
+    "model.norm.weight",
+    "lm_head.weight",
+  ]);
+});

@@ -1,6 +1,6 @@
 /**
  * @file Names of tensors that depend on what a model was saved as. With image or sound inputs, those of the text model lie below a
- * name of the wrapper, and GPT-2 without its head has no name of the model: they are given the names of a text model with its head.
+ * name of the wrapper, and GPT-2 without its head and DeepSeek-V4 have no name of the model: they are given the names of a text model with its head.
  */
 import type { TensorInfo, TensorSet } from "./checkpoint.ts";
 
@@ -9,6 +9,12 @@ const PREFIXES: readonly (readonly [stored: string, own: string])[] = [
   ["language_model.model.", "model."],
   ["model.language_model.", "model."],
   ["language_model.lm_head.", "lm_head."],
+  // DeepSeek-V4, as published and as Transformers saves it.
+  ["embed.", "model.embed_tokens."],
+  ["layers.", "model.layers."],
+  ["hc_head_", "model.hc_head.hc_"],
+  ["norm.", "model.norm."],
+  ["head.", "lm_head."],
   ...["wte.", "wpe.", "h.", "ln_f."].map((name) => [name, `transformer.${name}`] as const),
 ];
 
