@@ -27,7 +27,7 @@ import {
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   HELD_BYTES, HELD_PAGES, HELD_TABLE, NUM_TIERS, ROW_FROM, ROW_TO, SPAN_TIERS, TIERS, TIER_AFTER, TIER_BYTES, TIER_K_SIDE, TIER_V_SIDE,
   CHOSEN, CHOSEN_LISTS, CHOSEN_WORDS, HEAD_WEIGHTS, ROW_CHOSEN, ROW_TARGET, ROW_WEIGHT, SCORES, SCORE_STRIDE,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC, TOKENS_PER_ROW,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
   TILE_PLANE, TILE_ROWS, K_WINDOW, V_WINDOW, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
@@ -97,7 +97,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
-  const chunked = load<i32>(p, CHUNKED) != 0;
+  const chunked = load<i32>(p, CHUNKED) != 0, tokensPerRow = load<i32>(p, TOKENS_PER_ROW);
   const hasResidual = load<i32>(p, HAS_RESIDUAL);
   const residualStart = load<i32>(span, SPAN_RESIDUAL_START);
   const chosen = <usize>load<u32>(p, CHOSEN), words = <usize>load<u32>(p, CHOSEN_WORDS), lists = <usize>load<u32>(p, CHOSEN_LISTS);
@@ -108,7 +108,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
     const position = first + n;
     const index = <usize>(load<i32>(span, SPAN_ROW) + position - load<i32>(span, SPAN_START));
     const low = sliding == 0 ? 0 : chunked ? position - position % sliding : max<i32>(0, position - sliding + 1);
-    const end = position + 1;
+    const end = (position + 1) / tokensPerRow;
     const sinkEnd = hasResidual ? min<i32>(sinks, end) : 0;
     const recent = hasResidual ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, residualStart))) : end;
     for (let g = from; g < from + count; g++) {

@@ -3,11 +3,12 @@
  * prefill attends to all keys of a block of query positions in each task.
  */
 import { unrotate } from "../store/rotate";
+import { logOne } from "../simd/log";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
-  DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, HEAD_WEIGHTS, ROWS_PER_BLOCK, SCORES, SCORE_STRIDE, ROW_BYTES, ROW_MAX, ROW_SUM,
-  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE, VALUE_SCALE, V_SIDE,
+  DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, HEAD_WEIGHTS, LOG_SUMS, ROWS_PER_BLOCK, SCORES, SCORE_STRIDE, ROW_BYTES, ROW_MAX, ROW_SUM,
+  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE, TOKENS_PER_ROW, VALUE_SCALE, V_SIDE,
 } from "./params";
 import { withSinkLogit } from "./softmax-terms";
 
@@ -80,7 +81,9 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
     }
   }
   const queryHead = <usize>task % <usize>load<u32>(p, NUM_HEADS), head = queryHead / <usize>load<u32>(p, GROUP);
-  normalize(acc, withSinkLogit(p, queryHead, sum, most), load<f32>(p, VALUE_SCALE), d);
+  sum = withSinkLogit(p, queryHead, sum, most);
+  storeLogSum(p, <usize>task, sum, most);
+  normalize(acc, sum, load<f32>(p, VALUE_SCALE), d);
   memory.copy(<usize>load<u32>(p, OUT) + <usize>task * d * 4, unrotate(p, acc, 1, 0, d, head, scratch + S_TILE), d * 4);
 }
 
@@ -103,10 +106,12 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   for (let from: usize = 0; from < group; from += most) {
     const count = min<usize>(most, group - from), rows = <usize>positions * count;
     loadRows(p, scratch, span, head, first, positions, from, count);
-    attendRows(p, scratch, span, head, rows, 0, first + positions);
+    attendRows(p, scratch, span, head, rows, 0, (first + positions) / load<i32>(p, TOKENS_PER_ROW));
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const sum = withSinkLogit(p, head * group + from + row % count, load<f32>(state, ROW_SUM), load<f32>(state, ROW_MAX));
+      const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / count) * heads + head * group + from + row % count;
+      storeLogSum(p, index, sum, load<f32>(state, ROW_MAX));
       normalize(acc + row * stride, sum, load<f32>(p, VALUE_SCALE), d);
     }
     const result = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
@@ -119,7 +124,7 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
 
 /**
  * Scores the keys of one split for a block of query positions by an indexer's heads, added up or each by itself. task: block · numSplits + split ·
- * result: SCORES, of the positions up to each row's own
+ * result: SCORES, of the keys that each row sees
  */
 export function scoreTokens(task: i32, p: usize, scratch: usize): void {
   const splits = load<i32>(p, NUM_SPLITS), perBlock = load<i32>(p, ROWS_PER_BLOCK), length = load<i32>(p, SPLIT_TOKENS);
@@ -129,11 +134,12 @@ export function scoreTokens(task: i32, p: usize, scratch: usize): void {
   const offset = (block - load<i32>(span, SPAN_FIRST_BLOCK)) * perBlock;
   const positions = min<i32>(perBlock, load<i32>(span, SPAN_COUNT) - offset);
   const first = load<i32>(span, SPAN_START) + offset;
-  const low = split * length, high = min<i32>(low + length, first + positions);
+  const tokensPerRow = load<i32>(p, TOKENS_PER_ROW);
+  const low = split * length, high = min<i32>(low + length, (first + positions) / tokensPerRow);
   const group = <usize>load<u32>(p, GROUP), stride = <usize>load<u32>(p, SCORE_STRIDE);
   // Scores of single heads are stored and not added up.
   for (let n: i32 = 0; load<u32>(p, HEAD_WEIGHTS) != 0 && n < positions; n++) {
-    const end = min<i32>(high, first + n + 1);
+    const end = min<i32>(high, (first + n + 1) / tokensPerRow);
     if (end <= low) continue;
     const row = <usize>(load<i32>(span, SPAN_ROW) + offset + n);
     memory.fill(<usize>load<u32>(p, SCORES) + (row * stride + <usize>low) * 4, 0, <usize>(end - low) * 4);
@@ -145,6 +151,12 @@ export function scoreTokens(task: i32, p: usize, scratch: usize): void {
     loadRows(p, scratch, span, 0, first, positions, from, count);
     attendRows(p, scratch, span, 0, <usize>positions * count, low, high);
   }
+}
+
+/** Leaves the logarithm of a query's sum of weights where the layer's are asked for. most: the maximum that the sum is relative to */
+function storeLogSum(p: usize, index: usize, sum: f32, most: f32): void {
+  const to = <usize>load<u32>(p, LOG_SUMS);
+  if (to) store<f32>(to + index * 4, sum > 0 ? most + logOne(sum) : -1e30);
 }
 
 /** Divides x by the sum of weights and multiplies it by `scale`; x becomes 0 when no key was attended to. x: f32 [d] · d: multiple of 8 */

@@ -3,13 +3,13 @@
  * channels are a vector, and the inputs of the last rows go round in a ring.
  */
 import {
-  BIAS, BLOCK, BLOCKS, CHANNELS, FLAG_INPUT_GATE, FLAG_OUTPUT_GATE, FLAG_SILU, FLAGS, INPUT_GATE, KERNEL, OUT, OUTPUT_GATE,
+  BIAS, BLOCK, BLOCKS, CHANNELS, DILATION, FLAG_INPUT_GATE, FLAG_OUTPUT_GATE, FLAG_SILU, FLAGS, INPUT_GATE, KERNEL, OUT, OUTPUT_GATE,
   SPANS, SPAN_BEFORE, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST, SPAN_FIRST_END, SPAN_ROW, SPAN_SECOND, SPAN_SECOND_END, STRIDE, TAPS, X,
 } from "../generated/convolve-params";
 import { exp } from "../simd/vector";
 
-/** Places of the ring, a power of two and at least as many as a kernel has taps. */
-const RING: i32 = 8;
+/** Places of the ring, a power of two and more than a kernel reaches back (`MAX_REACH` of src/backends/state-ops.ts). */
+const RING: i32 = 32;
 
 // @ts-ignore: decorator
 @inline function silu(x: v128): v128 {
@@ -37,16 +37,17 @@ const RING: i32 = 8;
   if (count > 2) store<f32>(p, f32x4.extract_lane(v, 2), 8);
 }
 
-/** Copies the inputs of the last rows, of which there are n so far, to the tail of a state. */
-function storeTail(tail: usize, ring: usize, n: i32, taps: i32, rowBytes: usize, count: i32): void {
-  for (let i = 1; i < taps; i++) {
-    storeSome(tail + <usize>(i - 1) * rowBytes, v128.load(ring + (<usize>((n - taps + i) & (RING - 1)) << 4)), count);
+/** Copies the inputs of the last `reach` rows, of which there are n so far, to the tail of a state. */
+function storeTail(tail: usize, ring: usize, n: i32, reach: i32, rowBytes: usize, count: i32): void {
+  for (let i = 0; i < reach; i++) {
+    storeSome(tail + <usize>i * rowBytes, v128.load(ring + (<usize>((n - reach + i) & (RING - 1)) << 4)), count);
   }
 }
 
 /** Channels [c, c + count) of a span, count ≤ 4. */
 function convolveVector(p: usize, span: usize, c: i32, count: i32, scratch: usize): void {
-  const taps = load<i32>(p, KERNEL), flags = load<u32>(p, FLAGS);
+  const taps = load<i32>(p, KERNEL), flags = load<u32>(p, FLAGS), dilation = load<i32>(p, DILATION);
+  const reach = (taps - 1) * dilation;
   const rowBytes = <usize>load<u32>(p, CHANNELS) << 2, stride = <usize>load<u32>(p, STRIDE) << 2, at = <usize>c << 2;
   const weights = scratch, ring = scratch + (<usize>RING << 4);
   const from = <usize>load<u32>(p, TAPS) + at * <usize>taps;
@@ -59,9 +60,9 @@ function convolveVector(p: usize, span: usize, c: i32, count: i32, scratch: usiz
     v128.store(weights + (<usize>j << 4), v);
   }
   const before = <usize>load<u32>(span, SPAN_BEFORE);
-  for (let i = 1; i < taps; i++) {
-    const v = before ? loadSome(before + <usize>(i - 1) * rowBytes + at, count) : f32x4.splat(0);
-    v128.store(ring + (<usize>((i - taps) & (RING - 1)) << 4), v);
+  for (let i = 0; i < reach; i++) {
+    const v = before ? loadSome(before + <usize>i * rowBytes + at, count) : f32x4.splat(0);
+    v128.store(ring + (<usize>((i - reach) & (RING - 1)) << 4), v);
   }
   const bias = <usize>load<u32>(p, BIAS);
   const initial = bias ? loadSome(bias + at, count) : f32x4.splat(0);
@@ -75,14 +76,14 @@ function convolveVector(p: usize, span: usize, c: i32, count: i32, scratch: usiz
     v128.store(ring + (<usize>(n & (RING - 1)) << 4), u);
     let sum = initial;
     for (let j = 0; j < taps; j++) {
-      const past = v128.load(ring + (<usize>((n - taps + 1 + j) & (RING - 1)) << 4));
+      const past = v128.load(ring + (<usize>((n - reach + j * dilation) & (RING - 1)) << 4));
       sum = f32x4.add(sum, f32x4.mul(v128.load(weights + (<usize>j << 4)), past));
     }
     if (flags & FLAG_SILU) sum = silu(sum);
     if (flags & FLAG_OUTPUT_GATE) sum = f32x4.mul(sum, loadSome(outputGate + x, count));
     storeSome(out, sum, count);
-    if (n + 1 == firstEnd) storeTail(<usize>load<u32>(span, SPAN_FIRST) + at, ring, n + 1, taps, rowBytes, count);
-    if (n + 1 == secondEnd) storeTail(<usize>load<u32>(span, SPAN_SECOND) + at, ring, n + 1, taps, rowBytes, count);
+    if (n + 1 == firstEnd) storeTail(<usize>load<u32>(span, SPAN_FIRST) + at, ring, n + 1, reach, rowBytes, count);
+    if (n + 1 == secondEnd) storeTail(<usize>load<u32>(span, SPAN_SECOND) + at, ring, n + 1, reach, rowBytes, count);
     x += stride;
     out += rowBytes;
   }

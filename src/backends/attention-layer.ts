@@ -23,6 +23,14 @@ export interface TokenBlocks {
   readonly local: number;
 }
 
+/** Neighbouring tokens that have one key together and are chosen as wholes, and those behind the last whole row of them, which always are (Qwen 4). */
+export interface TokenRuns {
+  /** Tokens of a row of the indexer, as `AttentionLayer.tokensPerRow` says. */
+  readonly size: number;
+  /** Number of rows that are chosen; the list of a token has room for all their tokens and for size − 1 more. */
+  readonly count: number;
+}
+
 /** The first position that a layer's query at this one attends to. */
 export function firstKey(
   { slidingWindow, isChunked }: Pick<AttentionLayer, "slidingWindow" | "isChunked">,
@@ -54,6 +62,11 @@ export interface AttentionLayer {
   readonly slidingWindow: number;
   /** Whether positions are cut into chunks of that many, and a query attends to those of its own chunk up to its own. */
   readonly isChunked?: boolean;
+  /**
+   * Tokens that one stored row stands for; a query sees the rows whose last token it sees. Only `appendLatent` stores such rows, and there is no sliding
+   * window. Absent: 1.
+   */
+  readonly tokensPerRow?: number;
   /** Softmax scale, usually 1/√headDim. */
   readonly scale: number;
   /** What attention returns is multiplied by it (MiMo), usually 1. */

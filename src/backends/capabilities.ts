@@ -14,15 +14,30 @@ export interface Capabilities {
   checkKv(format: LayerKvFormat): void;
   /** Whether attention can be over tokens that an indexer chooses. */
   readonly choosesTokens: boolean;
+  /** Whether rows of the cache can stand for several tokens each (`AttentionLayer.tokensPerRow`). */
+  readonly compressesTokens: boolean;
+  /** Whether blocks can read the numbers of tokens (`Ops.embedNgrams`). */
+  readonly readsTokens: boolean;
   /** Whether it can compute with weights in this format. */
   hasWeights(type: string): boolean;
 }
+
+/** What blocks of some models need besides, and what each is called in messages. */
+export const ABILITIES = {
+  choosesTokens: "attention to the tokens that an indexer chooses",
+  compressesTokens: "rows of the cache that stand for several tokens",
+  readsTokens: "blocks that read the numbers of tokens",
+} as const;
+
+export type Ability = keyof typeof ABILITIES;
 
 /** For backends that can do everything: plain TypeScript, or a stand-in that computes nothing. */
 export const EVERYTHING: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv() {},
   choosesTokens: true,
+  compressesTokens: true,
+  readsTokens: true,
   hasWeights: () => true,
 };
 

@@ -1,6 +1,6 @@
 /** @file The choice of the best of many scores in plain TypeScript, which defines it and is what backends on the CPU run. */
 
-import type { TokenBlocks } from "./attention-layer.ts";
+import type { TokenBlocks, TokenRuns } from "./attention-layer.ts";
 
 /** Kept between rows, so that decoding allocates nothing. */
 export class ChoiceScratch {
@@ -80,6 +80,29 @@ export function chooseBlocks(
     const end = Math.min(scores.length, (block + 1) * size);
     for (let i = block * size; i < end; i++) positions[to++] = i;
   }
+  positions.fill(-1, to);
+}
+
+/**
+ * Writes the positions of the tokens of the best rows, ascending, then those behind the last whole row, and -1 behind them.
+ *
+ * scores: of the rows that are whole at the token · length: tokens up to it, its own included · positions: [runs.count · runs.size + runs.size − 1]
+ */
+export function chooseRuns(
+  scores: Float32Array,
+  { size, count }: TokenRuns,
+  length: number,
+  positions: Float32Array,
+  scratch: ChoiceScratch,
+): void {
+  const rows = scratch.blocksOf(count);
+  chooseBest(scores, count, rows, scratch);
+  let to = 0;
+  for (const row of rows) {
+    if (row < 0) break;
+    for (let i = row * size; i < (row + 1) * size; i++) positions[to++] = i;
+  }
+  for (let i = scores.length * size; i < length; i++) positions[to++] = i;
   positions.fill(-1, to);
 }
 

@@ -3,7 +3,7 @@ import type { Activation } from "./activation.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Columns } from "./state-ops.ts";
 
-export type RouterScore = "softmax" | "sigmoid" | "sparsemixer";
+export type RouterScore = "softmax" | "sigmoid" | "sqrtsoftplus" | "sparsemixer";
 
 /** Experts in equal groups: first the best groups are chosen, then the experts among theirs. */
 export interface RouterGroups {
@@ -23,7 +23,7 @@ export interface Router {
   /** Values from a row of logits to the next; those behind the first `numExperts` are not looked at. */
   readonly stride: number;
   /**
-   * What an expert counts, by its logit: softmax over all, or sigmoid. `sparsemixer` (arXiv 2310.00811, as Phi-3.5-MoE has it):
+   * What an expert counts, by its logit: softmax over all, or sigmoid, or the root of ln(1 + eˣ). `sparsemixer` (arXiv 2310.00811, as Phi-3.5-MoE has it):
    * each expert in turn is the best of those left, and counts its softmax over those left that are less than 2 · `jitter` below
    * it, relative to the larger of the best and their own magnitude.
    */

@@ -10,23 +10,35 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import type { Activation, ActivationKind } from "./activation.ts";
-import type { AttentionLayer, ChosenTokens, TokenBlocks } from "./attention-layer.ts";
+import type { AttentionLayer, ChosenTokens, TokenBlocks, TokenRuns } from "./attention-layer.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
+import type { HeadTurn } from "./head-turn.ts";
 import type { QueryGrowth } from "./query-growth.ts";
 import type { RowParts } from "./row-parts.ts";
-import type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
-import type { StreamMix } from "./stream-mix.ts";
+import type { Columns, Compression, Convolution, DeltaRule, Gates, Ngrams, Scan, ScanInputs } from "./state-ops.ts";
+import type { StreamFactors, StreamMatch, StreamMix } from "./stream-mix.ts";
 
-export type { AttentionLayer, ChosenTokens, TokenBlocks } from "./attention-layer.ts";
+export type { AttentionLayer, ChosenTokens, TokenBlocks, TokenRuns } from "./attention-layer.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
+export type { HeadTurn } from "./head-turn.ts";
 export type { RowParts } from "./row-parts.ts";
-export type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs, StatePart } from "./state-ops.ts";
-export type { StreamMix } from "./stream-mix.ts";
+export type {
+  Columns,
+  Compression,
+  Convolution,
+  DeltaRule,
+  Gates,
+  Ngrams,
+  Scan,
+  ScanInputs,
+  StatePart,
+} from "./state-ops.ts";
+export type { StreamFactors, StreamMatch, StreamMix } from "./stream-mix.ts";
 export type { Activation, ActivationKind, Buf, Weight, WeightPart, WeightType };
 
 /** A weight matrix that is being loaded, some of its rows at a time. */
@@ -228,6 +240,13 @@ export interface Ops {
    * @throws TurboQuantError invalid_argument — a token outside the table
    */
   embed(step: Step, table: Weight, out: Buf, scale?: number): void;
+  /**
+   * out[row] = the parts of the table's rows that the n-grams ending in the row's token have, one behind the other; see `Ngrams`. Writes the states that
+   * the step leaves. Where `Capabilities.readsTokens` says so; the host knows the step's tokens.
+   *
+   * out: [rows][ngrams.heads.length · table.cols]
+   */
+  embedNgrams(step: Step, ngrams: Ngrams, table: Weight, out: Buf): void;
   /** out[row] += table[positions[row]]: learned positions (GPT-2). Positions are within the table. */
   addPositions(step: Step, table: Weight, out: Buf): void;
   /**
@@ -261,9 +280,18 @@ export interface Ops {
    * Latent attention: for every row of the step rotates and quantizes the latent, turns the rotary part, and writes both to the pages of
    * the row's sequence and position. Queries are prepared for `attend` in place: rotated, turned, multiplied by the scale.
    *
+   * Where a row stands for several tokens (`layer.tokensPerRow`), `latent` has those that end in the step, as `compress` leaves them, and a row's position
+   * is that of its first token.
+   *
    * latent: [rows][headDim + rotaryKeyDim], the latent normed · q: [rows][numHeads·(headDim + rotaryKeyDim)]
    */
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void;
+  /**
+   * Turns coordinates of heads by their positions in place, see `HeadTurn`.
+   *
+   * x: [rows][numHeads · headDim] of the step, or of the rows that end in it (`turn.tokensPerRow`)
+   */
+  turnHeads(step: Step, x: Buf, turn: HeadTurn): void;
   /**
    * The product of every head of every row, see `HeadProduct`. w: a matrix of at least two columns
    * x: [rows][numHeads·inputWidth] · out: [rows][numHeads·outputWidthOf(product, w.cols)], another buffer
@@ -273,17 +301,25 @@ export interface Ops {
    * out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back; with `chosen`, over these tokens alone, where
    * `Capabilities.choosesTokens` says so and the layer has no sliding window.
    *
-   * q: [rows][numHeads·(headDim + rotaryKeyDim)] · out: [rows][numHeads·valueDim]
+   * logSums: gets the logarithm of each query's sum of weights, sinks included, and −1e30 where it attends to nothing, whose output is 0: two attentions of
+   * the same queries to different keys make one of both by them · q: [rows][numHeads·(headDim + rotaryKeyDim)] · out: [rows][numHeads·valueDim] ·
+   * logSums: [rows][numHeads], where `Capabilities.compressesTokens` says so
    */
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void;
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens, logSums?: Buf): void;
   /**
    * Chooses the tokens that each row attends to by keys of an indexer (DeepSeek-V3.2): those of its sequence up to its own with the largest
    * Σ weights[head] · max(0, q[head] · key) over the heads, the first of equal ones. Without weights each head has a list of its own, by
-   * q[head] · key, of the best blocks.
+   * q[head] · key, of the best blocks; with runs the sums have no weights, and rows stand for so many tokens. Of such a layer weights choose rows.
    *
-   * layer: that of the indexer, whose rows `appendLatent` has stored and whose queries it has prepared · by: weights [rows][numHeads], or blocks
+   * layer: that of the indexer, whose rows `appendLatent` has stored and whose queries it has prepared · by: weights [rows][numHeads], or blocks, or runs
    */
-  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void;
+  chooseTokens(
+    step: Step,
+    layer: AttentionLayer,
+    q: Buf,
+    by: Buf | TokenBlocks | TokenRuns,
+    chosen: ChosenTokens,
+  ): void;
   /**
    * `linear` and `swiglu` in one, where a backend has that for so many rows: out[r][i] = silu(w[i] · x[r]) · (w[width + i] · x[r]).
    *
@@ -310,6 +346,13 @@ export interface Ops {
    */
   convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void;
   /**
+   * The means of tokens that end in the step, one after the other in the order of its rows, see `Compression`. Writes what is kept of unfinished ones to
+   * the states that the step leaves.
+   *
+   * x: rows as `compression` says · out: [means][width], another buffer than x
+   */
+  compress(step: Step, compression: Compression, x: Buf, out: Buf): void;
+  /**
    * out[row] = what the gated delta rule gives for every row of the step, over the rows of its sequence; see `DeltaRule`. Writes the
    * states that the step leaves. Rows of one span may be computed together, so that results differ in the last bits from those of
    * single rows.
@@ -334,6 +377,14 @@ export interface Ops {
    * x: [rows][from.of][width] · coefficients: [rows][stride]; null: all 1 · out: [rows][to.of][width] · counts: 1 to MAX_STREAMS
    */
   mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void;
+  /**
+   * out[r][s] = ±√max(|d|, floor) with the sign of d = scale · Σ x[r][s][i] · y[r][s][i], for each stream s; 0 where d is 0.
+   *
+   * x, y: [rows][streams][width] · out: [rows][streams]
+   */
+  matchStreams(x: Buf, y: Buf, match: StreamMatch, rows: number, width: number, out: Buf): void;
+  /** Makes of the products of small matrices the factors of streams, in place; see `StreamFactors`. factors: [rows][as many as `of.bias` has] */
+  streamFactors(factors: Buf, of: StreamFactors, rows: number): void;
   /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;
   /**
@@ -348,6 +399,12 @@ export interface Ops {
    * logits: [rows][router.stride] · routes: [rows][2 · topK]
    */
   route(logits: Buf, router: Router, rows: number, routes: Buf): void;
+  /**
+   * As `route`, with the experts that each row's token has in a table, whatever their scores.
+   *
+   * experts: a vector of numbers of experts, [tokens][topK] · where `Capabilities.readsTokens` says so
+   */
+  routeTokens(step: Step, logits: Buf, router: Router, experts: Weight, routes: Buf): void;
   /**
    * out[r] (+)= Σ weight · expert(x[r]) over the row's experts, with expert(x) = down(act(gate · x) ⊙ up · x) or down(act(up · x)).
    * Weights of experts that no row chose are not read. Where an expert's rows of `gateUp` or `down` are no multiple of 4, they are a unit of the weight.

@@ -1,5 +1,6 @@
 /** @file The choice of experts in plain TypeScript, which defines its numbers and is what backends on the CPU run. */
-import type { Router, RouterGroups } from "./experts.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { Router, RouterGroups, RouterScore } from "./experts.ts";
 
 /** The vectors of a router, [numExperts] each. */
 export interface RouterVectors {
@@ -49,13 +50,13 @@ export function routeRow(
 /** Scores all or the chosen, and takes the best. */
 function chooseByScore(
   router: Router,
-  score: "softmax" | "sigmoid",
+  score: Exclude<RouterScore, "sparsemixer">,
   bias: Float32Array | null,
   routes: Float32Array,
   to: number,
   { scores, keys, groups: worth }: RouteScratch,
 ): void {
-  const { numExperts, topK, scoresChosen, groups, scale } = router;
+  const { numExperts, topK, scoresChosen, groups } = router;
   if (!scoresChosen) scoreAll(scores, numExperts, score);
   for (let e = 0; e < numExperts; e++) keys[e] = scores[e]! + (bias ? bias[e]! : 0);
   if (groups && groups.chosen < groups.count) keepBestGroups(keys, numExperts, groups, worth);
@@ -65,13 +66,51 @@ function chooseByScore(
     routes[to + topK + k] = scores[best]!;
   }
   if (scoresChosen) scoreAll(routes.subarray(to + topK, to + 2 * topK), topK, score);
+  scaleWeights(router, routes, to);
+}
+
+/** The weights of a row's experts, by their scores. */
+function scaleWeights({ topK, scale, normalizes, epsilon }: Router, routes: Float32Array, to: number): void {
   let factor = scale;
-  if (router.normalizes) {
-    let sum = router.epsilon;
+  if (normalizes) {
+    let sum = epsilon;
     for (let k = 0; k < topK; k++) sum += routes[to + topK + k]!;
     factor /= sum;
   }
   for (let k = 0; k < topK; k++) routes[to + topK + k] = routes[to + topK + k]! * factor;
+}
+
+/**
+ * See `Ops.routeTokens`. experts: those of the row's token, from `first` on
+ * @throws TurboQuantError invalid_file — a number that no expert has
+ */
+export function routeToken(
+  router: Router,
+  logits: Float32Array,
+  at: number,
+  experts: Float32Array,
+  first: number,
+  routes: Float32Array,
+  to: number,
+  scratch: RouteScratch,
+): void {
+  const { numExperts, topK, score } = router;
+  scratch.ensure(numExperts, 0);
+  const { scores } = scratch;
+  for (let e = 0; e < numExperts; e++) scores[e] = logits[at + e]!;
+  if (score !== "sparsemixer") scoreAll(scores, numExperts, score);
+  for (let k = 0; k < topK; k++) {
+    const expert = experts[first + k]!;
+    if (!(expert >= 0 && expert < numExperts))
+      throw new TurboQuantError(
+        "invalid_file",
+        `weights: the table of experts by token names expert ${expert} of ${numExperts}; download the checkpoint again`,
+        { expert },
+      );
+    routes[to + k] = expert;
+    routes[to + topK + k] = scores[expert]!;
+  }
+  scaleWeights(router, routes, to);
 }
 
 /** The index of the largest key, which is no longer a candidate afterwards. Where none is a number, the first that is left. */
@@ -89,9 +128,19 @@ function takeBest(keys: Float64Array, count: number): number {
 }
 
 /** Scores in the place of logits. */
-function scoreAll(values: Float32Array | Float64Array, count: number, score: "softmax" | "sigmoid"): void {
+function scoreAll(
+  values: Float32Array | Float64Array,
+  count: number,
+  score: Exclude<RouterScore, "sparsemixer">,
+): void {
   if (score === "sigmoid") {
     for (let e = 0; e < count; e++) values[e] = 1 / (1 + Math.exp(-values[e]!));
+    return;
+  }
+  if (score === "sqrtsoftplus") {
+    // Of large numbers as it is, since the exponential is no number.
+    for (let e = 0; e < count; e++)
+      values[e] = Math.sqrt(values[e]! > 40 ? values[e]! : Math.log1p(Math.exp(values[e]!)));
     return;
   }
   let most = Number.NEGATIVE_INFINITY;

@@ -21,8 +21,12 @@ export interface Columns {
 /** The longest kernel of a causal convolution, as published models have up to seven. */
 export const MAX_KERNEL = 8;
 
+/** The most tokens before its own that a convolution reaches. */
+export const MAX_REACH = 31;
+
 /** Bytes of a convolution's part of a state. */
-export const convolutionBytes = (channels: number, kernel: number): number => 4 * channels * (kernel - 1);
+export const convolutionBytes = (channels: number, kernel: number, dilation = 1): number =>
+  4 * channels * (kernel - 1) * dilation;
 
 /** The longest heads of a delta rule. */
 export const MAX_DELTA_DIM = 256;
@@ -54,7 +58,7 @@ export const MAX_STEP = 3e38;
 /**
  * A causal convolution of each channel over the tokens of a sequence, as in LFM2, Mamba and gated delta nets.
  *
- * The state holds the inputs of the last `kernel − 1` tokens, f32 [kernel − 1][channels], the oldest first; zeros stand for those
+ * The state holds the inputs of the last (kernel − 1) · dilation tokens, f32 [tokens][channels], the oldest first; zeros stand for those
  * before the first token.
  */
 export interface Convolution {
@@ -62,6 +66,8 @@ export interface Convolution {
   readonly channels: number;
   /** Taps of a channel, 2 to MAX_KERNEL. */
   readonly kernel: number;
+  /** Tokens from a tap to the next; absent: 1. (kernel − 1) · dilation is at most MAX_REACH. */
+  readonly dilation?: number;
   /** f32 [channels · kernel], the taps of a channel side by side; the last one is that of the token itself. */
   readonly weight: Weight;
   /** f32 [channels] */
@@ -137,4 +143,40 @@ export interface ScanInputs {
   readonly x: Buf;
   readonly vectors: Buf;
   readonly steps: Buf;
+}
+
+/**
+ * Rows that stand for several tokens each: means of what each of `tokensPerRow` neighbours has, coordinate by coordinate. With gates they are weighted by
+ * the softmax of their gates, with a bias by place. With two series a token has two values and gates: the second ones are for the mean that it is among
+ * the tokens of, the first ones for the mean behind that one (DeepSeek-V4).
+ *
+ * Input rows are [series · width] values and then, if there are gates, as many of these. The state is that of `compressSpan`, f32 [series][3][width].
+ */
+export interface Compression {
+  readonly state: StatePart;
+  readonly tokensPerRow: number;
+  readonly width: number;
+  readonly series: 1 | 2;
+  readonly isGated: boolean;
+  /** Added to gates, f32 [tokensPerRow][series · width]; null for none. */
+  readonly gateBias: Weight | null;
+  /** Values of an input row. */
+  readonly stride: number;
+}
+
+/**
+ * Embeddings of the last tokens by hashes of their numbers. A table has several heads for each length of an n-gram from 2 to `size`: parts of its rows, one
+ * behind the other, each of a prime number. A head's row is (t₀·m₀ xor t₁·m₁ xor …) mod that number, for the token t₀, those before it, and odd
+ * multipliers m below 2⁶³ over the vocabulary. From an end token on, and before the first token, all earlier ones count as end tokens.
+ *
+ * The state holds the numbers of the last size − 1 tokens, the oldest first, each plus 1, as f32; 0 stands for none.
+ */
+export interface Ngrams {
+  readonly state: StatePart;
+  readonly size: number;
+  readonly endToken: number;
+  /** Of each place, as three numbers of 21 bits, the lowest first. */
+  readonly multipliers: readonly (readonly [number, number, number])[];
+  /** Rows of each head, those for pairs first, and the row of the table that each begins at. */
+  readonly heads: readonly { readonly numRows: number; readonly first: number }[];
 }

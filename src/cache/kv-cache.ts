@@ -5,6 +5,7 @@ import { type LayerCache, layerCache } from "./layer-cache.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { PageStorage } from "./page-storage.ts";
 import { Sequence } from "./sequence.ts";
+import { compressedSlot } from "./states/compressed-slot.ts";
 import { kvSlot } from "./states/kv-slot.ts";
 import { recurrentSlot } from "./states/recurrent-slot.ts";
 import type { LayerShape, StateShape } from "./states/state-shape.ts";
@@ -44,7 +45,8 @@ export class KvCache implements CacheParts {
       const layer = layerCache(formatOf(index), shape);
       layers.push(layer);
       layerPools.push(poolOf(index));
-      return kvSlot(layer, layers.length - 1, poolOf(index), layerOf(index));
+      const slot = kvSlot(layer, layers.length - 1, poolOf(index), layerOf(index));
+      return layer.tokensPerRow > 1 ? compressedSlot(slot, layer.tokensPerRow) : slot;
     });
     this.layers = layers;
     this.layerPools = layerPools;

@@ -21,6 +21,8 @@ export interface LayerCache {
   readonly tiers: readonly CoarserTier[];
   /** Which tokens a query can still attend to; pages that no later query reaches are released. */
   readonly reach: Reach;
+  /** Tokens that have one row of the pages together; 1 where each has its own. */
+  readonly tokensPerRow: number;
 }
 
 /** Whether attention reads part of this layer from pages of sinks and window. A cache of floats needs none. */
@@ -33,23 +35,22 @@ export function hasResidual(format: LayerKvFormat): boolean {
  * window or tiers for latent attention
  */
 export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache {
-  const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0 } = shape;
-  const format = rotaryKeyDim > 0 ? latentFormat(asked) : asked;
+  const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0, tokensPerRow = 1 } = shape;
+  const isLatent = rotaryKeyDim > 0 || shape.isOneRow === true;
+  const format = isLatent ? latentFormat(asked) : asked;
   const layoutOf = (k: SideFormat, v: SideFormat, tokens: number): PageLayout =>
-    rotaryKeyDim > 0
-      ? latentLayout(k, headDim, rotaryKeyDim, tokens)
-      : pageLayout(k, v, headDim, numKvHeads, tokens, valueDim);
+    isLatent ? latentLayout(k, headDim, rotaryKeyDim, tokens) : pageLayout(k, v, headDim, numKvHeads, tokens, valueDim);
   const reach = new Reach(slidingWindow);
   const main = layoutOf(format.k, format.v, PAGE_TOKENS);
-  if (rotaryKeyDim > 0 && format.tiers) {
+  if (isLatent && format.tiers) {
     throw new TurboQuantError(
       "unsupported",
       "--kv tiers=: latent attention has codes of one width; choose kNvM, or leave its layers out with layers=latent:k4v4",
     );
   }
   const tiers = (format.tiers ?? []).map(({ k, v, after }) => ({ layout: layoutOf(k, v, PAGE_TOKENS), after }));
-  if (!hasResidual(format)) return { format, main, tiers, residual: null, reach };
-  if (rotaryKeyDim > 0 && format.windowBits === 8) {
+  if (!hasResidual(format)) return { format, main, tiers, residual: null, reach, tokensPerRow };
+  if (isLatent && format.windowBits === 8) {
     throw new TurboQuantError(
       "unsupported",
       "--kv window=8bit: latent attention holds its window in 16 bit; leave it out, or say window=16bit",
@@ -57,5 +58,5 @@ export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache 
   }
   const side = windowSide(format);
   const layout = layoutOf(side, side, RESIDUAL_PAGE_TOKENS);
-  return { format, main, tiers, residual: new ResidualWindow(format, layout, reach), reach };
+  return { format, main, tiers, residual: new ResidualWindow(format, layout, reach), reach, tokensPerRow };
 }

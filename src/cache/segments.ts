@@ -1,6 +1,7 @@
 /** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, pages of sinks and window, and states of fixed size. */
 import type { PageLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
+import { CompressedState } from "./states/compressed-state.ts";
 import { KvState } from "./states/kv-state.ts";
 
 /** Allocated bytes of one layer; the five parts add up to the layer's share of `Sequence.numBytes`. */
@@ -28,7 +29,8 @@ export function segmentsOf(sequence: Sequence): LayerSegments[] {
   const layers = new Map<number, LayerSegments>();
   for (const [i, state] of sequence.states.entries()) {
     const { layer } = sequence.cache.slots[i]!;
-    const own = state instanceof KvState ? kvSegments(state) : { ...NOTHING, state: state.numBytes };
+    const kv = state instanceof CompressedState ? state.rows : state;
+    const own = kv instanceof KvState ? kvSegments(kv) : { ...NOTHING, state: kv.numBytes };
     const before = layers.get(layer);
     layers.set(layer, before ? added(before, own) : { layer, ...own });
   }

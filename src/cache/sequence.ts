@@ -7,6 +7,7 @@
 import { assert, TurboQuantError } from "../errors.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheParts } from "./cache-parts.ts";
+import { CompressedState } from "./states/compressed-state.ts";
 import { KvState } from "./states/kv-state.ts";
 import { type LayerState, type MissingPage, NO_PAGES } from "./states/layer-state.ts";
 import { RecurrentState } from "./states/recurrent-state.ts";
@@ -34,7 +35,10 @@ export class Sequence {
     this.cache = cache;
     this.#ropeLength = ropeLength;
     this.states = states;
-    this.#kv = states.filter((state) => state instanceof KvState);
+    this.#kv = states.flatMap((state) => {
+      if (state instanceof CompressedState) return state.rows;
+      return state instanceof KvState ? state : [];
+    });
     this.#recurrent = states.filter((state) => state instanceof RecurrentState);
     this.#length = length;
   }
@@ -52,7 +56,7 @@ export class Sequence {
     return this.#ropeLength;
   }
 
-  /** Keys and values of a layer. `layer` counts only layers that have keys and values. */
+  /** Keys and values of a layer, or rows that stand for several tokens each. `layer` counts only layers that have keys and values. */
   kv(layer: number): KvState {
     const state = this.#kv[layer];
     assert(state, `layer ${layer} of ${this.#kv.length}`);
@@ -209,7 +213,8 @@ export class Sequence {
    */
   trim(length: number): void {
     this.#checkLength("trim", length);
-    assert(this.#kv.length === this.states.length, "trim of a sequence whose states cannot be cut anywhere");
+    const areAll = this.states.every((state) => state instanceof KvState);
+    assert(areAll, "trim of a sequence whose states cannot be cut anywhere");
     if (this.#kv.some((state) => !state.isTruncatable(length))) {
       throw new TurboQuantError(
         "invalid_argument",

@@ -34,17 +34,18 @@ export function latentFormat(format: LayerKvFormat): LayerKvFormat {
 
 /**
  * The layout of a page: the codes of the rows, the rotary parts, the scales of the rows. The arrays of values are those of keys.
- * headDim: of rows · rotaryKeyDim: of the parts beside them
+ * headDim: of rows · rotaryKeyDim: of the parts beside them, 0 for none
  * @throws TurboQuantError unsupported — a width without kernels
  */
 export function latentLayout(row: SideFormat, headDim: number, rotaryKeyDim: number, pageTokens: number): PageLayout {
-  for (const dim of [headDim, rotaryKeyDim, headDim + rotaryKeyDim]) checkHeadDim(dim, "page layout");
+  const dims = rotaryKeyDim > 0 ? [headDim, rotaryKeyDim, headDim + rotaryKeyDim] : [headDim];
+  for (const dim of dims) checkHeadDim(dim, "page layout");
   const placer = new RegionPlacer(pageTokens, 1);
   const rows = codecOf(row).regionsOf(row, { side: "k", headDim });
   const apart = rotarySide(row);
-  const [part] = codecOf(apart).regionsOf(apart, { side: "k", headDim: rotaryKeyDim }).planes;
   const planes = rows.planes.map((spec) => placer.plane(spec));
-  const rotary = placer.plane({ ...part!, name: "rotary" });
+  const parts = rotaryKeyDim > 0 ? codecOf(apart).regionsOf(apart, { side: "k", headDim: rotaryKeyDim }).planes : [];
+  const rotary = parts.map((part) => placer.plane({ ...part, name: "rotary" }));
   const side = { side: row, planes, scales: rows.scales.map((spec) => placer.region(spec)) };
   return {
     pageTokens,
@@ -53,7 +54,7 @@ export function latentLayout(row: SideFormat, headDim: number, rotaryKeyDim: num
     numKvHeads: 1,
     k: side,
     v: side,
-    rotaryKey: { side: apart, planes: [rotary], scales: [], dim: rotaryKeyDim },
+    rotaryKey: { side: apart, planes: rotary, scales: [], dim: rotaryKeyDim },
     isStoredWhole: false,
     numBytes: placer.end,
   };

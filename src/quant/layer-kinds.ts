@@ -12,12 +12,13 @@ interface KindShape {
   readonly slidingWindow?: number;
   readonly isChunked?: boolean | undefined;
   readonly rotaryKeyDim?: number | undefined;
+  readonly isOneRow?: true | undefined;
   /** Keys of an indexer beside those of attention, whose kind is the layer's. */
   readonly isIndex?: true | undefined;
 }
 
-export function layerKind({ slidingWindow = 0, isChunked = false, rotaryKeyDim = 0 }: KindShape): LayerKind {
-  if (rotaryKeyDim > 0) return "latent";
+export function layerKind({ slidingWindow = 0, isChunked = false, rotaryKeyDim = 0, isOneRow }: KindShape): LayerKind {
+  if (rotaryKeyDim > 0 || isOneRow) return "latent";
   if (slidingWindow === 0) return "full";
   return isChunked ? "chunked" : "sliding";
 }

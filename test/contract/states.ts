@@ -15,6 +15,7 @@ interface ConvolutionCase {
   readonly hasBias: boolean;
   /** Whether inputs and outputs have gates, and whether other columns are between them. */
   readonly isGated: boolean;
+  readonly dilation?: number;
 }
 
 /** One channel, no group of 4, whole groups, more than a task and a workgroup have. */
@@ -25,19 +26,22 @@ const CONVOLUTIONS: readonly ConvolutionCase[] = [
   { channels: 67, kernel: 4, activation: "silu", hasBias: true, isGated: false },
   { channels: 130, kernel: 7, activation: "none", hasBias: true, isGated: true },
   { channels: 6, kernel: 8, activation: "silu", hasBias: true, isGated: true },
+  { channels: 12, kernel: 4, activation: "silu", hasBias: false, isGated: false, dilation: 3 },
+  { channels: 5, kernel: 2, activation: "none", hasBias: true, isGated: true, dilation: 31 },
 ];
 
 /** The state is behind other parts. */
 const OFFSET = 32;
 
 function convolve(ops: Ops, c: ConvolutionCase) {
-  const { channels, kernel, activation, hasBias, isGated } = c;
+  const { channels, kernel, activation, hasBias, isGated, dilation = 1 } = c;
   const stride = (isGated ? 3 : 1) * channels + 2;
   const column = (values: Float32Array) => ops.loadWeight([partOf(values, 1)], "f32");
   const convolution: Convolution = {
     state: { index: 0, offset: OFFSET },
     channels,
     kernel,
+    dilation,
     weight: column(gaussians(1, channels * kernel)),
     bias: hasBias ? column(gaussians(2, channels)) : null,
     activation,
@@ -45,7 +49,7 @@ function convolve(ops: Ops, c: ConvolutionCase) {
     inputGate: isGated ? 0 : null,
     outputGate: isGated ? channels : null,
   };
-  return runStates(ops, OFFSET + convolutionBytes(channels, kernel), (step, index, rows) => {
+  return runStates(ops, OFFSET + convolutionBytes(channels, kernel, dilation), (step, index, rows) => {
     const x = upload(ops, gaussians(10 + index, rows * stride, 2));
     const out = ops.alloc(rows * channels);
     ops.beginStep(step, []);

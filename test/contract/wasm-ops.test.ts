@@ -2,6 +2,7 @@
 import { describe } from "vitest";
 import { elementwiseContract } from "./elementwise.ts";
 import { expertsContract } from "./experts.ts";
+import { groupedTokensContract } from "./grouped-tokens.ts";
 import { headsContract } from "./heads.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
@@ -17,5 +18,6 @@ describe("wasm", () => {
   headsContract(wasmTarget);
   statesContract(wasmTarget);
   scanContract(wasmTarget);
+  groupedTokensContract(wasmTarget);
   expertsContract(wasmTarget, ["f32", "f16", "bf16", "q8", "q4"]);
 });

@@ -289,6 +289,12 @@ export class FakeOps implements Ops {
   multiplyExperts(): void {}
   chooseTokens(): void {}
   scaleColumns(): void {}
+  compress(): void {}
+  embedNgrams(): void {}
+  matchStreams(): void {}
+  turnHeads(): void {}
+  streamFactors(): void {}
+  routeTokens(): void {}
   resizeParts(): void {}
   mixStreams(): void {}
 

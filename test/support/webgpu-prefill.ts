@@ -121,7 +121,7 @@ function reference(
     ...(others ? ([[cache.createSequence(), others]] as const) : []),
   ]);
   const out = new Float32Array(last.q.length);
-  attend(storage, last.step, layer, null, last.q, out, null);
+  attend(storage, last.step, layer, null, last.q, out, null, null);
   return { ...last, out };
 }
 

@@ -105,6 +105,8 @@ export const attend = new Struct({
   sinks: "u32",
   window: "u32",
   sliding: "u32",
+  /** Tokens that a key stands for; a query attends to those whose last token it sees. */
+  tokensPerRow: "u32",
   /** 1: a query attends to the chunk of `sliding` positions that it is in, instead of a window. */
   chunked: "u32",
   hasResidual: "u32",
@@ -141,6 +143,8 @@ export const attend = new Struct({
   headWeights: "u32",
   scores: "u32",
   scoreStride: "u32",
+  /** f32 [rows][numHeads] for the logarithms of the sums of weights, or 0. */
+  logSums: "u32",
   /** Addresses of an `attendSide` each for sinks and window of 8 bits, or 0; `residualK` and `residualV` are not used then. */
   kWindow: "u32",
   vWindow: "u32",

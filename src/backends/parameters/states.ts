@@ -36,6 +36,8 @@ export const convolve = new Struct({
   out: "u32",
   channels: "u32",
   kernel: "u32",
+  /** Rows from a tap to the next. */
+  dilation: "u32",
   /** Channels of a task, a multiple of 4, and tasks of a span. */
   block: "u32",
   blocks: "u32",

@@ -3,11 +3,12 @@ import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { windowSide } from "../../quant/window-side.ts";
 import { firstKey } from "../attention-layer.ts";
-import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
-import type { AttentionLayer, Span, Step, TokenBlocks } from "../ops.ts";
+import { ChoiceScratch, chooseBest, chooseBlocks, chooseRuns } from "../choose-best.ts";
+import type { AttentionLayer, Span, Step, TokenBlocks, TokenRuns } from "../ops.ts";
+import { rowsAt } from "../row-spans.ts";
 import { rotaryKeys } from "./append-latent.ts";
 
-/** K and V of one head decoded to floats in the stored space: [span end][headDim + rotaryKeyDim] and [span end][valueDim]. */
+/** K and V of one head decoded to floats in the stored space, of the rows at the span's end: [rows][headDim + rotaryKeyDim] and [rows][valueDim]. */
 interface Decoded {
   readonly k: Float32Array;
   readonly v: Float32Array;
@@ -28,7 +29,7 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   const keyWidth = headDim + rotaryKeyDim;
   const { format } = layer.kv;
   const { main, residual, reach, tiers } = span.sequence.cache.layers[index]!;
-  const end = span.start + span.count;
+  const end = rowsAt(span.start + span.count, layer.tokensPerRow ?? 1);
   const state = span.sequence.kv(index);
   const ofTiers = [format, ...(format.tiers ?? [])].map(({ k, v }, tier) => ({
     kCodec: new RowCodec(k, format, headDim),
@@ -38,7 +39,7 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   }));
   const kCopies = new RowCodec(windowSide(format), format, headDim);
   const vCopies = new RowCodec(windowSide(format), format, valueDim);
-  const rotary = main.rotaryKey;
+  const rotary = rotaryKeyDim > 0 ? main.rotaryKey : null;
   const parts = rotary && new RowCodec(rotary.side, format, rotary.dim);
   const partCopies = rotary && new RowCodec(windowSide(format), format, rotary.dim);
   const make = (): Decoded => ({ k: new Float32Array(end * keyWidth), v: new Float32Array(end * valueDim) });
@@ -103,7 +104,7 @@ function reader(
   };
 }
 
-/** See `Ops.attend`. sinkLogits: values of the layer's, [numHeads] */
+/** See `Ops.attend`. sinkLogits: values of the layer's, [numHeads] · logSums: [rows][numHeads] or null */
 export function attend(
   storage: MemoryPageStorage,
   step: Step,
@@ -112,8 +113,9 @@ export function attend(
   q: Float32Array,
   out: Float32Array,
   chosen: ChosenPositions | null,
+  logSums: Float32Array | null,
 ): void {
-  const { numHeads, numKvHeads, valueDim, index } = layer;
+  const { numHeads, numKvHeads, valueDim, index, tokensPerRow = 1 } = layer;
   const d = layer.headDim + layer.rotaryKeyDim;
   const { format } = layer.kv;
   const group = numHeads / numKvHeads;
@@ -123,7 +125,7 @@ export function attend(
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
-        const i = span.start + n;
+        const i = rowsAt(span.start + n + 1, tokensPerRow) - 1;
         const own = chosen && ownOf(chosen, span.row + n, kvHead);
         const first = firstKey(layer, i);
         const keys = own ?? Array.from({ length: i - first + 1 }, (_, j) => first + j);
@@ -133,7 +135,8 @@ export function attend(
           const at = (span.row + n) * numHeads + head;
           const query = q.subarray(at * d, (at + 1) * d);
           const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
-          const o = attendOne(decodedAt, query, keys, layer, sink);
+          const { values: o, logSum } = attendOne(decodedAt, query, keys, layer, sink);
+          if (logSums) logSums[at] = logSum;
           vCodec.restore(o, constants(kvHead));
           out.set(o, at * valueDim);
         }
@@ -155,22 +158,22 @@ function ownOf({ positions, count, lists }: ChosenPositions, row: number, kvHead
   return [...positions.subarray(list * count, (list + 1) * count)].filter((position) => position >= 0);
 }
 
-/** See `Ops.chooseTokens`. by: weights [rows][numHeads], or blocks */
+/** See `Ops.chooseTokens`. by: weights [rows][numHeads], or blocks, or runs */
 export function chooseTokens(
   storage: MemoryPageStorage,
   step: Step,
   layer: AttentionLayer,
   q: Float32Array,
-  by: Float32Array | TokenBlocks,
+  by: Float32Array | TokenBlocks | TokenRuns,
   { positions, count }: ChosenPositions,
 ): void {
-  const { numHeads, index } = layer;
+  const { numHeads, index, tokensPerRow = 1 } = layer;
   const d = layer.headDim + layer.rotaryKeyDim;
   const scratch = new ChoiceScratch();
   for (const span of step.spans) {
     const history = decodeHistory(storage, span, layer, 0);
     for (let n = 0; n < span.count; n++) {
-      const [row, i] = [span.row + n, span.start + n];
+      const [row, i] = [span.row + n, rowsAt(span.start + n + 1, tokensPerRow) - 1];
       const decodedAt = reader(history, span, index, i);
       const scoresOf = (h: number): Float32Array =>
         Float32Array.from({ length: i + 1 }, (_, j) => {
@@ -180,13 +183,14 @@ export function chooseTokens(
           return sum;
         });
       const listOf = (list: number) => positions.subarray(list * count, (list + 1) * count);
-      if (by instanceof Float32Array) {
+      if (by instanceof Float32Array || !("local" in by)) {
         const scores = new Float32Array(i + 1);
         for (let h = 0; h < numHeads; h++) {
-          const weight = by[row * numHeads + h]!;
+          const weight = by instanceof Float32Array ? by[row * numHeads + h]! : 1;
           for (const [j, score] of scoresOf(h).entries()) scores[j] = scores[j]! + weight * Math.max(0, score);
         }
-        chooseBest(scores, count, listOf(row), scratch);
+        if (by instanceof Float32Array) chooseBest(scores, count, listOf(row), scratch);
+        else chooseRuns(scores, by, span.start + n + 1, listOf(row), scratch);
       } else {
         for (let h = 0; h < numHeads; h++) chooseBlocks(scoresOf(h), by, listOf(row * numHeads + h), scratch);
       }
@@ -194,14 +198,20 @@ export function chooseTokens(
   }
 }
 
-/** Softmax over the keys and the sink's logit for one query; the result is still in V's stored space. */
+/** The logarithm of a sum of no weights: a number that all others are far above. */
+const NO_WEIGHTS = -1e30;
+
+/**
+ * Softmax over the keys and the sink's logit for one query; the result is still in V's stored space, zeros without any key. logSum: of the weights before
+ * they are divided by their sum
+ */
 function attendOne(
   decodedAt: (j: number) => Decoded,
   query: Float32Array,
   keys: readonly number[],
   { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
-): Float32Array {
+): { readonly values: Float32Array; readonly logSum: number } {
   const d = query.length;
   const scores = new Float64Array(keys.length);
   let max = sink;
@@ -214,12 +224,15 @@ function attendOne(
     if (score > max) max = score;
   }
   const acc = new Float64Array(valueDim);
-  let total = Math.exp(sink - max);
+  let total = max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(sink - max);
   for (const [at, j] of keys.entries()) {
     const weight = Math.exp(scores[at]! - max);
     const { v } = decodedAt(j);
     total += weight;
     for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
   }
-  return Float32Array.from(acc, (value) => (valueScale * value) / total);
+  return {
+    values: Float32Array.from(acc, (value) => (total > 0 ? (valueScale * value) / total : 0)),
+    logSum: total > 0 ? max + Math.log(total) : NO_WEIGHTS,
+  };
 }

@@ -12,16 +12,20 @@ import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
+import { matchStreams } from "../match-streams.ts";
 import type {
   Activation,
   AttentionLayer,
   Buf,
   ChosenTokens,
   ColumnRun,
+  Compression,
   Convolution,
   DeltaRule,
   Gates,
   HeadProduct,
+  HeadTurn,
+  Ngrams,
   Ops,
   Rope,
   RowNorm,
@@ -29,23 +33,30 @@ import type {
   Scan,
   ScanInputs,
   Step,
+  StreamFactors,
+  StreamMatch,
   StreamMix,
   TokenBlocks,
+  TokenRuns,
   Weight,
   WeightPart,
   WeightType,
   WeightWriter,
 } from "../ops.ts";
-import { RouteScratch, routeRow } from "../route.ts";
+import { RouteScratch, routeRow, routeToken } from "../route.ts";
 import { StackedWeight } from "../stacked-weight.ts";
+import { streamFactors } from "../stream-factors.ts";
 import { gatedActivation } from "./activations.ts";
 import { appendKv, coarsen } from "./append.ts";
 import { appendLatent } from "./append-latent.ts";
 import { attend, chooseTokens } from "./attend.ts";
+import { compress } from "./compress.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
 import { mixExperts, multiplyExperts } from "./experts.ts";
+import { embedNgrams } from "./ngrams.ts";
 import { scan } from "./scan.ts";
+import { turnHeads } from "./turn-heads.ts";
 
 export class HostBuf implements Buf {
   readonly data: Float32Array;
@@ -132,6 +143,11 @@ class ReferenceBackend implements Ops {
       const values = source.subarray(token * cols, (token + 1) * cols);
       host(out).set(scale === 1 ? values : values.map((value) => value * scale), row * cols);
     });
+  }
+
+  embedNgrams(step: Step, ngrams: Ngrams, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "embedNgrams");
+    embedNgrams(this.pages, step, ngrams, hostWeight(table), table.cols, host(out));
   }
 
   addPositions(step: Step, table: Weight, out: Buf): void {
@@ -226,6 +242,13 @@ class ReferenceBackend implements Ops {
     appendLatent(this.pages, step, layer, rope, host(latent), host(q));
   }
 
+  turnHeads(step: Step, x: Buf, turn: HeadTurn): void {
+    assertBegun(step, this.#step, "turnHeads");
+    const rope = this.#ropes[turn.rope];
+    assert(rope, `turnHeads: asks for rope ${turn.rope} of ${this.#ropes.length}`);
+    turnHeads(step, rope, host(x), turn);
+  }
+
   multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
     const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
     const [input, output, values] = [host(x), host(out), hostWeight(w)];
@@ -249,15 +272,22 @@ class ReferenceBackend implements Ops {
     }
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens, logSums?: Buf): void {
     assertBegun(step, this.#step, "attend");
     const sinkLogits = layer.sinkLogits && hostWeight(layer.sinkLogits);
-    attend(this.pages, step, layer, sinkLogits, host(q), host(out), chosen ? positionsOf(chosen) : null);
+    const sums = logSums ? host(logSums) : null;
+    attend(this.pages, step, layer, sinkLogits, host(q), host(out), chosen ? positionsOf(chosen) : null, sums);
   }
 
-  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+  chooseTokens(
+    step: Step,
+    layer: AttentionLayer,
+    q: Buf,
+    by: Buf | TokenBlocks | TokenRuns,
+    chosen: ChosenTokens,
+  ): void {
     assertBegun(step, this.#step, "chooseTokens");
-    chooseTokens(this.pages, step, layer, host(q), "local" in by ? by : host(by), positionsOf(chosen));
+    chooseTokens(this.pages, step, layer, host(q), "size" in by ? by : host(by), positionsOf(chosen));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
@@ -293,6 +323,16 @@ class ReferenceBackend implements Ops {
     }
   }
 
+  routeTokens(step: Step, logits: Buf, router: Router, experts: Weight, routes: Buf): void {
+    assertBegun(step, this.#step, "routeTokens");
+    const scratch = new RouteScratch();
+    const { stride, topK } = router;
+    step.tokens.forEach((token, r) => {
+      const [table, out] = [hostWeight(experts), host(routes)];
+      routeToken(router, host(logits), r * stride, table, token * topK, out, r * 2 * topK, scratch);
+    });
+  }
+
   experts(x: Buf, routes: Buf, of: Experts, rows: number, _scratch: ExpertScratch, out: Buf, add: boolean): void {
     assert(x !== out, "experts: the output is the input");
     const { gateUp, gateUpBias, down, downBias, activation } = of;
@@ -323,6 +363,11 @@ class ReferenceBackend implements Ops {
     assertBegun(step, this.#step, "convolve");
     const bias = convolution.bias && hostWeight(convolution.bias);
     convolve(this.pages, step, convolution, hostWeight(convolution.weight), bias, host(x), host(out));
+  }
+
+  compress(step: Step, of: Compression, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "compress");
+    compress(this.pages, step, of, host(x), of.gateBias && hostWeight(of.gateBias), host(out));
   }
 
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
@@ -371,6 +416,14 @@ class ReferenceBackend implements Ops {
         }
       }
     }
+  }
+
+  matchStreams(x: Buf, y: Buf, match: StreamMatch, rows: number, width: number, out: Buf): void {
+    matchStreams(host(x), host(y), match, rows, width, host(out));
+  }
+
+  streamFactors(factors: Buf, of: StreamFactors, rows: number): void {
+    streamFactors(host(factors), of, hostWeight(of.scale), hostWeight(of.bias), rows);
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

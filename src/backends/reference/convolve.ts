@@ -25,9 +25,9 @@ function convolveSpan(
   x: Float32Array,
   out: Float32Array,
 ): void {
-  const { state: part, channels, kernel, activation, input, inputGate, outputGate } = convolution;
+  const { state: part, channels, kernel, dilation = 1, activation, input, inputGate, outputGate } = convolution;
   const { sequence, start, count, row } = span;
-  const tail = kernel - 1;
+  const tail = (kernel - 1) * dilation;
   const before = stateBefore(storage, span, part, tail * channels);
   /** The input of a channel `n` rows behind the first one of the span; the state has those before it. */
   const inputOf = (n: number, channel: number): number => {
@@ -39,7 +39,8 @@ function convolveSpan(
   for (let n = 0; n < count; n++) {
     for (let channel = 0; channel < channels; channel++) {
       let sum = bias ? bias[channel]! : 0;
-      for (let tap = 0; tap < kernel; tap++) sum += taps[channel * kernel + tap]! * inputOf(n - tail + tap, channel);
+      for (let tap = 0; tap < kernel; tap++)
+        sum += taps[channel * kernel + tap]! * inputOf(n - tail + tap * dilation, channel);
       if (activation === "silu") sum /= 1 + Math.exp(-sum);
       if (outputGate !== null) sum *= x[(row + n) * input.stride + outputGate + channel]!;
       out[(row + n) * channels + channel] = sum;

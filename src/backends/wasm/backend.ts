@@ -22,10 +22,13 @@ import type {
   Buf,
   ChosenTokens,
   ColumnRun,
+  Compression,
   Convolution,
   DeltaRule,
   Gates,
   HeadProduct,
+  HeadTurn,
+  Ngrams,
   Ops,
   Rope,
   RowNorm,
@@ -33,8 +36,11 @@ import type {
   Scan,
   ScanInputs,
   Step,
+  StreamFactors,
+  StreamMatch,
   StreamMix,
   TokenBlocks,
+  TokenRuns,
   Weight,
   WeightPart,
   WeightType,
@@ -42,6 +48,7 @@ import type {
 } from "../ops.ts";
 import { SCRATCH_BYTES } from "../parameters/attention.ts";
 import { qkvWidth } from "../qkv-width.ts";
+import { numRowsOf } from "../row-spans.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -49,6 +56,7 @@ import { wasmCodecs } from "./codecs/registry.ts";
 import { ElementwiseKernels } from "./elementwise.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { ExpertOperations } from "./expert-operations.ts";
+import { HostRows } from "./host-rows.ts";
 import { KvKernels } from "./kv-kernels.ts";
 import { LinearKernels } from "./linear.ts";
 import { MAX_BYTES, WasmMemory } from "./memory.ts";
@@ -83,6 +91,7 @@ class WasmBackend implements Ops {
   readonly #experts: ExpertOperations;
   readonly #kv: KvKernels;
   readonly #states: StateKernels;
+  readonly #rowOps: HostRows;
   readonly #tokens: ScratchBuffer;
   readonly #positions: ScratchBuffer;
   /** The operations over each memory of the device, in the order in which they were opened; one list for all of them. */
@@ -102,6 +111,7 @@ class WasmBackend implements Ops {
     this.#experts = new ExpertOperations(memory, pool, this.#elementwise);
     this.#kv = new KvKernels(memory, pool);
     this.#states = new StateKernels(memory, pool);
+    this.#rowOps = new HostRows(memory);
     this.#tokens = new ScratchBuffer(memory);
     this.#positions = new ScratchBuffer(memory);
   }
@@ -189,6 +199,18 @@ class WasmBackend implements Ops {
     this.#elementwise.embed(this.#tokens.ensure(step.tokens.length * 4), step.tokens.length, table, out, scale, false);
   }
 
+  embedNgrams(step: Step, ngrams: Ngrams, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "embedNgrams");
+    this.#elementwise.embed(
+      this.#rowOps.ngramRows(step, ngrams),
+      step.tokens.length * ngrams.heads.length,
+      table,
+      out,
+      1,
+      false,
+    );
+  }
+
   addPositions(step: Step, table: Weight, out: Buf): void {
     assertBegun(step, this.#step, "addPositions");
     const count = step.positions.length;
@@ -253,6 +275,12 @@ class WasmBackend implements Ops {
     this.#kv.appendLatent(step, layer, from, this.#addressOf(q, rows * layer.numHeads * width, "appendLatent"));
   }
 
+  turnHeads(step: Step, x: Buf, turn: HeadTurn): void {
+    assertBegun(step, this.#step, "turnHeads");
+    const rows = numRowsOf(step, turn.tokensPerRow ?? 1);
+    this.#kv.turnHeads(step, this.#addressOf(x, rows * turn.numHeads * turn.headDim, "turnHeads"), turn, rows);
+  }
+
   multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
     this.#linear.multiplyHeads(
       this.#addressOf(x, rows * product.numHeads * product.inputWidth, "multiplyHeads"),
@@ -263,19 +291,26 @@ class WasmBackend implements Ops {
     );
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens, logSums?: Buf): void {
     assertBegun(step, this.#step, "attend");
     const heads = step.tokens.length * layer.numHeads;
     const from = this.#addressOf(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
     const own = chosen ? this.#chosenAt(step, chosen) : null;
-    this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"), own);
+    const sums = logSums ? this.#addressOf(logSums, heads, "attend") : 0;
+    this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"), own, sums);
   }
 
-  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+  chooseTokens(
+    step: Step,
+    layer: AttentionLayer,
+    q: Buf,
+    by: Buf | TokenBlocks | TokenRuns,
+    chosen: ChosenTokens,
+  ): void {
     assertBegun(step, this.#step, "chooseTokens");
     const heads = step.tokens.length * layer.numHeads;
     const from = this.#addressOf(q, heads * (layer.headDim + layer.rotaryKeyDim), "chooseTokens");
-    const own = "local" in by ? by : this.#addressOf(by, heads, "chooseTokens");
+    const own = "size" in by ? by : this.#addressOf(by, heads, "chooseTokens");
     this.#kv.chooseTokens(step, layer, from, own, this.#chosenAt(step, chosen));
   }
 
@@ -296,6 +331,11 @@ class WasmBackend implements Ops {
     this.#experts.route(logits, router, rows, routes);
   }
 
+  routeTokens(step: Step, logits: Buf, router: Router, experts: Weight, routes: Buf): void {
+    assertBegun(step, this.#step, "routeTokens");
+    this.#experts.routeTokens(step.tokens, logits, router, experts, routes);
+  }
+
   experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {
     this.#experts.experts(x, routes, of, rows, scratch, out, add);
   }
@@ -311,6 +351,13 @@ class WasmBackend implements Ops {
     const to = this.#addressOf(out, rows * of.channels, "convolve");
     const bias = of.bias ? vectorOf(of.bias, "convolve").address : 0;
     this.#states.convolve(step, of, from, to, vectorOf(of.weight, "convolve").address, bias);
+  }
+
+  compress(step: Step, of: Compression, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "compress");
+    const from = this.#addressOf(x, step.tokens.length * of.stride, "compress");
+    const to = this.#addressOf(out, numRowsOf(step, of.tokensPerRow) * of.width, "compress");
+    this.#rowOps.compress(step, of, from, of.gateBias ? vectorOf(of.gateBias, "compress").address : 0, to);
   }
 
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
@@ -347,6 +394,26 @@ class WasmBackend implements Ops {
 
   mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void {
     this.#elementwise.mixStreams(x, mix, coefficients, rows, width, out);
+  }
+
+  matchStreams(x: Buf, y: Buf, match: StreamMatch, rows: number, width: number, out: Buf): void {
+    const length = rows * match.streams * width;
+    const [from, other] = [this.#addressOf(x, length, "matchStreams"), this.#addressOf(y, length, "matchStreams")];
+    this.#rowOps.matchStreams(
+      from,
+      other,
+      match,
+      rows,
+      width,
+      this.#addressOf(out, rows * match.streams, "matchStreams"),
+    );
+  }
+
+  streamFactors(factors: Buf, of: StreamFactors, rows: number): void {
+    const [scale, bias] = [vectorOf(of.scale, "streamFactors"), vectorOf(of.bias, "streamFactors")];
+    const length = bias.rows * bias.cols;
+    const from = this.#addressOf(factors, rows * length, "streamFactors");
+    this.#rowOps.streamFactors(from, of, scale.address, bias.address, length, rows);
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

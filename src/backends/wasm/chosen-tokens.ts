@@ -1,6 +1,6 @@
 /** @file The choice of tokens that attention is over: from the scores that kernels leave, and as the bits that kernels read. */
-import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
-import type { Span, Step, TokenBlocks } from "../ops.ts";
+import { ChoiceScratch, chooseBest, chooseBlocks, chooseRuns } from "../choose-best.ts";
+import type { Span, Step, TokenBlocks, TokenRuns } from "../ops.ts";
 import type { attend } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
 import type { WasmMemory } from "./memory.ts";
@@ -17,12 +17,12 @@ export interface ChosenAt {
 /** What kernels are told of chosen tokens, and of the scores that tokens are chosen by. */
 export type ChosenBits = Pick<
   ValuesOf<typeof attend>,
-  "chosen" | "chosenLists" | "chosenWords" | "headWeights" | "scores" | "scoreStride"
+  "chosen" | "chosenLists" | "chosenWords" | "headWeights" | "scores" | "scoreStride" | "logSums"
 >;
 
 export const ALL_CHOSEN: ChosenBits = {
   ...{ chosen: 0, chosenLists: 0, chosenWords: 0 },
-  ...{ headWeights: 0, scores: 0, scoreStride: 0 },
+  ...{ headWeights: 0, scores: 0, scoreStride: 0, logSums: 0 },
 };
 
 /** The spans, cut where scores of all their rows, so many lists a row, would take more than `SCORE_BYTES`. */
@@ -52,13 +52,17 @@ export class TokenChoice {
   }
 
   /**
-   * Chooses for each list of each row. spans: rows count from the first one scored · scores: an address, and values from a list to the next
-   * · by: blocks to choose by, otherwise single tokens are chosen · chosen: positions from the first row on
+   * Chooses for each list of each row. spans: rows count from the first one scored · scores: an address, values from a list to the next, and tokens that
+   * a score is of · by: blocks or runs to choose by, otherwise what is scored is chosen · chosen: positions from the first row on
    */
   choose(
     spans: readonly Span[],
-    { scores, stride }: { readonly scores: number; readonly stride: number },
-    by: number | TokenBlocks,
+    {
+      scores,
+      stride,
+      tokensPerRow,
+    }: { readonly scores: number; readonly stride: number; readonly tokensPerRow: number },
+    by: number | TokenBlocks | TokenRuns,
     { positions, count, lists }: ChosenAt,
   ): void {
     const { f32 } = this.#memory;
@@ -67,10 +71,11 @@ export class TokenChoice {
         for (let list = 0; list < lists; list++) {
           const at = (row + n) * lists + list;
           const from = scores / 4 + at * stride;
-          const scored = f32.subarray(from, from + start + n + 1);
+          const scored = f32.subarray(from, from + Math.floor((start + n + 1) / tokensPerRow));
           const own = f32.subarray(positions / 4 + at * count, positions / 4 + (at + 1) * count);
           if (typeof by === "number") chooseBest(scored, count, own, this.#scratch);
-          else chooseBlocks(scored, by, own, this.#scratch);
+          else if ("local" in by) chooseBlocks(scored, by, own, this.#scratch);
+          else chooseRuns(scored, by, start + n + 1, own, this.#scratch);
         }
       }
     }

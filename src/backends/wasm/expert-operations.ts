@@ -8,7 +8,8 @@ import {
   hiddenOf,
   type Router,
 } from "../experts.ts";
-import type { Buf } from "../ops.ts";
+import type { Buf, Weight } from "../ops.ts";
+import { RouteScratch, routeToken } from "../route.ts";
 import type { ElementwiseKernels } from "./elementwise.ts";
 import { ExpertKernels } from "./experts.ts";
 import type { WasmMemory } from "./memory.ts";
@@ -20,6 +21,7 @@ export class ExpertOperations {
   readonly #memory: WasmMemory;
   readonly #kernels: ExpertKernels;
   readonly #elementwise: ElementwiseKernels;
+  readonly #scratch = new RouteScratch();
 
   constructor(memory: WasmMemory, pool: ThreadPool, elementwise: ElementwiseKernels) {
     this.#memory = memory;
@@ -34,6 +36,19 @@ export class ExpertOperations {
     );
     const vectors = { bias: bias!, expertScales: expertScales! };
     this.#kernels.route(from, router, vectors, rows, addressIn(this.#memory, routes, rows * 2 * router.topK, "route"));
+  }
+
+  /** experts: see `Ops.routeTokens` */
+  routeTokens(tokens: Int32Array, logits: Buf, router: Router, experts: Weight, routes: Buf): void {
+    const { stride, topK } = router;
+    const { f32 } = this.#memory;
+    const from = addressIn(this.#memory, logits, tokens.length * stride, "routeTokens") / 4;
+    const to = addressIn(this.#memory, routes, tokens.length * 2 * topK, "routeTokens") / 4;
+    const table = vectorOf(experts, "routeTokens").address / 4;
+    for (let r = 0; r < tokens.length; r++) {
+      const first = table + tokens[r]! * topK;
+      routeToken(router, f32, from + r * stride, f32, first, f32, to + r * 2 * topK, this.#scratch);
+    }
   }
 
   experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {

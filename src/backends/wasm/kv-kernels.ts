@@ -4,7 +4,8 @@ import type { SideLayout } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { storeFullPages } from "../full-pages.ts";
-import type { AttentionLayer, Rope, Span, Step, TokenBlocks } from "../ops.ts";
+import { type HeadTurn, turnRow } from "../head-turn.ts";
+import type { AttentionLayer, Rope, Span, Step, TokenBlocks, TokenRuns } from "../ops.ts";
 import {
   append,
   appendSide,
@@ -17,6 +18,7 @@ import {
   tierPages,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
+import { numRowsOf, rowSpans } from "../row-spans.ts";
 import { ALL_CHOSEN, type ChosenAt, type ChosenBits, longestOf, scoredTogether, TokenChoice } from "./chosen-tokens.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
@@ -24,7 +26,7 @@ import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } fro
 import { agedPages, KvSlots, type PageMove } from "./kv-slots.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
-import { RopeAngles } from "./rope-angles.ts";
+import { type Angles, RopeAngles } from "./rope-angles.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -63,6 +65,7 @@ export class KvKernels {
   readonly #spans: ScratchBuffer;
   readonly #partials: ScratchBuffer;
   readonly #scores: ScratchBuffer;
+  readonly #ones: ScratchBuffer;
   readonly #choice: TokenChoice;
 
   constructor(memory: WasmMemory, pool: ThreadPool) {
@@ -76,6 +79,7 @@ export class KvKernels {
     this.#partials = new ScratchBuffer(memory);
     this.#choice = new TokenChoice(memory);
     this.#scores = new ScratchBuffer(memory);
+    this.#ones = new ScratchBuffer(memory);
   }
 
   /** See `RopeAngles.write`. */
@@ -86,7 +90,7 @@ export class KvKernels {
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
     const rows = step.tokens.length;
-    const passed = this.#writeAppend(step, layer, qkv, q, norms);
+    const passed = this.#writeAppend(step.spans, rows, layer, qkv, q, norms, this.#angles.of(layer));
     const parallel = Math.max(rows, passed) * layer.numKvHeads >= 4;
     const tasks = appendTasks(rows, layer.numKvHeads) + appendTasks(passed, layer.numKvHeads);
     this.#pool.run("appendRows", this.#params, tasks, parallel);
@@ -120,11 +124,18 @@ export class KvKernels {
   }
 
   /** returns: rows of earlier steps that are coded in this one */
-  #writeAppend(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): number {
+  #writeAppend(
+    spans: readonly Span[],
+    rows: number,
+    layer: AttentionLayer,
+    qkv: number,
+    q: number,
+    norms: HeadNorms,
+    angles: Angles,
+  ): number {
     const tables = this.#tables.of(layer.kv);
     const { main, residual } = layer.cache;
-    const angles = this.#angles.of(layer);
-    const slots = this.#slots.write(step, layer);
+    const slots = this.#slots.write(spans, rows, layer);
     append.write(this.#memory.view, this.#params, {
       numHeads: layer.numHeads,
       numKvHeads: layer.numKvHeads,
@@ -147,7 +158,7 @@ export class KvKernels {
       residualTokens: residual?.layout.pageTokens ?? 0,
       residualK: offsetOf(residual?.layout.k.planes[0]),
       residualV: offsetOf(residual?.layout.v.planes[0]),
-      numRows: step.tokens.length,
+      numRows: rows,
       ...rotaryFields(layer),
       kWindow: tables.k.windowAppend,
       vWindow: tables.v.windowAppend,
@@ -162,16 +173,42 @@ export class KvKernels {
   /** latent, q: addresses of f32 arrays as in `Ops.appendLatent` */
   appendLatent(step: Step, layer: AttentionLayer, latent: number, q: number): void {
     const rows = step.tokens.length;
-    this.#writeAppend(step, layer, latent, q, NO_NORMS);
-    this.#pool.run("appendLatentRows", this.#params, appendTasks(rows, 1), rows > 4);
+    const { tokensPerRow = 1 } = layer;
+    const areTokens = tokensPerRow === 1;
+    if (!areTokens) this.#appendStored(step, layer, tokensPerRow, latent);
+    // Queries alone have no slots.
+    const [spans, stored] = areTokens ? [step.spans, rows] : [[], 0];
+    this.#writeAppend(spans, stored, layer, latent, q, NO_NORMS, this.#angles.of(layer));
+    if (areTokens) this.#pool.run("appendLatentRows", this.#params, appendTasks(rows, 1), rows > 4);
     this.#pool.run("prepareLatentQueries", this.#params, rows, rows * layer.numHeads >= 16);
   }
 
-  /** chosen: as in `Ops.attend`, with the address of the positions */
-  attend(step: Step, layer: AttentionLayer, q: number, out: number, chosen: ChosenAt | null): void {
+  /** Stores the rows that stand for several tokens each and end in the step. */
+  #appendStored(step: Step, layer: AttentionLayer, tokensPerRow: number, latent: number): void {
+    const stored = rowSpans(step.spans, tokensPerRow);
+    const rows = numRowsOf(step, tokensPerRow);
+    if (rows === 0) return;
+    const angles = this.#angles.ofStored(layer, step.spans, stored, rows);
+    this.#writeAppend(stored, rows, layer, latent, 0, NO_NORMS, angles);
+    this.#pool.run("appendLatentRows", this.#params, appendTasks(rows, 1), rows > 4);
+  }
+
+  /** x: address as in `Ops.turnHeads` · rows: of x */
+  turnHeads(step: Step, x: number, turn: HeadTurn, rows: number): void {
+    if (rows === 0) return;
+    const { numHeads, headDim, tokensPerRow = 1 } = turn;
+    const { cos, sin, numPairs } = this.#angles.ofTurn(turn, step.spans, rowSpans(step.spans, tokensPerRow), rows);
+    const { f32 } = this.#memory;
+    const [cosines, sines] = [cos, sin].map((at) => f32.subarray(at / 4, at / 4 + rows * numPairs));
+    for (let row = 0; row < rows; row++)
+      turnRow(f32, x / 4 + row * numHeads * headDim, turn, cosines!, sines!, row * numPairs, numPairs);
+  }
+
+  /** chosen: as in `Ops.attend`, with the address of the positions · logSums: an address, or 0 */
+  attend(step: Step, layer: AttentionLayer, q: number, out: number, chosen: ChosenAt | null, logSums: number): void {
     const short = step.spans.filter((span) => span.count <= DECODE_TOKENS);
     const long = step.spans.filter((span) => span.count > DECODE_TOKENS);
-    const bits = chosen ? this.#choice.bitsOf(step, chosen) : ALL_CHOSEN;
+    const bits = { ...(chosen ? this.#choice.bitsOf(step, chosen) : ALL_CHOSEN), logSums };
     if (short.length > 0) this.#decode(step, layer, short, q, out, bits);
     // After the merge above, which also writes meaningless rows for the long spans.
     if (long.length > 0) this.#prefill(layer, long, q, out, bits);
@@ -182,12 +219,13 @@ export class KvKernels {
     step: Step,
     layer: AttentionLayer,
     q: number,
-    by: number | TokenBlocks,
+    by: number | TokenBlocks | TokenRuns,
     { positions, count, lists }: ChosenAt,
   ): void {
-    const weights = typeof by === "number" ? by : 0;
+    const weights = this.#headWeights(step, layer, by);
+    const { tokensPerRow = 1 } = layer;
     for (const spans of scoredTogether(step.spans, lists)) {
-      const [stride, firstRow] = [longestOf(spans), spans[0]!.row];
+      const [stride, firstRow] = [Math.max(1, Math.floor(longestOf(spans) / tokensPerRow)), spans[0]!.row];
       const rows = spans.reduce((sum, span) => sum + span.count, 0);
       const scores = this.#scores.ensure(rows * lists * stride * 4);
       const perBlock = Math.max(1, Math.floor(MAX_ROWS / layer.numHeads));
@@ -202,7 +240,7 @@ export class KvKernels {
       });
       const blocks = own.reduce((sum, span) => sum + Math.ceil(span.count / perBlock), 0);
       this.#pool.run("scoreTokens", this.#params, blocks * numSplits, rows * stride >= PARALLEL_KEYS);
-      this.#choice.choose(own, { scores, stride }, by, {
+      this.#choice.choose(own, { scores, stride, tokensPerRow }, by, {
         positions: positions + firstRow * lists * count * 4,
         count,
         lists,
@@ -210,9 +248,19 @@ export class KvKernels {
     }
   }
 
+  /** The address of weights of an indexer's heads: ones where sums have none; 0 where heads are not added up. */
+  #headWeights(step: Step, { numHeads }: AttentionLayer, by: number | TokenBlocks | TokenRuns): number {
+    if (typeof by === "number") return by;
+    if ("local" in by) return 0;
+    const length = step.tokens.length * numHeads;
+    const address = this.#ones.ensure(4 * length);
+    this.#memory.f32.fill(1, address / 4, address / 4 + length);
+    return address;
+  }
+
   #decode(step: Step, layer: AttentionLayer, spans: readonly Span[], q: number, out: number, bits: ChosenBits): void {
     const rows = spans.reduce((sum, span) => sum + span.count, 0);
-    const longest = longestOf(spans);
+    const longest = Math.max(1, Math.floor(longestOf(spans) / (layer.tokensPerRow ?? 1)));
     const splits = Math.ceil(longest / SPLIT_TOKENS);
     const stride = (alignUp(layer.valueDim, 32) + 2) * 4;
     const partials = this.#partials.ensure(step.tokens.length * layer.numHeads * splits * stride);
@@ -261,6 +309,7 @@ export class KvKernels {
       window: format.window,
       sliding: layer.slidingWindow,
       chunked: layer.isChunked ? 1 : 0,
+      tokensPerRow: layer.tokensPerRow ?? 1,
       hasResidual: residual ? 1 : 0,
       pageTokens: main.pageTokens,
       residualTokens: residual?.layout.pageTokens ?? 1,

@@ -61,17 +61,16 @@ export class KvSlots {
   }
 
   /**
-   * Writes a `slot` for each row, word by word because a prompt has as many as tokens, in each layer. Behind a window that stands alone
+   * Writes a `slot` for each row of the spans, word by word because a prompt has as many as tokens, in each layer. Behind a window that stands alone
    * those rows have a page for codes that the window has passed at the end of the step, and slots of rows of earlier steps follow.
    */
-  write(step: Step, layer: AttentionLayer): Slots {
-    const rows = step.tokens.length;
+  write(spans: readonly Span[], rows: number, layer: AttentionLayer): Slots {
     const isAlone = !layer.isShared && (layer.cache.residual?.isAlone ?? false);
     let passed = 0;
-    if (isAlone) for (const span of step.spans) passed += passedRows(span, layer.index);
+    if (isAlone) for (const span of spans) passed += passedRows(span, layer.index);
     const address = this.#room.ensure((rows + passed) * slot.numBytes);
     let next = rows;
-    for (const span of step.spans) {
+    for (const span of spans) {
       const { sequence, start, count, row } = span;
       const state = sequence.kv(layer.index);
       const codedEnd = isAlone ? state.codedTokens(start + count) : start + count;

@@ -2,7 +2,7 @@
 import { assert } from "../../errors.ts";
 import type { Convolution, DeltaRule, Gates, Scan, StatePart, Step } from "../ops.ts";
 import { CONVOLVE_FLAGS, convolve, deltaRule, GATES, gate, scan, stateSpan } from "../parameters/states.ts";
-import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL, MAX_STEP } from "../state-ops.ts";
+import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL, MAX_REACH, MAX_STEP } from "../state-ops.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -27,8 +27,11 @@ export class StateKernels {
 
   /** x, out, taps, bias: addresses as in `Ops.convolve`, 0 for no bias */
   convolve(step: Step, of: Convolution, x: number, out: number, taps: number, bias: number): void {
-    const { channels, kernel, activation, input, inputGate, outputGate } = of;
-    assert(kernel >= 2 && kernel <= MAX_KERNEL, `convolve: a kernel of ${kernel}`);
+    const { channels, kernel, dilation = 1, activation, input, inputGate, outputGate } = of;
+    assert(
+      kernel >= 2 && kernel <= MAX_KERNEL && (kernel - 1) * dilation <= MAX_REACH,
+      `convolve: a kernel of ${kernel}, ${dilation} apart`,
+    );
     const blocks = Math.ceil(channels / CHANNELS);
     convolve.write(this.#memory.view, PARAMS_ADDRESS, {
       spans: this.#writeSpans(step, of.state),
@@ -41,6 +44,7 @@ export class StateKernels {
       out,
       channels,
       kernel,
+      dilation,
       block: CHANNELS,
       blocks,
       flags:

@@ -39,6 +39,7 @@ import type {
   Step,
   StreamMix,
   TokenBlocks,
+  TokenRuns,
   Weight,
   WeightPart,
   WeightType,
@@ -296,8 +297,9 @@ export class WebGpuBackend implements Ops {
     this.#linear.multiplyHeads(from, asGpuWeight(w), product, rows, to);
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens, logSums?: Buf): void {
     assertBegun(step, this.#step, "attend");
+    assert(!logSums, "attend: no kernel for sums of weights");
     const heads = step.tokens.length * layer.numHeads;
     const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
     const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
@@ -307,14 +309,46 @@ export class WebGpuBackend implements Ops {
     this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"), own);
   }
 
-  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+  chooseTokens(
+    step: Step,
+    layer: AttentionLayer,
+    q: Buf,
+    by: Buf | TokenBlocks | TokenRuns,
+    chosen: ChosenTokens,
+  ): void {
     assertBegun(step, this.#step, "chooseTokens");
+    assert(!("size" in by) || "local" in by, "chooseTokens: no kernel for runs of tokens");
     const rows = step.tokens.length;
     const heads = rows * layer.numHeads;
     const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "chooseTokens");
     const own = "local" in by ? by : this.#read(by, heads, "chooseTokens");
     const positions = this.#written(chosen.positions, rows * chosen.lists * chosen.count, "chooseTokens");
     this.#choice.run(step, layer, from, own, { ...chosen, positions });
+  }
+
+  /** No kernels yet for what follows: `capabilities` says so before weights are read. */
+  compress(): void {
+    assert(false, "compress: no kernel");
+  }
+
+  embedNgrams(): void {
+    assert(false, "embedNgrams: no kernel");
+  }
+
+  matchStreams(): void {
+    assert(false, "matchStreams: no kernel");
+  }
+
+  turnHeads(): void {
+    assert(false, "turnHeads: no kernel");
+  }
+
+  streamFactors(): void {
+    assert(false, "streamFactors: no kernel");
+  }
+
+  routeTokens(): void {
+    assert(false, "routeTokens: no kernel");
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

@@ -12,6 +12,8 @@ export const capabilities: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv: (format) => wgslSupport.check(format),
   choosesTokens: true,
+  compressesTokens: false,
+  readsTokens: false,
   hasWeights: (type) => weightFormat(type).wgsl !== undefined,
 };
 

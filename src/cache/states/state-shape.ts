@@ -11,10 +11,14 @@ export interface LayerShape {
    * absent: keys and values have rows of their own.
    */
   readonly rotaryKeyDim?: number | undefined;
+  /** Whether a row is key and value at once, of the only KV head, with nothing beside it: `rotaryKeyDim` is 0. Absent: by `rotaryKeyDim`. */
+  readonly isOneRow?: true;
   /** Positions a token attends to, its own included; 0 or absent for all. Pages out of reach are released. */
   readonly slidingWindow?: number;
   /** Whether the window is one of chunks: a token attends to those of its own chunk of this many positions. */
   readonly isChunked?: boolean | undefined;
+  /** Tokens that have one row together, which is there when the last of them is; absent: 1. There is no sliding window then. */
+  readonly tokensPerRow?: number;
 }
 
 /** Keys and values of every token, as pages of codes. */

@@ -1,4 +1,5 @@
 /** @file The choice of experts, of each row on the device. */
+import { assert } from "../../../errors.ts";
 import type { Router } from "../../experts.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { asGpuWeight } from "../linear/gpu-weight.ts";
@@ -41,6 +42,7 @@ export class RouteKernels {
 
   #router(router: Router): Kernel<typeof params> {
     const { numExperts, topK, score, scoresChosen, bias, expertScales, groups, normalizes } = router;
+    assert(score !== "sqrtsoftplus", "route: no kernel for this score");
     const vectors = [bias, expertScales].filter((vector) => vector !== null);
     const values = {
       THREADS,

@@ -1,4 +1,4 @@
-// out[row][c] = act(sum of taps[c][j] * u[row - KERNEL + 1 + j][c] (+ bias[c])) (* gate), over the rows of a span; what comes before
+// out[row][c] = act(sum of taps[c][j] * u[row - REACH + j * DILATION][c] (+ bias[c])) (* gate), over the rows of a span; what comes before
 // them is in the tail of the state. u is x, times its gate. An invocation has one channel of one row.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
@@ -18,7 +18,7 @@ fn input(record: u32, n: i32, c: u32) -> f32 {
     if (before == 0u) {
       return 0.0;
     }
-    return pages[(before - 1u) * p.page_words + p.part_at + u32(i32(KERNEL) - 1 + n) * p.channels + c];
+    return pages[(before - 1u) * p.page_words + p.part_at + u32(i32(REACH) + n) * p.channels + c];
   }
   let base = (step[record + STATE_ROW] + u32(n)) * p.stride;
   //#if INPUT_GATE
@@ -30,8 +30,8 @@ fn input(record: u32, n: i32, c: u32) -> f32 {
 
 fn store_tail(record: u32, slot: u32, end: i32, c: u32) {
   let base = slot * p.page_words + p.part_at + c;
-  for (var i = 0u; i < KERNEL - 1u; i++) {
-    pages[base + i * p.channels] = input(record, end + 1 - i32(KERNEL) + i32(i), c);
+  for (var i = 0u; i < REACH; i++) {
+    pages[base + i * p.channels] = input(record, end - i32(REACH) + i32(i), c);
   }
 }
 
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   var sum = 0.0;
   //#end
   for (var j = 0u; j < KERNEL; j++) {
-    sum += taps[c * KERNEL + j] * input(record, n + 1 - i32(KERNEL) + i32(j), c);
+    sum += taps[c * KERNEL + j] * input(record, n - i32(REACH) + i32(j * DILATION), c);
   }
   //#if SILU
   sum = sum / (1.0 + exp(min(-sum, 88.0)));

@@ -71,19 +71,21 @@ export class StateKernels {
     x: GpuBuffer,
     out: GpuBuffer,
   ): void {
-    const { state, channels, kernel, activation, input, inputGate, outputGate } = of;
+    const { state, channels, kernel, dilation = 1, activation, input, inputGate, outputGate } = of;
     const { pages, pageWords } = this.#pagesOf(step, state);
     const values = {
       ...STATE_VALUES,
       THREADS: CONVOLVE_THREADS,
       KERNEL: kernel,
+      DILATION: dilation,
+      REACH: (kernel - 1) * dilation,
       BIASED: bias !== null,
       SILU: activation === "silu",
       INPUT_GATE: inputGate !== null,
       OUTPUT_GATE: outputGate !== null,
     };
     const gates = [inputGate === null ? "" : ", gated input", outputGate === null ? "" : ", gated output"].join("");
-    const label = `convolve ${kernel}${bias ? ", bias" : ""}${values.SILU ? ", silu" : ""}${gates}`;
+    const label = `convolve ${kernel}${dilation > 1 ? `, ${dilation} apart` : ""}${bias ? ", bias" : ""}${values.SILU ? ", silu" : ""}${gates}`;
     const made = this.#commands.kernel(label, () => ({
       label,
       shader: shader("convolve", convolveParams, values),
