@@ -157,6 +157,19 @@ describe("backend auto takes wasm and says why", () => {
     expect(reason).toMatch(/^wasm, because of the webgpu backend: head_dim: .*got 264/);
   });
 
+  it("rows of several tokens, which the GPU has no kernel for; named, the GPU refuses", async () => {
+    withAdapter(adapterWithDevice().adapter);
+    await expect(createBackend("webgpu", { needs: ["compressesTokens"] })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringMatching(
+        /no kernel for rows of the cache that stand for several tokens; use --backend wasm$/,
+      ),
+    });
+    const other = await createBackend("auto", { needs: ["compressesTokens"] });
+    await other.dispose();
+    expect(other.name).toBe("wasm");
+  });
+
   it("a fault that is ours is not passed over", async () => {
     setPlatform({ ...nodePlatform, openGpu: () => Promise.reject(new RangeError("ours")) });
     await expect(createBackend("auto")).rejects.toThrow(RangeError);

@@ -1,5 +1,6 @@
 /** @file Chooses a backend from the registry and opens it. */
 import type { Backend, BackendOpenOptions } from "../backends/backend.ts";
+import { ABILITIES, type Ability } from "../backends/capabilities.ts";
 import { openBackend } from "../backends/open-backend.ts";
 import type { Ops } from "../backends/ops.ts";
 import { automaticBackends, type BackendName, backendOf } from "../backends/registry.ts";
@@ -13,23 +14,23 @@ export interface BackendOptions {
   readonly formats?: readonly LayerKvFormat[];
   /** head_dim of the model's layers, treated like the formats. */
   readonly headDims?: readonly number[];
-  /** Whether the model attends to tokens that an indexer chooses. */
-  readonly choosesTokens?: boolean;
+  /** What the model's blocks need besides. */
+  readonly needs?: readonly Ability[];
   /** Called with the reason for the choice of `auto`, and whether an existing GPU was not chosen because of the formats or head_dim. */
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
 /** What a model needs of a backend besides room. */
-export type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "choosesTokens">>;
+export type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "needs">>;
 
 /**
  * `auto` chooses a GPU if there is one with kernels for the formats and the head_dim, and the CPU otherwise.
  * @throws TurboQuantError unsupported — not available on this machine, or not for these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
-  const { threads, onChoice, formats = [], headDims = [], choosesTokens = false } = options;
+  const { threads, onChoice, formats = [], headDims = [], needs: abilities = [] } = options;
   const open = threads === undefined ? {} : { threads };
-  const needs = { formats, headDims, choosesTokens };
+  const needs = { formats, headDims, needs: abilities };
   if (name === "auto") return openAutomatic(open, needs, onChoice ?? (() => {}));
   return openFor(needs, backendOf(name), open);
 }
@@ -98,12 +99,13 @@ async function openFor(
 }
 
 /** @throws TurboQuantError unsupported — the backend lacks kernels for something that the model needs */
-export function checkNeeds({ name, capabilities }: Ops, { formats, headDims, choosesTokens }: Needs): void {
+export function checkNeeds({ name, capabilities }: Ops, { formats, headDims, needs }: Needs): void {
   for (const headDim of headDims) checkHeadDim(headDim, `the ${name} backend`, capabilities.maxHeadDim);
   for (const format of formats) capabilities.checkKv(format);
-  if (choosesTokens && !capabilities.choosesTokens)
+  const missing = needs.find((ability) => !capabilities[ability]);
+  if (missing)
     throw new TurboQuantError(
       "unsupported",
-      `the ${name} backend has no kernel for attention to the tokens that an indexer chooses; use --backend wasm`,
+      `the ${name} backend has no kernel for ${ABILITIES[missing]}; use --backend wasm`,
     );
 }

@@ -35,7 +35,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
     headDims: model.layers.map(
       ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
     ),
-    choosesTokens: model.chosenLists !== undefined,
+    needs: model.needs ?? [],
   };
   if (typeof backend === "object") {
     checkNeeds(backend, needs);

@@ -2,7 +2,7 @@
 import { tapAttention } from "../engine/attention-tap.ts";
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
-import { attentionLayersOf, layoutOf } from "../models/layout.ts";
+import { attentionLayersOf, layoutOf, stateShapes } from "../models/layout.ts";
 
 /** Vectors of one layer after RoPE, as an exact cache has them. */
 export interface LayerVectors {
@@ -49,7 +49,8 @@ export function refuseLatent(llm: LLM): void {
       `${llm.name}: keys of an indexer lie beside those of attention, which are not told apart here; compare formats with turboquant eval, calibration=off`,
     );
   }
-  if (!llm.config.latent) return;
+  const isOneRow = stateShapes(layoutOf(llm.config)).some(({ shape }) => shape.kind === "kv" && shape.isOneRow);
+  if (!llm.config.latent && !isOneRow) return;
   throw new TurboQuantError(
     "unsupported",
     `${llm.name}: latent attention has no keys and values of heads to be looked at or calibrated for; compare formats with turboquant eval, calibration=off`,

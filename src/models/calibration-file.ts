@@ -37,7 +37,7 @@ interface Shape {
 export function calibratedShape(config: ModelConfig): Shape {
   const layers = Array.from({ length: config.numLayers }, (): HeadsShape | null => null);
   for (const { layer, shape } of stateShapes(layoutOf(config)))
-    if (shape.kind === "kv" && !shape.rotaryKeyDim) layers[layer] = shape;
+    if (shape.kind === "kv" && !shape.rotaryKeyDim && !shape.isOneRow) layers[layer] = shape;
   return { layers };
 }
 

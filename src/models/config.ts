@@ -104,6 +104,7 @@ export function parseModelConfig(
         headDim,
         slidingWindow,
       }) ?? (() => null),
+    assemble: family.assemble?.(config) ?? null,
     bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,

@@ -46,7 +46,7 @@ export class Decoder {
   readonly #stages: readonly Stage[];
   /** Those that all rows of a step go through: the first, with the embedding, and those with layers. */
   readonly #chain: readonly Stage[];
-  /** Null for a plain RMS norm. */
+  /** Null for a plain RMS norm, or none. */
   readonly #finalNorm: RowNorm | null;
   /** Null for embeddings as they are. */
   readonly #embeddingNorm: RowNorm | null;
@@ -73,7 +73,8 @@ export class Decoder {
       end: streams.end.bind(weights.streams.end),
     };
     this.#embeddingNorm = weights.embeddingNorm && { ...weights.embeddingNorm, add: false };
-    this.#finalNorm = isPlainNorm(weights.finalNorm) ? null : { ...weights.finalNorm, add: false };
+    const { finalNorm } = weights;
+    this.#finalNorm = !finalNorm || isPlainNorm(finalNorm) ? null : { ...finalNorm, add: false };
     const stateIndex = stateNumbering();
     this.#stages = memories.map((ops, memory) => {
       const isHere = (_: unknown, layer: number): boolean => placement.layers[layer] === memory;
@@ -289,7 +290,7 @@ export class Decoder {
     const normed = headStage.buffer("normed");
     const logits = this.#logitsFor(count);
     if (this.#finalNorm) headStage.ops.norm(normed, this.#finalNorm, count, normed);
-    else headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
+    else if (finalNorm) headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
     headStage.ops.linear(normed, head, headBias, count, logits, false);
     if (traits.logitSoftcap > 0) headStage.ops.softcap(logits, count * vocabSize, traits.logitSoftcap);
     return logits;

@@ -1,7 +1,7 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
+import type { Ability } from "../backends/capabilities.ts";
 import type { StateShape } from "../cache/states/state-shape.ts";
 import { type KeptKind, layerKinds } from "../quant/layer-kinds.ts";
-import { alternatingStreams } from "./blocks/alternating-updates.ts";
 import {
   type Branch,
   bias,
@@ -35,7 +35,8 @@ export interface ModelLayout {
   readonly handed: readonly { readonly name: string; readonly width: number }[];
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
-  readonly finalNorm: Norm;
+  /** Null where the head reads the stream as it is. */
+  readonly finalNorm: Norm | null;
   /** null when the head is tied to the embedding. */
   readonly head: WeightSpec | null;
   readonly headBias: WeightSpec | null;
@@ -50,7 +51,9 @@ const embeddingNamed = (name: string, config: ModelConfig): WeightSpec => ({
 export function layoutOf(config: ModelConfig): ModelLayout {
   const { names, traits, numLayers, vocabSize } = config;
   const prologue = prologueOf(config);
-  const { branches = denseLayer } = familyOf(config.modelType, "config.json");
+  const family = familyOf(config.modelType, "config.json");
+  const own = config.assemble?.(config);
+  const branches = own?.branches ?? ((layer: number) => (family.branches ?? denseLayer)(config, layer));
   return {
     embedding: embeddingNamed(`${names.embedding}.weight`, config),
     // The stream is kept divided by the factor of what blocks add; see `streamNorm`.
@@ -63,13 +66,13 @@ export function layoutOf(config: ModelConfig): ModelLayout {
       : null,
     embeddingNorm: traits.embeddingNorm ? streamNorm(config, names.embeddingNorm) : null,
     prologue,
-    streams: traits.alternatingUpdates ? alternatingStreams(config.hiddenSize, traits.alternatingUpdates.count) : null,
+    streams: own?.streams ?? null,
     handed: [
       ...(prologue ? [prologue.output] : []),
       ...(traits.indexer ? [{ name: CHOSEN_TOKENS, width: traits.indexer.count }] : []),
     ],
-    layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
-    finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
+    layers: Array.from({ length: numLayers }, (_, layer) => branches(layer)),
+    finalNorm: own?.hasFinalNorm === false ? null : scaled(streamNorm(config, names.finalNorm), traits.logitScale),
     head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
     headBias: traits.biases.head ? bias([[`${names.head}.bias`, vocabSize]]) : null,
   };
@@ -114,7 +117,7 @@ export function startWeights({ embedding, positions, embeddingNorm, prologue, st
 export function endWeights({ streams, finalNorm, head, headBias }: ModelLayout): WeightSpec[] {
   return [
     ...Object.values(streams?.end.weights ?? {}),
-    ...normWeights(finalNorm),
+    ...(finalNorm ? normWeights(finalNorm) : []),
     ...(head ? [head] : []),
     ...(headBias ? [headBias] : []),
   ];
@@ -161,6 +164,11 @@ export const layerKindsOf = (layout: ModelLayout): KeptKind[][] =>
     stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? { shape, layer } : [])),
     layout.layers.length,
   );
+
+/** What blocks need that not all backends have, each once. */
+export function abilitiesOf(layout: ModelLayout): Ability[] {
+  return [...new Set(layout.layers.flatMap((branches) => branches.flatMap(({ block }) => block.needs ?? [])))];
+}
 
 /** Index in the model of the layer of each attention that has keys and values of its own, in order. */
 export function attentionLayersOf(layout: ModelLayout): number[] {

@@ -63,7 +63,8 @@ export interface LoadedWeights {
   /** Of what makes several streams of one and one of several; none for one. */
   readonly streams: { readonly begin: Weights; readonly end: Weights };
   readonly layers: readonly (readonly LoadedBranch[])[];
-  readonly finalNorm: LoadedNorm;
+  /** Null where the head reads the stream as it is. */
+  readonly finalNorm: LoadedNorm | null;
   /** The embedding itself when the head is tied to it. */
   readonly head: Weight;
   readonly headBias: Weight | null;
@@ -111,7 +112,7 @@ export async function loadWeights(
       layers.push(loaded);
     }
     const end = await loading.loadAll(places.layers.at(-1)!, layout.streams?.end.weights ?? {});
-    const finalNorm = await loading.loadNorm(places.head, layout.finalNorm);
+    const finalNorm = layout.finalNorm && (await loading.loadNorm(places.head, layout.finalNorm));
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
     const before = { embedding, positions, embeddingNorm, prologue, streams: { begin, end } };

@@ -1,5 +1,5 @@
 /** @file The checked contents of a config.json. */
-import type { Block } from "./blocks/block.ts";
+import type { Block, Branch, Streams } from "./blocks/block.ts";
 import type { ExpertTraits } from "./blocks/expert-feed-forward.ts";
 import type { RopeConfig } from "./rope.ts";
 import type { TensorNames } from "./tensor-names.ts";
@@ -50,6 +50,16 @@ export interface LayerAttention {
   readonly chosen?: { readonly count: number; readonly lists: number };
 }
 
+/** Parts of a layout that a family makes itself. */
+export interface Assembly {
+  /** Several residual streams; absent: one. */
+  readonly streams?: Streams;
+  /** False where the head reads what layers leave without a norm. */
+  readonly hasFinalNorm?: false;
+  /** The residual branches of a layer, in order; absent: those of `Family.branches`. */
+  branches?(layer: number): readonly Branch[];
+}
+
 export interface ModelConfig {
   readonly modelType: string;
   /** Whether the file is of a model with image or sound inputs, of which this is the text model. */
@@ -88,6 +98,8 @@ export interface ModelConfig {
   ropeOf(layer: number): RopeConfig;
   /** The block that a layer has in place of attention, null for attention. prefix: beginning of the layer's tensors' names */
   mixer(layer: number, prefix: string): Block | null;
+  /** See `Family.assemble`; null for a layout by traits alone. */
+  readonly assemble: ((config: ModelConfig) => Assembly) | null;
   readonly bosTokenId: number | null;
   /** Each of these tokens ends a generation; generation_config.json may name more. */
   readonly eosTokenIds: readonly number[];

@@ -10,6 +10,7 @@ import { olmoHybrid } from "./families/delta-net/olmo_hybrid.ts";
 import { qwen35 } from "./families/delta-net/qwen3_5.ts";
 import { qwen35Moe } from "./families/delta-net/qwen3_5_moe.ts";
 import { qwen3Next } from "./families/delta-net/qwen3_next.ts";
+import { qwen4Exp } from "./families/delta-net/qwen4_exp.ts";
 import { apertus } from "./families/dense/apertus.ts";
 import { arcee } from "./families/dense/arcee.ts";
 import { bitnet } from "./families/dense/bitnet.ts";
@@ -166,6 +167,7 @@ const known: Family[] = [
   qwen35,
   qwen35Moe,
   qwen3Next,
+  qwen4Exp,
   lfm2Moe,
   lfm3,
   olmoHybrid,
@@ -191,7 +193,7 @@ const HYBRID = "hybrid state-space or linear-attention layers of another kind";
  */
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
   [["kimi_k25*", "kimi_vl*", "deepseek_vl_v2*"], "image or audio inputs"],
-  [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
+  [["deepseek_v4*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
@@ -239,6 +241,7 @@ const wrappers: Readonly<Record<string, string>> = {
   gemma3: "gemma3_text",
   qwen3_5: "qwen3_5_text",
   qwen3_5_moe: "qwen3_5_moe_text",
+  qwen4_exp: "qwen4_exp_text",
   gemma3n: "gemma3n_text",
   gemma4: "gemma4_text",
   gemma4_unified: "gemma4_unified_text",

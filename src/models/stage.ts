@@ -22,6 +22,10 @@ interface RunningBranch {
   readonly block: RunningBlock;
   readonly postNorm: RowNorm | null;
   readonly isBeside: boolean;
+  /** Whether the block reads all streams and adds to them. */
+  readonly readsStreams: boolean;
+  /** Whether the row that is made of the streams is not the one that the branch leaves. */
+  readonly isApart: boolean;
   /** Whether the next branch is beside this one, with a norm of its own. */
   readonly besideNorm: RowNorm | null;
   /** Whether what the block makes takes the place of what is there. */
@@ -80,6 +84,9 @@ export class Stage {
     };
     this.#branches = layers.flatMap((branches, index) => {
       let open: RunningBranchStreams | null = null;
+      let isApart = false;
+      // Whether what the block reads is not the row that the branch leaves.
+      let readsApart = false;
       return branches.map((loaded, at): RunningBranch => {
         const { branch, weights } = loaded;
         const next = branches[at + 1];
@@ -94,10 +101,12 @@ export class Stage {
         });
         if (block.attention) attention.set(layer, block.attention);
         const replaces = branch.replaces ?? false;
-        assert(!replaces || loaded.norm || loaded.postNorm, "a block cannot write what it reads");
         const postNorm = normOf(loaded.postNorm, !replaces);
         const opens = branch.streams?.bind(loaded.streams) ?? null;
         open = opens ?? open;
+        if (branch.streams) isApart = branch.streams.isApart ?? false;
+        readsApart = loaded.norm !== null || (isBeside ? readsApart : isApart);
+        assert(!replaces || loaded.postNorm || readsApart, "a block cannot write what it reads");
         return {
           opens,
           closes: !next || next.branch.streams ? open : null,
@@ -106,6 +115,8 @@ export class Stage {
           block,
           postNorm: postNorm && { ...postNorm, factor: loaded.factor },
           isBeside,
+          readsStreams: branch.readsStreams ?? false,
+          isApart,
           besideNorm: next?.branch.isBeside ? normOf(next.norm, false) : null,
           isPlain: isPlainNorm(loaded.norm) && !isBeside && !next?.branch.isBeside,
         };
@@ -149,15 +160,22 @@ export class Stage {
     const { rows } = at;
     const normed = this.buffer("normed");
     let input = normed;
-    for (const { opens, closes, norm, block, postNorm, isBeside, besideNorm, replaces, isPlain } of this.#branches) {
-      opens?.before(at, this.buffer("streams"), hidden);
+    for (const branch of this.#branches) {
+      const { opens, closes, norm, block, postNorm, isBeside, besideNorm, replaces, isPlain, isApart } = branch;
+      if (branch.readsStreams) {
+        const streams = this.buffer("streams");
+        block.run(at, streams, streams, true);
+        continue;
+      }
+      const read = isApart ? normed : hidden;
+      opens?.before(at, this.buffer("streams"), read);
       if (isBeside) {
         if (norm) input = this.buffer("besideNormed");
       } else if (norm) {
         input = normed;
-        if (isPlain) ops.rmsNorm(hidden, norm.weight, norm.eps, rows, normed);
-        else ops.norm(hidden, norm, rows, normed);
-      } else input = hidden;
+        if (isPlain) ops.rmsNorm(read, norm.weight, norm.eps, rows, normed);
+        else ops.norm(read, norm, rows, normed);
+      } else input = read;
       // The next block reads the stream as it is before this one adds to it.
       if (besideNorm) ops.norm(hidden, besideNorm, rows, this.buffer("besideNormed"));
       if (postNorm) {

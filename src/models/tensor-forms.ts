@@ -46,7 +46,7 @@ export function storedLayout(layout: ModelLayout, stored: Stored): ModelLayout {
     ...layout,
     embedding: form(layout.embedding),
     layers: layout.layers.map((branches) => branches.map(branch)),
-    finalNorm: norm(layout.finalNorm)!,
+    finalNorm: norm(layout.finalNorm),
     head: layout.head && form(layout.head),
     headBias: layout.headBias && form(layout.headBias),
   };

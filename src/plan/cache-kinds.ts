@@ -45,13 +45,13 @@ export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): 
   for (const [index, shape] of model.layers.entries()) {
     const layer = shape.modelLayer ?? index;
     const cache = layerCache(kv.forLayer(layer, shape.isIndex), shape);
-    const { format, main, tiers } = cache;
+    const { format, main, tiers, tokensPerRow } = cache;
     const kind = shape.isIndex ? "index" : layerKind(shape);
     add(layer, {
       kind,
-      text: textOf(kind, shape.slidingWindow),
-      format: shape.rotaryKeyDim ? typeOf(format.k) : [format, ...(format.tiers ?? [])].map(typesOf).join(", then "),
-      bytesPerToken: shape.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS,
+      text: `${textOf(kind, shape.slidingWindow)}${tokensPerRow > 1 ? `, one for ${formatCount(tokensPerRow)} tokens` : ""}`,
+      format: main.rotaryKey ? typeOf(format.k) : [format, ...(format.tiers ?? [])].map(typesOf).join(", then "),
+      bytesPerToken: shape.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS / tokensPerRow,
       bytes: bytesOf(cache, pagesAtRest(cache, tokens)),
     });
   }
@@ -78,6 +78,6 @@ function textOf(kind: LayerKind | "index", window: number): string {
     case "index":
       return "keys of an indexer";
     case "latent":
-      return "latent rows";
+      return `latent rows${window > 0 ? ` of the last ${formatCount(window)}` : ""}`;
   }
 }

@@ -81,7 +81,10 @@ export class CacheMemory {
 
   /** Allocated bits for each number of K and V, 0 without any; layers with a sliding window count only the tokens they keep. */
   bitsPerValue(tokens: number): number {
-    const shares = this.#layers.map(({ main, reach }) => valuesOfToken(main) * (tokens - reach.firstKey(tokens - 1)));
+    const shares = this.#layers.map(
+      ({ main, reach, tokensPerRow }) =>
+        valuesOfToken(main) * Math.floor((tokens - reach.firstKey(tokens - 1)) / tokensPerRow),
+    );
     const values = shares.reduce((sum, share) => sum + share, 0);
     return values === 0 ? 0 : (8 * (this.bytes(tokens) - this.#fixedBytes)) / values;
   }
@@ -89,8 +92,8 @@ export class CacheMemory {
   /** Bytes that one more token takes in a long sequence. */
   get bytesPerToken(): number {
     return this.#layers.reduce(
-      (sum, { main, tiers, reach }) =>
-        sum + (reach.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS),
+      (sum, { main, tiers, reach, tokensPerRow }) =>
+        sum + (reach.slidingWindow > 0 ? 0 : (tiers.at(-1)?.layout ?? main).numBytes / PAGE_TOKENS / tokensPerRow),
       0,
     );
   }

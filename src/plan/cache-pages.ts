@@ -15,7 +15,8 @@ export interface PageCounts {
 
 /** Pages when `tokens` have been committed. */
 export function pagesAtRest(layer: LayerCache, tokens: number): PageCounts {
-  return pagesOf(layer, tokens, tokens);
+  const rows = Math.floor(tokens / layer.tokensPerRow);
+  return pagesOf(layer, rows, rows);
 }
 
 /**
@@ -24,7 +25,7 @@ export function pagesAtRest(layer: LayerCache, tokens: number): PageCounts {
  */
 export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number): PageCounts {
   const fullSteps = Math.floor(tokens / chunkTokens);
-  const { reach, residual } = layer;
+  const { reach, residual, tokensPerRow } = layer;
   // Once windows are full, all full steps are alike. Sinks stay until a sliding window has passed them.
   const sinksGone =
     reach.slidingWindow > 0 ? Math.floor((reach.slidingWindow + (residual?.sinks ?? 0)) / chunkTokens) : 0;
@@ -32,7 +33,10 @@ export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number
   const most = { main: 0, residual: 0, tiers: layer.tiers.map(() => 0) };
   for (const step of steps) {
     if (step < 0 || step > fullSteps) continue;
-    const { main, residual, tiers } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
+    const [before, after] = [step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens)].map((length) =>
+      Math.floor(length / tokensPerRow),
+    ) as [number, number];
+    const { main, residual, tiers } = pagesOf(layer, before, after);
     most.main = Math.max(most.main, main);
     most.residual = Math.max(most.residual, residual);
     most.tiers = most.tiers.map((pages, tier) => Math.max(pages, tiers[tier]!));

@@ -1,4 +1,5 @@
 /** @file What a memory plan needs to know of a model: its matrices, and its layers with a KV cache. */
+import type { Ability } from "../backends/capabilities.ts";
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape, RecurrentShape } from "../cache/states/state-shape.ts";
 import { type KeptKind, layerKinds } from "../quant/layer-kinds.ts";
@@ -46,7 +47,9 @@ export interface PlannedModel {
   readonly deltaRules?: readonly NonNullable<RecurrentShape["delta"]>[];
   /** Layers that read the keys and values of another one and take no bytes of the cache; absent: none. */
   readonly sharedLayers?: readonly { readonly layer: number; readonly of: number }[];
-  /** Lists a row of tokens that an indexer chooses for attention, for which not all backends have kernels; absent: attention is to all. */
+  /** What its blocks need that not all backends have kernels for; absent: nothing. */
+  readonly needs?: readonly Ability[];
+  /** Lists a row of tokens that an indexer chooses for attention; absent: attention is to all. */
   readonly chosenLists?: number;
   readonly hiddenSize: number;
   readonly numHeads: number;

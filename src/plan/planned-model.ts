@@ -7,6 +7,7 @@ import { sizeOf, useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
 import {
+  abilitiesOf,
   bufferWidths,
   endWeights,
   layerWeights,
@@ -78,6 +79,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     ),
     deltaRules: stateShapes(layout).flatMap(({ shape }) => (shape.kind === "recurrent" && shape.delta) || []),
     sharedLayers: sharedStates(layout),
+    needs: abilitiesOf(layout),
     ...(chosenLists(config) > 0 && { chosenLists: chosenLists(config) }),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
@@ -113,9 +115,9 @@ function weightsOfLayers(layers: ModelLayout["layers"]): PlannedWeight[] {
 }
 
 /** Lists of tokens that an indexer chooses for a row; 0 where attention is to all. */
-function chosenLists({ traits: { indexer, blockIndexer } }: ModelConfig): number {
-  if (indexer) return 1;
-  return blockIndexer?.choosesIn.includes(true) ? blockIndexer.numHeads : 0;
+function chosenLists(config: ModelConfig): number {
+  const byLayer = layerNumbers(config).map((layer) => config.attentionOf(layer).chosen?.lists ?? 0);
+  return Math.max(config.traits.indexer ? 1 : 0, ...byLayer);
 }
 
 const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);

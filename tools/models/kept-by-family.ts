@@ -38,7 +38,7 @@ function kindOf({ state }: Block): Kind | null {
       return "state";
     case "kv":
       if (state.isIndex) return "index";
-      if (state.rotaryKeyDim) return "latent";
+      if (state.rotaryKeyDim || state.isOneRow) return "latent";
       return state.slidingWindow > 0 ? "window" : "all";
   }
 }
@@ -58,15 +58,14 @@ export function keptByFamily(): KeptByFamily[] {
         branches.map(({ block }) => block),
       ),
     );
-    const choosesTokens = own.some((json) => {
-      const { indexer, blockIndexer } = parseModelConfig({ ...json, model_type: modelType }, modelType).traits;
-      return indexer !== null || blockIndexer !== null;
-    });
+    const needs = blocks.flatMap((block) => block.needs ?? []);
     const widest = Math.max(0, ...blocks.map(({ state }) => (state?.kind === "kv" ? state.headDim : 0)));
     const lackOn = (name: string) => {
       const { capabilities } = backendOf(name);
       if (capabilities.maxHeadDim < widest) return "no kernels for heads as long";
-      if (choosesTokens && !capabilities.choosesTokens) return "no kernels for chosen tokens";
+      if (needs.includes("compressesTokens") && !capabilities.compressesTokens)
+        return "no kernels for rows of several tokens";
+      if (needs.includes("choosesTokens") && !capabilities.choosesTokens) return "no kernels for chosen tokens";
       return provenOn(name)?.has(OTHER_NAMES[modelType] ?? modelType) === false ? "not yet run" : null;
     };
     return {

@@ -194,13 +194,13 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const states = kept.flatMap(({ shape, layer }) =>
     shape.kind === "recurrent" ? { layer, kind: shape.kind, bytes: shape.numBytes } : [],
   );
-  const layers = cache.layers.map(({ format, main, residual, tiers }, index) => ({
+  const layers = cache.layers.map(({ format, main, residual, tiers, tokensPerRow }, index) => ({
     layer: modelLayers[index]!,
     k: typeOf(format.k),
     v: typeOf(format.v),
     // Of latent attention, whose rows of K are those of V; the parts beside them are counted in all bytes.
     ...(main.rotaryKey && { rotary: typeOf(main.rotaryKey.side) }),
-    bytesPerToken: main.numBytes / main.pageTokens,
+    bytesPerToken: main.numBytes / main.pageTokens / tokensPerRow,
     bitsPerValue: bitsPerValue(main),
     pageTokens: main.pageTokens,
     pageBytes: main.numBytes,

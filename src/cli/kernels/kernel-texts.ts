@@ -1,5 +1,6 @@
 /** @file Collects the text of the WebGPU kernels that a model, a KV format and an adapter's features lead to. */
 
+import { ABILITIES } from "../../backends/capabilities.ts";
 import type { WeightType } from "../../backends/ops.ts";
 import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
 import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
@@ -9,7 +10,7 @@ import type { Checkpoint, TensorInfo } from "../../formats/checkpoint.ts";
 import { MemorySource } from "../../formats/memory-source.ts";
 import type { ModelConfig } from "../../models/config.ts";
 import { Decoder } from "../../models/decoder.ts";
-import { layoutOf, tensorSpecs } from "../../models/layout.ts";
+import { abilitiesOf, layoutOf, tensorSpecs } from "../../models/layout.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { KvSpec } from "../../quant/parse-kv-spec.ts";
 import { formatWgsl } from "./format-wgsl.ts";
@@ -51,7 +52,7 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
 
 /**
  * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is needed.
- * @throws TurboQuantError unsupported — no kernel for the format
+ * @throws TurboQuantError unsupported — no kernel for the format, or for what a block of the model needs
  */
 export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]> {
   const { config, kv, calibration, weights, storedType, features, contextLength } = request;
@@ -59,6 +60,13 @@ export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]>
   const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const isIndex of [false, true]) backend.capabilities.checkKv(kv.forLayer(layer, isIndex));
+  }
+  const missing = abilitiesOf(layoutOf(config)).find((ability) => !backend.capabilities[ability]);
+  if (missing) {
+    throw new TurboQuantError(
+      "unsupported",
+      `print-kernel: the webgpu backend has no kernel for ${ABILITIES[missing]} (${config.modelType}); run it with --backend wasm`,
+    );
   }
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;

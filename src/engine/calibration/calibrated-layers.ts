@@ -24,6 +24,8 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
       block.state?.kind === "kv" ? { layer, state: block.state, output: block.weights["output"]?.tensors[0] } : [],
     ),
   );
+  if (found.some(({ state }) => state.isOneRow))
+    return "rows that are keys and values at once have no heads of their own";
   if (found.some(({ state }) => state.isIndex)) return "keys of an indexer lie beside those of attention";
   if (found.length === 0) return "there is no layer with keys and values";
   const named = found.flatMap(({ layer, state, output }) => {

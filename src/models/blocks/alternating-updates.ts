@@ -2,8 +2,7 @@
  * @file Alternating updates (AltUp, arXiv 2301.13310) of several residual streams, as Gemma 3n has them: a layer predicts all streams of all, computes on
  * one of them, and corrects all by what it made of that one.
  */
-import type { RowNorm, StreamMix, Weight } from "../../backends/ops.ts";
-import type { StreamRange } from "../../backends/stream-mix.ts";
+import type { RowNorm, Weight } from "../../backends/ops.ts";
 import {
   type BlockStep,
   type BranchStreams,
@@ -15,6 +14,7 @@ import {
   stackedMatrix,
   type WeightSpec,
 } from "./block.ts";
+import { all, one, plain, ROW } from "./stream-sums.ts";
 
 interface AlternatingShape {
   readonly hiddenSize: number;
@@ -29,16 +29,6 @@ interface AlternatingShape {
 
 /** Streams whose mean square is less are not made longer. */
 const LEAST_SQUARE = 1e-5;
-
-const ROW: StreamRange = { first: 0, count: 1, of: 1 };
-const one = (first: number, of: number): StreamRange => ({ first, count: 1, of });
-const all = (of: number): StreamRange => ({ first: 0, count: of, of });
-
-/** Sums without coefficients. */
-const plain = (from: StreamRange, to: StreamRange, others: Partial<StreamMix> = {}): StreamMix => ({
-  ...{ from, to, first: 0, stride: 0, factor: 1, add: false },
-  ...others,
-});
 
 /** The columns of one stream, as a row of their own. */
 const streamNorm = (

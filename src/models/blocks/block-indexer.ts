@@ -32,6 +32,7 @@ export function blockIndexer(prefix: string, shape: BlockIndexerShape): Block {
     weights,
     scratch: { [CHOSEN_TOKENS]: numHeads * count, indexQuery: numHeads * headDim, indexKey: headDim },
     state: indexKeyState(shape),
+    needs: ["choosesTokens"],
     bind: ({ query, key, queryNorm, keyNorm }, bound) => {
       const layer = indexKeyLayer(shape, 1, bound);
       const headNorm = (weight: typeof queryNorm): RowNorm => ({

@@ -4,6 +4,7 @@
  * It is described before anything is loaded, and that one description drives loading, the check of a checkpoint against its
  * config, random weights, the memory plan and the total of the load progress.
  */
+import type { Ability } from "../../backends/capabilities.ts";
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../../backends/ops.ts";
 import type { SharedShape, StateShape } from "../../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
@@ -110,6 +111,8 @@ export interface Block {
   readonly scratch: Readonly<Record<string, number>>;
   /** What a sequence keeps for this block; null when it keeps nothing. */
   readonly state: StateShape | SharedShape | null;
+  /** What it needs that not all backends have; absent: nothing. */
+  readonly needs?: readonly Ability[];
   bind(weights: Weights, context: LayerContext): RunningBlock;
 }
 
@@ -129,11 +132,13 @@ export interface BranchStreams {
   readonly weights: WeightSpecs;
   /** Buffers whose names no block has keep their values while the branches run. */
   readonly scratch: Readonly<Record<string, number>>;
+  /** Whether the row that branches read is not the one that they leave: what they make takes its place with `replaces`. Absent: it is added to it. */
+  readonly isApart?: true;
   bind(weights: Weights): RunningBranchStreams;
 }
 
 export interface RunningBranchStreams {
-  /** Makes of the streams, [rows][count][hiddenSize], the row that the branches read and add to, [rows][hiddenSize]. */
+  /** Makes of the streams, [rows][count][hiddenSize], the row that the branches read, [rows][hiddenSize]. */
   before(at: BlockStep, streams: Buf, hidden: Buf): void;
   /** Takes the row that the branches left back into the streams. */
   after(at: BlockStep, streams: Buf, hidden: Buf): void;
@@ -170,9 +175,14 @@ export interface Branch {
    * takes what that branch's norm gave.
    */
   readonly isBeside?: boolean;
-  /** Of a model with several streams: absent where the branch reads the row of the one before it. The first branch of a layer has one. */
+  /** Of a model with several streams: absent where the branch reads the row of the one before it. */
   readonly streams?: BranchStreams;
-  /** Whether what the branch makes takes the place of the row that it read, of one with a norm before or behind; absent: is added to it. */
+  /** Of such a model: whether the block reads all streams as one long row, and adds to them. It has no norms, and comes before all with `streams`. */
+  readonly readsStreams?: true;
+  /**
+   * Whether what the branch makes takes the place of the row that it read, of one with a norm before or behind, beside one with a norm before, or with a row
+   * of streams that is apart; absent: is added to it.
+   */
   readonly replaces?: true;
 }
 

@@ -37,6 +37,8 @@ export interface ExpertTraits {
   readonly numIdentities?: number;
   /** A vector that is added to what a row's experts give together, where their weights add up to 1: the tensor's whole name. */
   readonly outputBias?: string;
+  /** A table of the experts that each token of the vocabulary has, whatever their scores: the tensor's whole name. Absent: the best are chosen. */
+  readonly byToken?: { readonly name: string; readonly vocabSize: number };
   /** Whether the router's logits, and the products of experts, have biases. */
   readonly biases: { readonly router: boolean; readonly experts: boolean };
   readonly activation: Omit<Activation, "alphas">;
@@ -73,7 +75,7 @@ export interface ExpertShape {
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
   const { hiddenSize, experts, normEps, names, routerInput } = shape;
-  const { numExperts, topK, width, shared, latent, biases, activation, scalesInput, outputBias } = experts;
+  const { numExperts, topK, width, shared, latent, biases, activation, scalesInput, outputBias, byToken } = experts;
   /** Values that experts read and give. */
   const inputSize = latent?.width ?? hiddenSize;
   const hidden = activation.isGated ? 2 * width : width;
@@ -127,6 +129,9 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
     ...(biases.router && { routerBias: bias([[at(`${own!.router}.bias`), numChoices]]) }),
     ...(choiceBias && { choiceBias: { ...choiceBias, forms: choiceForms } }),
     ...(expertScales && { expertScales: bias([[at(expertScales), numChoices]]) }),
+    ...(byToken && {
+      byToken: { role: "bias", tensors: [{ name: at(byToken.name), shape: [byToken.vocabSize, topK] }] },
+    }),
     gateUp: expertsOf(
       hidden,
       forms.flatMap(({ gateUp }) => gateUp),
@@ -156,6 +161,7 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
       ...inner?.scratch,
     },
     state: null,
+    ...(byToken && { needs: ["readsTokens"] as const }),
     bind: (loaded, context) => {
       const choose: Router = {
         ...experts.router,
@@ -182,9 +188,11 @@ export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
       return {
         run: (step: BlockStep, x: Buf, out: Buf, add: boolean) => {
           const { ops, rows, scratch } = step;
+          const table = loaded["byToken"];
           const [logits, routes] = [scratch("routerLogits"), scratch("routes")];
           ops.linear(routerInput ? scratch(routerInput) : x, logitsOf, logitBias, rows, logits, false);
-          ops.route(logits, choose, rows, routes);
+          if (table) ops.routeTokens(step.step, logits, choose, table, routes);
+          else ops.route(logits, choose, rows, routes);
           const buffers = {
             hidden: scratch("expertHidden"),
             activated: scratch("expertActivated"),

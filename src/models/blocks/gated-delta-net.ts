@@ -19,6 +19,8 @@ export interface DeltaNetShape {
   readonly normEps: number;
   /** See `DeltaRule.rateScale`. */
   readonly rateScale: number;
+  /** Of the output's gate; absent: silu. */
+  readonly gateActivation?: "sigmoid" | "silu";
 }
 
 /** What a family calls the tensors of a delta net, without the prefix and `.weight`. */
@@ -64,6 +66,7 @@ const alignUp = (value: number, unit: number): number => Math.ceil(value / unit)
 /** prefix: beginning of the tensors' names */
 export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: DeltaNetTensors): Block {
   const { hiddenSize, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, kernel, normEps, rateScale } = shape;
+  const { gateActivation = "silu" } = shape;
   const { inputs, otherInputs } = tensors;
   const stacked = (parts: readonly StackPart[]): WeightSpec =>
     stackedMatrix(
@@ -126,7 +129,7 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
         decayBias: decayBias!,
         decayBound: null,
       };
-      const gates: Gates = { ...from(channels), repeat: 1, activation: "silu" };
+      const gates: Gates = { ...from(channels), repeat: 1, activation: gateActivation };
       // Queries are divided by the root of the rule's width, which the norm makes up for if its epsilon has the square.
       const headEps = (normEps * keyDim) / ruleKeyDim;
       return {

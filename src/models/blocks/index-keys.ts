@@ -15,11 +15,25 @@ export interface IndexKeyShape {
   readonly headDim: number;
   readonly ropeDim: number;
   readonly rope: RopeConfig;
+  /** Coordinates that rope turns where some of `ropeDim` are zeros behind halves; absent: all. */
+  readonly turnedDim?: number;
+  /** Tokens that one key is of; absent: 1. */
+  readonly tokensPerRow?: number;
 }
 
 /** The state of a block with such keys, one for each token. */
-export const indexKeyState = ({ headDim, ropeDim }: Pick<IndexKeyShape, "headDim" | "ropeDim">) =>
-  ({ kind: "kv", ...cachedOf(headDim, ropeDim), slidingWindow: 0, isIndex: true }) as const satisfies Block["state"];
+export const indexKeyState = ({
+  headDim,
+  ropeDim,
+  tokensPerRow = 1,
+}: Pick<IndexKeyShape, "headDim" | "ropeDim" | "tokensPerRow">) =>
+  ({
+    kind: "kv",
+    ...cachedOf(headDim, ropeDim),
+    slidingWindow: 0,
+    isIndex: true,
+    ...(tokensPerRow > 1 && { tokensPerRow }),
+  }) as const satisfies Block["state"];
 
 const cachedOf = (headDim: number, ropeDim: number) => ({
   numKvHeads: 1,
@@ -29,7 +43,7 @@ const cachedOf = (headDim: number, ropeDim: number) => ({
 
 /** The layer for `Ops.appendLatent` and `Ops.chooseTokens`; its `kv` is to be disposed of. scale: of scores */
 export function indexKeyLayer(
-  { numHeads, headDim, ropeDim, rope }: IndexKeyShape,
+  { numHeads, headDim, ropeDim, rope, turnedDim = ropeDim, tokensPerRow = 1 }: IndexKeyShape,
   scale: number,
   { stateIndex, ropeIndex, format }: Parameters<Block["bind"]>[1],
 ): AttentionLayer {
@@ -47,7 +61,8 @@ export function indexKeyLayer(
     valueScale: 1,
     softcap: 0,
     sinkLogits: null,
-    rope: ropeIndex(rope, ropeDim),
+    ...(tokensPerRow > 1 && { tokensPerRow }),
+    rope: ropeIndex(rope, turnedDim, ropeDim),
     qNorm: null,
     kNorm: null,
     // There are no norms in the append: keys and queries come normed.

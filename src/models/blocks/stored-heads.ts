@@ -115,7 +115,8 @@ interface StoredLatent {
 
 /** The same of latent attention, whose latents and rotary parts have zeros of their own; null where both are stored as they are. */
 export function storedLatent(kvRank: number, ropeDim: number): StoredLatent | null {
-  const stored = { kvRank: storedDim(kvRank), ropeDim: storedDim(ropeDim) };
+  // An indexer may have nothing but the rotary part.
+  const stored = { kvRank: storedDim(Math.max(1, kvRank)), ropeDim: storedDim(ropeDim) };
   if (stored.kvRank === kvRank && stored.ropeDim === ropeDim) return null;
   const strides = [kvRank + ropeDim, stored.kvRank + stored.ropeDim] as const;
   const latents = [

@@ -42,6 +42,7 @@ export function tokenIndexer(prefix: string, shape: TokenIndexerShape): Block {
       ...{ indexQuery: numHeads * headDim, indexKey: headDim, indexWeights: numHeads },
     },
     state: indexKeyState(shape),
+    needs: ["choosesTokens"],
     bind: (loaded, bound) => {
       const layer = indexKeyLayer(shape, 1 / Math.sqrt(headDim * numHeads), bound);
       const keyNorm: RowNorm = {

@@ -5,7 +5,7 @@ import type { QueryGrowth } from "../../backends/query-growth.ts";
 import type { Block, Branch } from "../blocks/block.ts";
 import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
-import type { LatentDefaults, LayerAttention, ModelConfig } from "../model-config.ts";
+import type { Assembly, LatentDefaults, LayerAttention, ModelConfig } from "../model-config.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
 
@@ -147,6 +147,11 @@ export interface Family {
   /** Names that differ from `LLAMA_NAMES`, and those that depend on the config. */
   readonly names?: Partial<TensorNames>;
   namesOf?(config: ConfigFields): Partial<TensorNames>;
+  /**
+   * What a layout is made of besides what `traits` can say, read from the config once; absent: nothing.
+   * @throws TurboQuantError — as `traits`
+   */
+  assemble?(config: ConfigFields): (config: ModelConfig) => Assembly;
   /** The residual branches of a layer, in order; absent: those of `denseLayer`. */
   branches?(config: ModelConfig, layer: number): readonly Branch[];
 }

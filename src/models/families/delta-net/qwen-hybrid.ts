@@ -19,11 +19,15 @@ export const deltaNetMixer =
   (
     inputsOf: (shape: DeltaNetShape) => readonly StackPart[],
     otherInputsOf?: (shape: DeltaNetShape) => readonly StackPart[],
+    gateOf: (config: ConfigFields) => NonNullable<DeltaNetShape["gateActivation"]> = () => "silu",
   ): NonNullable<Family["mixer"]> =>
   (config, context) => {
     const isLinear = linearLayers(config, context.numLayers);
     const { hiddenSize, normEps } = context;
-    const shape: DeltaNetShape = { ...parseDeltaNet(config, DEFAULTS), hiddenSize, normEps, rateScale: 1 };
+    const shape: DeltaNetShape = {
+      ...parseDeltaNet(config, DEFAULTS),
+      ...{ hiddenSize, normEps, rateScale: 1, gateActivation: gateOf(config) },
+    };
     const tensors: DeltaNetTensors = {
       inputs: inputsOf(shape),
       ...(otherInputsOf && { otherInputs: otherInputsOf(shape) }),

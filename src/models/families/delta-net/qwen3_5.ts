@@ -1,6 +1,15 @@
 /** @file Qwen 3.5, dense: gated delta nets in most layers, attention with a gate of its output in the others; norm weights stored less one. */
+import type { StackPart } from "../../blocks/block.ts";
+import type { DeltaNetShape } from "../../blocks/gated-delta-net.ts";
 import type { Family } from "../family.ts";
 import { deltaNetMixer, gatedAttentionTraits } from "./qwen-hybrid.ts";
+
+export const splitInputs = ({ numHeads, numKeyHeads, keyDim, valueDim }: DeltaNetShape): readonly StackPart[] => [
+  ["in_proj_qkv", 2 * numKeyHeads * keyDim + numHeads * valueDim],
+  ["in_proj_z", numHeads * valueDim],
+  ["in_proj_b", numHeads],
+  ["in_proj_a", numHeads],
+];
 
 export const qwen35: Family = {
   modelType: "qwen3_5_text",
@@ -18,10 +27,5 @@ export const qwen35: Family = {
     tieWordEmbeddings: false,
   },
   traits: gatedAttentionTraits,
-  mixer: deltaNetMixer(({ numHeads, numKeyHeads, keyDim, valueDim }) => [
-    ["in_proj_qkv", 2 * numKeyHeads * keyDim + numHeads * valueDim],
-    ["in_proj_z", numHeads * valueDim],
-    ["in_proj_b", numHeads],
-    ["in_proj_a", numHeads],
-  ]),
+  mixer: deltaNetMixer(splitInputs),
 };

@@ -2,6 +2,7 @@
 
 import { MAX_STREAMS } from "../../../backends/stream-mix.ts";
 import { normalQuantile } from "../../../math/normal.ts";
+import { alternatingStreams } from "../../blocks/alternating-updates.ts";
 import type { ConfigFields } from "../../config-fields.ts";
 import { MAX_POSITION } from "../../config-fields.ts";
 import type { Family } from "../family.ts";
@@ -74,6 +75,11 @@ export const gemma3n: Family = {
   attentionOf: (config, layer, at) => ({ sharedWith: sharedWith(config, layer, at, SHARED) }),
   intermediateSize: (config) => Math.max(...widthsOf(config)),
   intermediateOf: (config, layer) => widthsOf(config)[layer]!,
+  assemble:
+    () =>
+    ({ hiddenSize, traits }) => ({
+      streams: alternatingStreams(hiddenSize, traits.alternatingUpdates!.count),
+    }),
   traits(config) {
     if (config.boolean("use_bidirectional_attention", false))
       throw config.unsupported(
