@@ -70,6 +70,7 @@ import { gemma2 } from "./families/gemma/gemma2.ts";
 import { gemma3 } from "./families/gemma/gemma3.ts";
 import { gemma3n } from "./families/gemma/gemma3n.ts";
 import { gemma4, gemma4Unified } from "./families/gemma/gemma4.ts";
+import { deepseekV4 } from "./families/indexed/deepseek_v4.ts";
 import { deepseekV32 } from "./families/indexed/deepseek_v32.ts";
 import { glmMoeDsa } from "./families/indexed/glm_moe_dsa.ts";
 import { minimaxM3 } from "./families/indexed/minimax_m3_vl_text.ts";
@@ -133,6 +134,7 @@ const known: Family[] = [
   glm4MoeLite,
   deepseekV32,
   glmMoeDsa,
+  deepseekV4,
   longcatFlash,
   mimoV2Flash,
   ministral,
@@ -193,7 +195,6 @@ const HYBRID = "hybrid state-space or linear-attention layers of another kind";
  */
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
   [["kimi_k25*", "kimi_vl*", "deepseek_vl_v2*"], "image or audio inputs"],
-  [["deepseek_v4*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
