@@ -51,6 +51,8 @@ const KINDS: [kind: string, model: string, fields: object][] = [
   ["layers without a cache", "nemotron_h", {}],
   ["layers that share another's", "gemma4_text", { sliding_window: 80 }],
   ["several streams", "gemma3n_text", { sliding_window: 80 }],
+  ["means of several tokens, n-grams", "qwen4_exp_text", {}],
+  ["rows of several tokens beside a window", "deepseek_v4", { sliding_window: 80 }],
   ["ropes of the length", "phi3", { rope_parameters: longRope }],
 ];
 

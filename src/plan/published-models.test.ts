@@ -116,7 +116,7 @@ describe("published models", () => {
   });
 
   it.each([
-    [{ model_type: "deepseek_v4", kv_lora_rank: 512 }, /deepseek_v4 .*latent row.*MLA.*indexer/],
+    [{ model_type: "kimi_k25", kv_lora_rank: 512 }, /kimi_k25 .*latent row.*MLA.*image or audio/],
     [{ model_type: "brand_new", kv_lora_rank: 512 }, /latent row.*MLA\), and the rest of its layers is not known here/],
     [{ model_type: "rwkv7" }, /only some of its layers have K and V/],
     [{ model_type: "brand_new", mamba_d_state: 16 }, /only some of its layers have K and V/],
