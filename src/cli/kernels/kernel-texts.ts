@@ -6,6 +6,7 @@ import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
 import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
 import { shaderName } from "../../backends/webgpu/queue/shader-text.ts";
 import { WARM_UP_DRAWS } from "../../engine/llm.ts";
+import { TurboQuantError } from "../../errors.ts";
 import type { Checkpoint, TensorInfo } from "../../formats/checkpoint.ts";
 import { MemorySource } from "../../formats/memory-source.ts";
 import type { ModelConfig } from "../../models/config.ts";
