@@ -50,8 +50,7 @@ export async function planChat(request: ChatRequest, llm: LLM, toolFormat?: stri
       ...(marks ? [marks.open, marks.close] : []),
     ].some((mark) => isSpecial(llm, mark)),
     createParser() {
-      const names = new Set(tools?.callable.map(({ name }) => name));
-      const rest = tools || hasChannels ? format.createParser(names) : plainAnswer;
+      const rest = tools || hasChannels ? format.createParser(tools?.callable ?? []) : plainAnswer;
       return marks && isApart ? new ReasoningParser(marks, isInside, rest) : rest;
     },
     isParallel: tools?.isParallel ?? true,

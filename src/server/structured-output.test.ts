@@ -241,7 +241,13 @@ describe("tools", () => {
   });
 
   it("calls are written as each family writes them", async () => {
-    for (const mark of ["<tool_call></tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<|channel|><|message|>"]) {
+    for (const mark of [
+      "<tool_call></tool_call>",
+      "<tool_call><function=x>",
+      "[TOOL_CALLS]",
+      "<|python_tag|>",
+      "<|channel|><|message|>",
+    ]) {
       const template = `{# ${mark} #}{{ tools | tojson if tools }}{% for m in messages %}{{ m.content }}{% endfor %}`;
       await withTemplate(template, async (own) => {
         const { json } = await own.post(CHAT, {

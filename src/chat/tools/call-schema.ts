@@ -18,6 +18,12 @@ export function callSchema(tool: ToolFunction, key = "arguments"): Schema {
   };
 }
 
+/** The schema of one parameter, with the definitions that it may refer to. */
+export function parameterSchema(tool: ToolFunction, name: string): Schema {
+  const { properties, $defs, definitions } = parametersOf(tool) as Readonly<Record<string, Record<string, Schema>>>;
+  return { ...($defs && { $defs }), ...(definitions && { definitions }), ...properties![name] };
+}
+
 /** JSON of a schema as a part of a grammar. */
 export const larkJson = (schema: Schema): string => `%json ${JSON.stringify({ ...SCHEMA_OPTIONS, ...schema })}`;
 

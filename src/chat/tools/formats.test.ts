@@ -3,7 +3,10 @@ import { expect, it } from "vitest";
 import type { AnswerPart } from "../answer-parser.ts";
 import { TOOL_FORMATS, toolFormatOf } from "./formats.ts";
 
-const NAMES = new Set(["add", "get_weather"]);
+const TOOLS = [
+  { name: "add", parameters: { properties: { a: { type: "integer" }, s: { type: "string" }, list: {} } } },
+  { name: "get_weather" },
+];
 
 /** What a client gets: text, thought, and calls with all of their arguments. */
 function summary(parts: readonly AnswerPart[]) {
@@ -19,7 +22,7 @@ function summary(parts: readonly AnswerPart[]) {
 }
 
 function parsed(format: string, text: string, size: number) {
-  const parser = TOOL_FORMATS.find(({ name }) => name === format)!.createParser(NAMES);
+  const parser = TOOL_FORMATS.find(({ name }) => name === format)!.createParser(TOOLS);
   const parts: AnswerPart[] = [];
   for (let at = 0; at < text.length; at += size) parts.push(...parser.push(text.slice(at, at + size)));
   return summary([...parts, ...parser.end()]);
@@ -47,6 +50,25 @@ it.each<[format: string, what: string, text: string, expected: object]>([
     '<tool_call>{"name": "add", "arguments": "{\\"a\\": 1}"}</tool_call>',
     { content: "", calls: [["add", '{"a": 1}']] },
   ],
+  [
+    "qwen3_coder",
+    "calls",
+    "I add.\n<tool_call>\n<function=add>\n<parameter=a>\n12\n</parameter>\n<parameter=s>\n1 <b>\n\n</parameter>\n<parameter=list>\n[1, {}]\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=get_weather>\n</function>\n</tool_call>",
+    {
+      content: "I add.",
+      calls: [
+        ["add", '{"a": 12, "s": "1 <b>\\n", "list": [1, {}]}'],
+        ["get_weather", "{}"],
+      ],
+    },
+  ],
+  [
+    "qwen3_coder",
+    "cut off",
+    "<tool_call>\n<function=add>\n<parameter=a>\n12\n</parameter>\n<parameter=s>\nhal",
+    { content: "", calls: [["add", '{"a": 12']] },
+  ],
+  ["qwen3_coder", "no function", "<tool_call>hello", { content: "<tool_call>hello" }],
   ["llama3", "a call", '{"name": "add", "parameters": {"a": 1}}', { content: "", calls: [["add", '{"a": 1}']] }],
   [
     "llama3",
@@ -106,8 +128,13 @@ it.each<[format: string, what: string, text: string, expected: object]>([
 });
 
 it("chat templates say whose way they want", () => {
-  const names = ["<|channel|> <|message|>", "<tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "{{ messages }}"].map(
-    (template) => toolFormatOf(template).name,
-  );
-  expect(names).toEqual(["harmony", "hermes", "mistral", "llama3", "json"]);
+  const names = [
+    "<|channel|> <|message|>",
+    "<tool_call><function=x>",
+    "<tool_call>",
+    "[TOOL_CALLS]",
+    "<|python_tag|>",
+    "{{ messages }}",
+  ].map((template) => toolFormatOf(template).name);
+  expect(names).toEqual(["harmony", "qwen3_coder", "hermes", "mistral", "llama3", "json"]);
 });

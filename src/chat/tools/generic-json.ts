@@ -7,8 +7,12 @@ export const genericJson: ToolFormat = {
   name: "json",
   matches: () => true,
   marks: [],
-  createParser: (names) =>
-    new ObjectAnswer({ names, prefixes: ["```json", "```", "[", "```json\n["], separators: /^[;,\s\]`]*/ }),
+  createParser: (tools) =>
+    new ObjectAnswer({
+      names: new Set(tools.map(({ name }) => name)),
+      prefixes: ["```json", "```", "[", "```json\n["],
+      separators: /^[;,\s\]`]*/,
+    }),
   grammar({ tools, isParallel }) {
     const { names, rules } = toolRules(tools, (tool) => larkJson(callSchema(tool)));
     return [`start: call${isParallel ? ' ("\\n" call)*' : ""}`, `call: ${names}`, rules].join("\n");

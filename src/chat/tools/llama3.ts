@@ -9,7 +9,8 @@ export const llama3: ToolFormat = {
   name: "llama3",
   matches: (template) => template.includes(MARK) || template.includes('"parameters": dictionary'),
   marks: [MARK],
-  createParser: (names) => new ObjectAnswer({ names, prefixes: [MARK], separators: /^[;,\s]*/ }),
+  createParser: (tools) =>
+    new ObjectAnswer({ names: new Set(tools.map(({ name }) => name)), prefixes: [MARK], separators: /^[;,\s]*/ }),
   grammar({ tools, isParallel }) {
     const { names, rules } = toolRules(tools, (tool) => larkJson(callSchema(tool, "parameters")));
     return [`start: call${isParallel ? ' ("; " call)*' : ""}`, `call: ${names}`, rules].join("\n");

@@ -30,8 +30,8 @@ export interface ToolFormat {
   matches(template: string): boolean;
   /** Texts that the parser looks for, which are special tokens of some vocabularies. */
   readonly marks: readonly string[];
-  /** names: of the functions that there are */
-  createParser(names: ReadonlySet<string>): AnswerParser;
+  /** tools: those that may be called */
+  createParser(tools: readonly ToolFunction[]): AnswerParser;
   /** Lark for an answer that is one call or several, and nothing else. */
   grammar(options: CallGrammarOptions): string;
   /** An id for a call, where templates ask for a certain form. */

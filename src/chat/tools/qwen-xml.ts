@@ -1,0 +1,119 @@
+/** @file Calls as Qwen3-Coder, Qwen 3.5 and later write them: <function=name> and <parameter=name> between <tool_call> marks. */
+import { isJsonObject } from "../../formats/json-file.ts";
+import type { AnswerPart } from "../answer-parser.ts";
+import { larkJson, larkMark, parameterSchema, parametersOf, toolRules } from "./call-schema.ts";
+import { type CallBody, MarkedCalls, said } from "./marked-calls.ts";
+import type { ToolFormat, ToolFunction } from "./tool-format.ts";
+
+const OPEN = "<tool_call>";
+const CLOSE = "</tool_call>";
+const FUNCTION = /^\s*<function=([^>\n]+)>/;
+const PARAMETER = /^\s*<parameter=([^>\n]+)>\n?/;
+const PARAMETER_END = "</parameter>";
+const END = /^\s*<\/function>\s*(?:<\/tool_call>)?/;
+
+type Properties = Readonly<Record<string, unknown>>;
+
+const propertiesOf = (tool: ToolFunction | undefined): Properties => {
+  const properties = tool?.parameters?.["properties"];
+  return isJsonObject(properties) ? properties : {};
+};
+
+class Body implements CallBody {
+  readonly #tools: readonly ToolFunction[];
+  #held = "";
+  #properties: Properties | null = null;
+  #hasArguments = false;
+
+  constructor(tools: readonly ToolFunction[]) {
+    this.#tools = tools;
+  }
+
+  push(text: string): { parts: AnswerPart[]; rest: string | null } {
+    this.#held += text;
+    const parts: AnswerPart[] = [];
+    if (!this.#properties) {
+      const found = FUNCTION.exec(this.#held);
+      if (!found) {
+        const begun = this.#held.trimStart();
+        const mayBe = "<function=".startsWith(begun.slice(0, 10)) && !begun.includes("\n");
+        return mayBe ? { parts, rest: null } : { parts: said(OPEN), rest: this.#held };
+      }
+      parts.push({ kind: "call", name: found[1]! });
+      this.#properties = propertiesOf(this.#tools.find(({ name }) => name === found[1]));
+      this.#held = this.#held.slice(found[0].length);
+    }
+    for (;;) {
+      const end = END.exec(this.#held);
+      if (end && (end[0].endsWith(CLOSE) || !CLOSE.startsWith(this.#held.slice(end[0].length)))) {
+        parts.push({ kind: "arguments", text: this.#hasArguments ? "}" : "{}" });
+        return { parts, rest: this.#held.slice(end[0].length) };
+      }
+      const begin = PARAMETER.exec(this.#held);
+      const at = begin ? this.#held.indexOf(PARAMETER_END, begin[0].length) : -1;
+      if (!begin || at < 0) return { parts, rest: null };
+      const value = this.#held.slice(begin[0].length, at).replace(/\n$/, "");
+      const member = `${JSON.stringify(begin[1])}: ${this.#json(begin[1]!, value)}`;
+      parts.push({ kind: "arguments", text: `${this.#hasArguments ? ", " : "{"}${member}` });
+      this.#hasArguments = true;
+      this.#held = this.#held.slice(at + PARAMETER_END.length);
+    }
+  }
+
+  /** A value is a text as it stands, unless its schema says that it is something else. */
+  #json(name: string, value: string): string {
+    if (isText(this.#properties![name])) return JSON.stringify(value);
+    try {
+      JSON.parse(value);
+      return value;
+    } catch {
+      return JSON.stringify(value);
+    }
+  }
+
+  end(): AnswerPart[] {
+    if (!this.#properties) return said(OPEN + this.#held);
+    const isOver = END.test(this.#held);
+    if (!isOver) return [];
+    return [{ kind: "arguments", text: this.#hasArguments ? "}" : "{}" }];
+  }
+}
+
+const isText = (schema: unknown): boolean => isJsonObject(schema) && schema["type"] === "string";
+
+/** Lark for the value of a parameter and the mark behind it. */
+function valueRule(tool: ToolFunction, name: string, schema: unknown): string {
+  const end = JSON.stringify(`\n${PARAMETER_END}\n`);
+  if (!isText(schema)) return `${larkJson(parameterSchema(tool, name))} ${end}`;
+  const choices = (schema as { enum?: unknown }).enum;
+  if (Array.isArray(choices) && choices.length > 0) {
+    return `(${choices.map((text) => JSON.stringify(String(text))).join(" | ")}) ${end}`;
+  }
+  return "text_end";
+}
+
+function toolRule(tool: ToolFunction): string {
+  const required = parametersOf(tool)["required"];
+  const parameters = Object.entries(propertiesOf(tool)).map(([name, schema]) => {
+    const rule = `${JSON.stringify(`<parameter=${name}>\n`)} ${valueRule(tool, name, schema)}`;
+    return Array.isArray(required) && required.includes(name) ? rule : `(${rule})?`;
+  });
+  return [JSON.stringify(`<function=${tool.name}>\n`), ...parameters, '"</function>"'].join(" ");
+}
+
+export const qwenXml: ToolFormat = {
+  name: "qwen3_coder",
+  matches: (template) => template.includes(OPEN) && template.includes("<function="),
+  marks: [OPEN, CLOSE],
+  createParser: (tools) => new MarkedCalls([OPEN], () => new Body(tools)),
+  grammar({ tools, isParallel, tokens }) {
+    const { names, rules } = toolRules(tools, toolRule);
+    return [
+      `start: call${isParallel ? ' ("\\n" call)*' : ""}`,
+      `call: ${larkMark(OPEN, tokens)} "\\n" (${names}) "\\n" ${larkMark(CLOSE, tokens)}`,
+      rules,
+      // A text ends with the first mark.
+      `text_end[lazy]: /(.|\\n)*\\n<\\/parameter>\\n/`,
+    ].join("\n");
+  },
+};
