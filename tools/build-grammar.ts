@@ -15,6 +15,8 @@ import { fileURLToPath } from "node:url";
 const FOLDER = fileURLToPath(new URL("../grammar/", import.meta.url));
 const SOURCES = ["Cargo.toml", "Cargo.lock", "src/lib.rs"];
 const TARGET = "wasm32-unknown-unknown";
+/** The most memory that an instance may take, and its stack: 1 GiB, 4 MiB. */
+const LINKED = [`-Clink-arg=--max-memory=${1 << 30}`, `-Clink-arg=-zstack-size=${4 << 20}`];
 
 function digest(): string {
   const hash = createHash("sha256");
@@ -40,7 +42,7 @@ try {
   execFileSync("cargo", ["build", "--release", "--locked", "--target", TARGET, "--target-dir", folder], {
     cwd: FOLDER,
     stdio: "inherit",
-    env: { ...process.env, RUSTFLAGS: [...remaps, `--remap-path-prefix=${FOLDER}=grammar/`].join(" ") },
+    env: { ...process.env, RUSTFLAGS: [...remaps, `--remap-path-prefix=${FOLDER}=grammar/`, ...LINKED].join(" ") },
   });
   const built = join(folder, TARGET, "release/llguidance_wasm.wasm");
   const small = join(folder, "small.wasm");

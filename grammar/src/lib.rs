@@ -84,7 +84,13 @@ pub unsafe extern "C" fn vocabulary_new(
         return std::ptr::null_mut();
     };
     factory.quiet();
-    *factory.limits_mut() = ParserLimits { verbose_errors: false, ..ParserLimits::default() };
+    // What one grammar may take of the memory that all share: a state takes some 2 kB.
+    *factory.limits_mut() = ParserLimits {
+        max_lexer_states: 50_000,
+        max_grammar_size: 200_000,
+        verbose_errors: false,
+        ..ParserLimits::default()
+    };
     Box::into_raw(Box::new(factory))
 }
 

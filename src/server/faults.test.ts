@@ -52,7 +52,7 @@ describe("requests that are wrong", () => {
     ["an empty body", CHAT, "", 400, "invalid_json"],
     ["a list", CHAT, "[]", 400, "invalid_value"],
     ["null", CHAT, "null", 400, "invalid_value"],
-    ["deeply nested", CHAT, `{"messages":${"[".repeat(5000)}${"]".repeat(5000)}}`, 400, "invalid_value", "messages.0"],
+    ["deeply nested", CHAT, `{"messages":${"[".repeat(5000)}${"]".repeat(5000)}}`, 400, "invalid_value"],
     ["bytes that are no UTF-8", CHAT, new Uint8Array([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x7d]), 400, "invalid_utf8"],
     ["no messages", CHAT, {}, 400, "invalid_value", "messages"],
     ["messages of another type", CHAT, { messages: "hello" }, 400, "invalid_value", "messages"],

@@ -22,7 +22,7 @@ const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 const functionCall = z.looseObject({ name: text, arguments: z.unknown() });
 const isNothing = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
-export const message = z.strictObject({
+const message = z.strictObject({
   role: z.enum(ROLES, { error: `expected one of ${ROLES.join(", ")}` }),
   content,
   name: text.nullish(),
@@ -47,6 +47,14 @@ export const message = z.strictObject({
   images: acceptOnly(isNothing, "expected none: images are not supported"),
 });
 type WireMessage = z.infer<typeof message>;
+
+const MAX_MESSAGES = 8192;
+
+export const messages = z
+  .array(z.unknown(), { error: "expected a list of messages {role, content}" })
+  .min(1, "expected at least one message")
+  .max(MAX_MESSAGES, `expected at most ${MAX_MESSAGES} messages`)
+  .pipe(z.array(message));
 
 const isThought = (part: ContentPart): boolean => (THOUGHT_PARTS as readonly string[]).includes(part.type);
 

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { closest } from "../closest.ts";
 import { ApiError } from "./api-error.ts";
+import { BodyScan } from "./body-scan.ts";
 
 /** The most characters of a wrong value or name that an error message repeats. */
 const MAX_SHOWN = 80;
@@ -31,12 +32,25 @@ export async function readBody<T>(
       code: "invalid_json",
     });
   }
+  checkFields(value);
   const result = schema.safeParse(value);
   if (result.success) return { data: result.data, ignored: [] };
   const ignored = unknownFields === "ignore" ? removeUnknown(value, result.error) : [];
   const second = ignored.length > 0 ? schema.safeParse(value) : result;
   if (second.success) return { data: second.data, ignored };
   throw describeIssue(second.error, schema, value);
+}
+
+/** Far more than there are. */
+const MAX_FIELDS = 256;
+
+function checkFields(value: unknown): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return;
+  const count = Object.keys(value).length;
+  if (count <= MAX_FIELDS) return;
+  throw new ApiError(400, `body: expected at most ${MAX_FIELDS} fields, got ${count}; leave out what is not known`, {
+    code: "invalid_value",
+  });
 }
 
 /** Takes fields that are not known out of a value. returns: their paths */
@@ -77,6 +91,7 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
     );
   if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLong();
   const parts: Uint8Array[] = [];
+  const scan = new BodyScan();
   let length = 0;
   const reader = request.body?.getReader();
   for (;;) {
@@ -87,9 +102,12 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
     });
     if (!next || next.done) break;
     length += next.value.length;
-    if (length > limit) {
+    const tooMuch = scan.push(next.value);
+    if (length > limit || tooMuch) {
       await reader?.cancel().catch(() => {});
-      throw tooLong();
+      throw tooMuch
+        ? new ApiError(400, `body: expected ${tooMuch}; split the request`, { code: "invalid_value" })
+        : tooLong();
     }
     parts.push(next.value);
   }

@@ -4,15 +4,17 @@
  * A field that would change the answer in a way we cannot provide is refused, not ignored. `null` means absent.
  */
 import { z } from "zod";
-import { message } from "./message-fields.ts";
+import { messages } from "./message-fields.ts";
 import { reasoningFields } from "./reasoning-fields.ts";
 import { acceptOnly, flag, ignored, real, text, whole } from "./request-fields.ts";
 import { structuredFields } from "./structured-fields.ts";
+import { biasField, promptField, tokenList } from "./token-fields.ts";
 import { toolFields } from "./tool-fields.ts";
 
 const MAX_TOKENS = 2 ** 31;
 const MAX_STOPS = 16;
 const MAX_STOP_TOKENS = 256;
+const MAX_SHOWN_TOKENS = 1 << 17;
 
 const stopList = z.union([text.min(1), z.array(text.min(1)).max(MAX_STOPS)], {
   error: `expected a text or a list of up to ${MAX_STOPS} texts, none of them empty`,
@@ -33,11 +35,7 @@ const commonFields = {
   repeat_penalty: real(0.01, 100),
   frequency_penalty: real(-2, 2),
   presence_penalty: real(-2, 2),
-  logit_bias: z
-    .record(z.string().regex(/^(?:0|[1-9]\d*)$/, "expected token ids as keys"), z.number().min(-100).max(100), {
-      error: "expected {token id: number from -100 to 100}",
-    })
-    .nullish(),
+  logit_bias: biasField.nullish(),
   // Any whole number, also one that is not exact in a double.
   seed: z
     .number({ error: "expected a whole number" })
@@ -45,10 +43,7 @@ const commonFields = {
     .nullish(),
   stop: stopList.nullish(),
   ignore_eos: flag,
-  stop_token_ids: z
-    .array(z.number().int().min(0), { error: "expected a list of token ids" })
-    .max(MAX_STOP_TOKENS, `expected at most ${MAX_STOP_TOKENS} token ids`)
-    .nullish(),
+  stop_token_ids: tokenList(MAX_STOP_TOKENS, "expected a list of token ids").nullish(),
   min_tokens: whole(0, MAX_TOKENS),
   skip_special_tokens: flag,
   spaces_between_special_tokens: ignored,
@@ -67,9 +62,7 @@ const commonFields = {
 export const chatRequest = z.strictObject(
   {
     ...commonFields,
-    messages: z
-      .array(message, { error: "expected a list of messages {role, content}" })
-      .min(1, "expected at least one message"),
+    messages,
     max_tokens: whole(1, MAX_TOKENS),
     max_completion_tokens: whole(1, MAX_TOKENS),
     // llama.cpp writes −1 for no limit.
@@ -92,14 +85,10 @@ export const chatRequest = z.strictObject(
 );
 export type ChatRequest = z.infer<typeof chatRequest>;
 
-const tokenIds = z.array(z.number().int().min(0));
-
 export const completionRequest = z.strictObject(
   {
     ...commonFields,
-    prompt: z.union([z.string(), tokenIds, z.array(z.string()).min(1), z.array(tokenIds).min(1)], {
-      error: "expected a text, a list of token ids, or a list of either",
-    }),
+    prompt: promptField,
     max_tokens: whole(0, MAX_TOKENS),
     n_predict: whole(-1, MAX_TOKENS),
     logprobs: whole(0, 20),
@@ -118,7 +107,7 @@ export const tokenizeRequest = z.strictObject(
     /** Names that llama.cpp and vLLM use. */
     content: text.optional(),
     prompt: text.optional(),
-    messages: z.array(message).min(1).optional(),
+    messages: messages.optional(),
     add_special: flag,
     add_special_tokens: flag,
     add_generation_prompt: flag,
@@ -129,7 +118,7 @@ export const tokenizeRequest = z.strictObject(
 );
 
 export const detokenizeRequest = z.strictObject(
-  { model: text.nullish(), tokens: z.array(z.number().int().min(0), { error: "expected a list of token ids" }) },
+  { model: text.nullish(), tokens: tokenList(MAX_SHOWN_TOKENS, "expected a list of token ids") },
   { error: "expected a JSON object with `tokens`" },
 );
 

@@ -2,6 +2,7 @@
 import { forTemplate } from "../chat/tool-prompt.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
+import { encodePrompt } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
 import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
@@ -55,7 +56,7 @@ export async function tokenize(call: Call): Promise<Response> {
     : (content ?? prompt ?? "");
   // llama.cpp adds special tokens only if asked; vLLM adds them to prompts; a chat template has written its own.
   const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;
-  const tokens = llm.tokenizer.encode(text, { addSpecialTokens });
+  const tokens = encodePrompt(llm, text, { addSpecialTokens });
   const pieces = (): string[] => tokens.map((id) => llm.tokenizer.decode([id]));
   return Response.json({
     tokens: request.with_pieces ? pieces().map((piece, i) => ({ id: tokens[i], piece })) : tokens,

@@ -134,6 +134,20 @@ describe("schemas", () => {
       "invalid_argument",
       /at most 65536 characters/,
     ],
+    [
+      "a chain of references that the engine does not survive",
+      {
+        $defs: Object.fromEntries(
+          Array.from({ length: 500 }, (_, i) => [
+            `d${i}`,
+            { type: "object", properties: { a: { $ref: `#/$defs/d${(i + 1) % 500}` } } },
+          ]),
+        ),
+        $ref: "#/$defs/d0",
+      },
+      "invalid_argument",
+      /too deeply/,
+    ],
   ])("refused: %s", async (_what, schema, code, message) => {
     const started = performance.now();
     await expect(answer({ schema: schema as JsonSchema })).rejects.toMatchObject({
@@ -141,6 +155,16 @@ describe("schemas", () => {
       message: expect.stringMatching(message),
     });
     expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  it("what the engine does not survive ends nobody else's answer", async () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 600 }, (_, i) => [`d${i}`, { properties: { a: { $ref: `#/$defs/d${i + 1}` } } }]),
+    );
+    const other = await llm.grammars.constraint({ schema: PERSON });
+    await expect(answer({ schema: { $defs: { ...chain, d600: {} }, $ref: "#/$defs/d0" } })).rejects.toThrow();
+    other.mask(new Float32Array(llm.config.vocabSize));
+    other.release?.();
   });
 
   it("several of schema, grammar and constraint", async () => {

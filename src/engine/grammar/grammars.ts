@@ -4,7 +4,7 @@ import type { GenerateOptions, RunOptions } from "../generation.ts";
 import type { TokenConstraint } from "../token-constraint.ts";
 import { type Grammar, grammarText } from "./grammar.ts";
 import { GrammarConstraint } from "./grammar-constraint.ts";
-import { type Address, GrammarModule } from "./grammar-module.ts";
+import { type Address, type GrammarKind, GrammarModule } from "./grammar-module.ts";
 
 /** What grammars need of a tokenizer. */
 export interface GrammarTokenizer {
@@ -21,14 +21,17 @@ const SPECIAL_MARKER = 0xff;
 interface Engine {
   readonly module: GrammarModule;
   readonly vocabulary: Address;
-  /** Matchers at the beginning of their grammars, the least recently used first. */
-  readonly kept: Map<string, Address>;
 }
 
 export class Grammars {
   readonly #tokenizer: GrammarTokenizer;
   readonly #stops: readonly number[];
+  /** For all answers. A grammar that ends it ends those that are at work. */
   #engine: Promise<Engine> | undefined;
+  /** Where a new grammar is compiled first, beside a vocabulary of bytes, and which nobody misses when it fails. */
+  #trial: Promise<Engine> | undefined;
+  /** Matchers at the beginning of their grammars, the least recently used first. */
+  #kept = new Map<string, Address>();
 
   /** stops: tokens that end an answer */
   constructor(tokenizer: GrammarTokenizer, stops: Iterable<number>) {
@@ -44,32 +47,47 @@ export class Grammars {
    * know, or a model that has no token to end an answer with; unsupported — the engine is not in this installation
    */
   async constraint(grammar: Grammar, what = "grammar"): Promise<TokenConstraint> {
-    const { module, vocabulary, kept } = await this.#running();
-    let text: string;
-    let matcher: Address | undefined;
+    const { module, vocabulary } = await this.#running();
     try {
-      const written = grammarText(grammar);
-      text = written.text;
-      const key = `${written.kind}:${text}`;
-      matcher = kept.get(key);
-      if (matcher === undefined) {
-        const compiled = module.compile(vocabulary, written.kind, text);
-        if (compiled.matcher === 0) throw refused(compiled.message);
-        matcher = compiled.matcher;
-      }
-      // The order of a map is that of insertion.
-      kept.delete(key);
-      kept.set(key, matcher);
-      const [oldest] = kept;
-      if (kept.size > MAX_KEPT && oldest) {
-        kept.delete(oldest[0]);
-        module.free(oldest[1]);
-      }
+      const { kind, text } = grammarText(grammar);
+      const key = `${kind}:${text}`;
+      if (!this.#kept.has(key)) await this.#tryOut(kind, text);
+      const matcher = this.#kept.get(key) ?? compiled(module, vocabulary, kind, text);
+      this.#keep(key, matcher, module);
+      return new GrammarConstraint(module, module.fork(matcher), this.#tokenizer.vocabSize);
     } catch (error) {
       if (!(error instanceof TurboQuantError) || error.code === "unavailable") throw error;
       throw new TurboQuantError(error.code, `${what}: ${error.message}`, error.detail, { cause: error });
     }
-    return new GrammarConstraint(module, module.fork(matcher), this.#tokenizer.vocabSize);
+  }
+
+  /** @throws TurboQuantError invalid_argument — a grammar that the engine does not survive */
+  async #tryOut(kind: GrammarKind, text: string): Promise<void> {
+    this.#trial ??= this.#start((bytes, isSpecial) => isSpecial || bytes.length === 1);
+    const { module, vocabulary } = await this.#trial;
+    try {
+      const { matcher } = module.compile(vocabulary, kind, text);
+      // What is wrong with it is said when it is compiled for the whole vocabulary.
+      if (matcher !== 0) module.free(matcher);
+    } catch (cause) {
+      this.#trial = undefined;
+      throw new TurboQuantError(
+        "invalid_argument",
+        "it refers to itself or nests too deeply, or is too large, to be compiled; simplify it",
+        {},
+        { cause },
+      );
+    }
+  }
+
+  /** The order of a map is that of insertion. */
+  #keep(key: string, matcher: Address, module: GrammarModule): void {
+    this.#kept.delete(key);
+    this.#kept.set(key, matcher);
+    const [oldest] = this.#kept;
+    if (this.#kept.size <= MAX_KEPT || !oldest) return;
+    this.#kept.delete(oldest[0]);
+    module.free(oldest[1]);
   }
 
   /**
@@ -90,11 +108,12 @@ export class Grammars {
   }
 
   async #running(): Promise<Engine> {
-    this.#engine ??= this.#start();
+    this.#engine ??= this.#start(() => true);
     try {
       const engine = await this.#engine;
       if (!engine.module.isBroken) return engine;
-      this.#engine = this.#start();
+      this.#kept = new Map();
+      this.#engine = this.#start(() => true);
       return await this.#engine;
     } catch (error) {
       this.#engine = undefined;
@@ -102,7 +121,8 @@ export class Grammars {
     }
   }
 
-  async #start(): Promise<Engine> {
+  /** isPart: whether a token is one of the vocabulary; the others never follow */
+  async #start(isPart: (bytes: Uint8Array, isSpecial: boolean) => boolean): Promise<Engine> {
     const { vocabSize } = this.#tokenizer;
     const stops = Uint32Array.from(this.#stops.filter((id) => id < vocabSize));
     if (stops.length === 0) {
@@ -117,12 +137,12 @@ export class Grammars {
     let length = 0;
     for (let id = 0; id < vocabSize; id++) {
       const bytes = this.#tokenizer.tokenBytes(id);
-      if (bytes.length > 0 && this.#tokenizer.isSpecial(id)) {
-        parts.push(Uint8Array.of(SPECIAL_MARKER));
-        length++;
+      const isSpecial = this.#tokenizer.isSpecial(id);
+      if (bytes.length > 0 && isPart(bytes, isSpecial)) {
+        if (isSpecial) parts.push(Uint8Array.of(SPECIAL_MARKER));
+        parts.push(bytes);
+        length += bytes.length + Number(isSpecial);
       }
-      parts.push(bytes);
-      length += bytes.length;
       ends[id] = length;
     }
     const all = new Uint8Array(length);
@@ -131,8 +151,14 @@ export class Grammars {
       all.set(part, at);
       at += part.length;
     }
-    return { module, vocabulary: module.createVocabulary(all, ends, stops), kept: new Map() };
+    return { module, vocabulary: module.createVocabulary(all, ends, stops) };
   }
+}
+
+function compiled(module: GrammarModule, vocabulary: Address, kind: GrammarKind, text: string): Address {
+  const { matcher, message } = module.compile(vocabulary, kind, text);
+  if (matcher === 0) throw refused(message);
+  return matcher;
 }
 
 const MAX_SHOWN = 300;
