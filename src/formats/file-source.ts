@@ -20,6 +20,8 @@ export interface FileSource {
   /** Names of the files there are; absent where they cannot be listed. */
   list?(): Promise<readonly string[]>;
   has(file: string): Promise<boolean>;
+  /** The content of a JSON file that was made and never was text; undefined for other files. */
+  json?(file: string): unknown;
   /** Size in bytes. @throws TurboQuantError invalid_file when absent */
   size(file: string): Promise<number>;
   /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */

@@ -44,6 +44,8 @@ export function parseJson(bytes: Uint8Array, name: string): unknown {
  * @throws TurboQuantError invalid_file — absent, too large or not JSON
  */
 export async function readJson(source: FileSource, file: string): Promise<unknown> {
+  const made = source.json?.(file);
+  if (made !== undefined) return made;
   const size = await source.size(file);
   const name = `${source.name}/${file}`;
   if (size > MAX_JSON_BYTES) {

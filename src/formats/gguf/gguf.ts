@@ -6,7 +6,8 @@ import { isPlain } from "../../weights/weight-format.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
 import { hubName, parseHubId } from "../hub-id.ts";
-import { MemorySource } from "../memory-source.ts";
+import type { JsonObject } from "../json-file.ts";
+import { MadeFiles } from "../made-files.ts";
 import { ggufStem, saidName } from "../model-name.ts";
 import { canonicalName, type GgufArchitecture, partOf, storedName } from "./architecture.ts";
 import { ARCHITECTURES } from "./architectures.ts";
@@ -36,12 +37,20 @@ export const gguf: CheckpointContainer = {
     const file = await open(source);
     checkTokens(file);
     const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
-    const files = new MemorySource(
+    const own = await configOf(source, file);
+    // A vocabulary takes megabytes: it is kept until it is asked for, and made again for who asks once more.
+    let made: JsonObject | null = tokenizer;
+    const madeOnce = (): JsonObject => {
+      const first = made ?? tokenizerFiles(file.metadata, file.where).tokenizer;
+      made = null;
+      return first;
+    };
+    const files = new MadeFiles(
       {
-        "config.json": JSON.stringify(await configOf(source, file)),
-        "tokenizer.json": JSON.stringify(tokenizer),
-        "tokenizer_config.json": JSON.stringify(config),
-        "generation_config.json": JSON.stringify(generation),
+        "config.json": () => own,
+        "tokenizer.json": madeOnce,
+        "tokenizer_config.json": () => config,
+        "generation_config.json": () => generation,
       },
       file.where,
     );
