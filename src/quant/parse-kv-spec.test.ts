@@ -200,19 +200,15 @@ describe("modifiers", () => {
     );
   });
 
-  it("layers=index is of the keys of an indexer alone, which otherwise have their layer's format", () => {
-    const own = parseKvSpec("k4v4,layers=0:k5v5+index:k8").forModel([
-      ["latent", "index"],
-      ["latent", "index"],
-      ["latent"],
-    ]);
+  it("keys of an indexer have codes of at least 8 bits, unless layers=index says otherwise", () => {
+    const kinds: KeptKind[][] = [["latent", "index"], ["latent", "index"], ["latent"]];
+    const own = parseKvSpec("k4v4,layers=0:k5v5+index:k3").forModel(kinds);
     expect([0, 1, 2].map((layer) => own.forLayer(layer).k)).toEqual([5, 4, 4].map((bits) => key(bits)));
-    expect([0, 1, 2].map((layer) => own.forLayer(layer, true).k)).toEqual([8, 8, 4].map((bits) => key(bits)));
-    expect(
-      parseKvSpec("k4v4,layers=index:k8+0:k5v5")
-        .forModel([["latent", "index"]])
-        .forLayer(0, true).k,
-    ).toEqual(key(5));
+    expect([0, 1].map((layer) => own.forLayer(layer, true).k)).toEqual([key(3), key(3)]);
+    for (const text of ["k4v4", "k2v2", "k8v8", "paper-3", "k4v4,layers=index:k3+0:k5v5"])
+      expect(parseKvSpec(text).forModel(kinds).forLayer(0, true).k, text).toEqual(key(8));
+    for (const type of ["f16", "f32", "q4_0r"])
+      expect(parseKvSpec(type).forModel(kinds).forLayer(0, true).k).toEqual(plain(type));
     expect(() => parseKvSpec("k4v4,layers=index:k8").forModel([["latent"]])).toThrowError(
       /layers=index: the model has no such layer; its layers with keys and values are latent/,
     );

@@ -6,6 +6,7 @@ import { allCodecs, codecOf, isFloat, isWholePage, nameOf, sideOf } from "./code
 import { canonicalPreset } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSpec } from "./codecs/side-spec.ts";
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
+import { indexSide } from "./index-side.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { KEPT_KINDS, type KeptKind } from "./layer-kinds.ts";
@@ -210,13 +211,16 @@ function withRanges(
     ...facts,
     forLayer(layer, isIndex = false) {
       let { k, v, tiers } = base;
+      let isNamed = false;
       for (const { layers, ...sides } of ranges) {
         if (!("first" in layers) || layer < layers.first || layer > layers.last) continue;
         if (layers.ofIndex && !isIndex) continue;
         ({ k = k, v = v } = sides);
+        isNamed = layers.ofIndex ?? false;
         // What is said of a layer by itself holds for tokens of any age.
         tiers = undefined;
       }
+      if (isIndex && !isNamed) k = indexSide(k);
       return { ...base, k, v, ...(base.tiers && { tiers }) };
     },
     forModel: (kinds) =>
