@@ -39,8 +39,9 @@ export function recommendationJson(recommendation: Recommendation): object {
   return { ...recommendation, isBeyondEvidence: isFarBeyond(recommendation), rungs };
 }
 
-export function recommendationText(recommendation: Recommendation): string {
-  return [table(recommendation), "\n", limits(recommendation), "\n", ...answer(recommendation)].join("");
+/** width: characters of a line */
+export function recommendationText(recommendation: Recommendation, width: number): string {
+  return [table(recommendation, width), "\n", limits(recommendation), "\n", ...answer(recommendation)].join("");
 }
 
 const percent = (share: number): string => (share * 100).toFixed(1);
@@ -52,7 +53,7 @@ const WRITE: Readonly<Record<Criterion["name"], (value: number) => string>> = {
   "KLD p99.9": significant,
 };
 
-function table({ rungs, hasRecall, limits }: Recommendation): string {
+function table({ rungs, hasRecall, limits }: Recommendation, width: number): string {
   const names = (Object.keys(WRITE) as Criterion["name"][]).filter(
     (name) => name !== "KLD p99.9" || limits.tail !== null,
   );
@@ -69,6 +70,7 @@ function table({ rungs, hasRecall, limits }: Recommendation): string {
   return markdownTable(
     titles.map((title, i) => ({ title, align: aligns[i]! })),
     rows,
+    width,
   );
 }
 

@@ -75,6 +75,23 @@ describe("a user's mistake is one message and exit code 2", () => {
       /--out \/no\/x: cannot be written: there is no such/,
     ],
     ["rows into a folder", ["bench", "--out", "src"], /--out src: cannot be written: it is a folder \(EISDIR\)/],
+    ["an evaluation into a folder that there is not", ["eval", "--out", "/no/x"], /--out \/no\/x: cannot be written/],
+    ["an allocation into a folder", ["allocate", "--out", "src"], /--out src: cannot be written: it is a folder/],
+    [
+      "chunks beyond the model",
+      ["eval", "-m", "qwen3-1m", "-t", "1", "-c", "100000"],
+      /--ctx: expected at most the model's context of 4096 tokens, got 100000/,
+    ],
+    [
+      "needles beyond the model",
+      ["eval", "-m", "qwen3-1m", "-t", "1", "--needle-lengths", "9999"],
+      /--needle-lengths: expected at most .* 4096 tokens, got 9999/,
+    ],
+    [
+      "bits beyond the widths",
+      ["allocate", "-m", "qwen3-1m", "-t", "1", "--bits", "99"],
+      /expected a budget of 2 to 8 bits a value.*got 99/,
+    ],
     ["a page into a folder", ["report", "x.jsonl", "--out", "."], /--out \.: cannot be written: it is a folder/],
     ["pictures below a file", ["report", "x.jsonl", "--images", "LICENSE/x"], /--images LICENSE\/x: cannot be written/],
     ["a calibration nowhere", ["calibrate", "--out", "/no/x"], /--out \/no\/x: cannot be written/],

@@ -7,6 +7,8 @@ import { Scheduler } from "./scheduler/scheduler.ts";
 export interface BatchOptions extends GenerateOptions {
   /** Number of continuations for each prompt, each with a random stream of its own; default 1. */
   readonly n?: number;
+  /** Called with each token of any continuation. */
+  readonly onToken?: () => void;
 }
 
 /**
@@ -19,8 +21,9 @@ export async function generateBatch(
   prompts: readonly (string | ArrayLike<number>)[],
   options: BatchOptions = {},
 ): Promise<GenerationResult[]> {
-  const { n = 1, signal } = options;
-  const bound = { ...(await llm.bind(options)), n };
+  const { onToken, ...generate } = options;
+  const { n = 1, signal } = generate;
+  const bound = { ...(await llm.bind(generate)), n };
   const scheduler = new Scheduler(llm, {
     prefixCache: false,
     maxRunning: Math.max(1, prompts.length * n),
@@ -30,7 +33,7 @@ export async function generateBatch(
     signal?.throwIfAborted();
     const streams = prompts.map((prompt) => {
       const ids = typeof prompt === "string" ? llm.tokenizer.encode(prompt) : prompt;
-      return collectEach(scheduler.generate(ids, bound), n);
+      return collectEach(scheduler.generate(ids, bound), n, onToken);
     });
     const results = await Promise.all(streams);
     signal?.throwIfAborted();
@@ -43,8 +46,15 @@ export async function generateBatch(
 }
 
 /** Collects the results of a prompt's continuations. */
-async function collectEach(chunks: AsyncIterable<ScheduledChunk>, n: number): Promise<GenerationResult[]> {
+async function collectEach(
+  chunks: AsyncIterable<ScheduledChunk>,
+  n: number,
+  onToken: (() => void) | undefined,
+): Promise<GenerationResult[]> {
   const each = Array.from({ length: n }, (): GenerationChunk[] => []);
-  for await (const { index, ...chunk } of chunks) each[index]!.push(chunk);
+  for await (const { index, ...chunk } of chunks) {
+    each[index]!.push(chunk);
+    if (chunk.token !== undefined) onToken?.();
+  }
   return Promise.all(each.map((own) => collect(own)));
 }

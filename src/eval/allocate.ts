@@ -230,7 +230,8 @@ function layerSizes({ cache }: LLM): LayerSizes[] {
 const totalBits = (layers: readonly LayerBits[], sizes: readonly LayerSizes[]): number =>
   sum(layers.map(({ k, v }, layer) => k * sizes[layer]!.k + v * sizes[layer]!.v));
 
-function checkWidths({ widths, measure, bits }: AllocateOptions): void {
+/** @throws TurboQuantError invalid_argument — widths that are none, or a budget outside of them */
+export function checkWidths({ widths, measure, bits }: Pick<AllocateOptions, "widths" | "measure" | "bits">): void {
   const isAscending = widths.every((width, i) => width >= 1 && width <= 8 && (i === 0 || width > widths[i - 1]!));
   if (widths.length === 0 || !isAscending || measure.length === 0 || !measure.every((bits) => bits >= 1 && bits <= 8)) {
     throw new TurboQuantError(

@@ -31,10 +31,20 @@ export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise
   const start = beginningOfDocument(llm);
   const pieces: string[] = [];
   let written = 0;
+  let shown = 0;
+  const show = (count: number): void => {
+    // Tokenized again, a text may have fewer tokens than were sampled: that is no step back.
+    shown = Math.max(shown, Math.min(count, tokens));
+    onProgress?.({ phase: "eval", item: "writing a text", done: shown, total: tokens, unit: "tokens" });
+  };
   for (let round = 0; written < tokens; round++) {
     // Tokenized again, the text may have a few tokens fewer than were sampled.
     const share = Math.ceil((1.05 * (tokens - written)) / STREAMS);
+    let sampled = 0;
     const results = await generateBatch(llm, [start], {
+      onToken: () => {
+        if (++sampled % STREAMS === 0) show(written + sampled);
+      },
       n: STREAMS,
       // The streams of a round get consecutive seeds.
       seed: seed + round * STREAMS,
@@ -49,13 +59,7 @@ export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise
     });
     pieces.push(...results.map(({ text }) => text.trim()).filter((text) => text !== ""));
     written = llm.tokenizer.encode(pieces.join("\n\n"), { addSpecialTokens: false }).length;
-    onProgress?.({
-      phase: "eval",
-      item: "writing a text",
-      done: Math.min(written, tokens),
-      total: tokens,
-      unit: "tokens",
-    });
+    show(written);
     if (written === 0 && round + 1 >= MAX_EMPTY_ROUNDS) {
       throw new TurboQuantError("invalid_argument", "eval: the model writes no text by itself; pass one with --text");
     }

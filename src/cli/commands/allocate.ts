@@ -1,13 +1,15 @@
 /** @file `turboquant allocate`: finds the layers that need more bits, and prints a KV spec that gives them. */
 import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
-import { type Allocation, allocate, bitsForBytes } from "../../eval/allocate.ts";
+import { type Allocation, allocate, bitsForBytes, checkWidths } from "../../eval/allocate.ts";
 import { parseRecipe } from "../../eval/layer-spec.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { checkLengths } from "../eval/check-lengths.ts";
 import { allocationReport } from "../eval/print-allocation.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
+import { tableWidth } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
@@ -24,6 +26,7 @@ import {
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
+import { checkOutputFile } from "../output-file.ts";
 
 interface AllocateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -76,6 +79,7 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   if (flags.bits !== undefined && flags.bytes !== undefined) {
     throw new TurboQuantError("invalid_argument", "allocate: --bits and --bytes both set the budget; pass one of them");
   }
+  if (flags.out !== undefined) await checkOutputFile("--out", flags.out);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, {
@@ -85,13 +89,17 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
     otherKv: [flags.kv],
   });
   const { kv, base, widths, measure, ctx, chunks, verifyChunks } = flags;
+  const bits = flags.bits ?? (flags.bytes !== undefined ? bitsForBytes(llm, flags.bytes) : (own.k + own.v) / 2);
+  // Before a text is written, which takes a while.
+  checkWidths({ widths, measure, bits });
+  checkLengths(llm, { "--ctx": [ctx] });
   const text = await textOrOwn(file, llm, ctx * (chunks + verifyChunks), flags, context, progress);
   const allocation = await allocate(llm, {
     text: text.text,
     textSource: text.source,
     kv,
     base,
-    bits: flags.bits ?? (flags.bytes !== undefined ? bitsForBytes(llm, flags.bytes) : (own.k + own.v) / 2),
+    bits,
     widths,
     measure,
     ctx,
@@ -102,8 +110,8 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   });
   progress.clear();
   const json = JSON.stringify(await toJson(allocation, { model: llm.name, recipe: kv, chunks, verifyChunks, ctx }));
+  io.stdout.write(flags.json ? `${json}\n` : allocationReport(allocation, flags, tableWidth(io.stdout)));
   if (flags.out !== undefined) await writeFileAtomically(flags.out, new TextEncoder().encode(`${json}\n`));
-  io.stdout.write(flags.json ? `${json}\n` : allocationReport(allocation, flags));
 }
 
 /** `kv` is the spec to paste; the other fields are the measurements behind it. */

@@ -17,11 +17,13 @@ import { formatCount } from "../../format-number.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { checkLengths } from "../eval/check-lengths.ts";
 import { entryStore } from "../eval/entry-store.ts";
 import { detailTables } from "../eval/print-details.ts";
 import { evalFooter, evalTable } from "../eval/print-rows.ts";
 import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
+import { tableWidth } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
@@ -37,6 +39,7 @@ import {
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
+import { checkOutputFile } from "../output-file.ts";
 
 interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -129,6 +132,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   if (flags.ladder && kv.length > 1) {
     throw new TurboQuantError("invalid_argument", `--ladder: expected one --kv, got ${kv.length}; pass one`);
   }
+  if (flags.out !== undefined) await checkOutputFile("--out", flags.out);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, {
@@ -146,6 +150,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
+  checkLengths(llm, { "--ctx": [ctx], "--needle-lengths": grid?.lengths ?? [] });
   const store = await entryStore(flags);
   const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress, store);
   const limit = limitOf(context, flags.time, performance.now() - started);
@@ -172,10 +177,11 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const printed = rungs ? rows.map((row, i) => ({ lever: rungs[i]!.lever, ...row })) : rows;
   if (!flags.quiet) for (const note of shortfalls(rows[0]!, flags, limit)) io.stderr.write(`note: ${note}\n`);
+  const width = tableWidth(io.stdout);
+  if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
+  else io.stdout.write(`${evalTable(printed, width)}\n${evalFooter(printed)}${detailTables(printed, width)}`);
   if (flags.out !== undefined)
     await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights });
-  if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
-  else io.stdout.write(`${evalTable(printed)}\n${evalFooter(printed)}${detailTables(printed)}`);
 }
 
 /** What was asked for and is not in the rows. */

@@ -21,6 +21,7 @@ import { type CommandContext, progressOf } from "../context.ts";
 import { entryStore } from "../eval/entry-store.ts";
 import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
 import { addTextOptions, type ChunkTexts, chunkTexts, readTextFile, type TextFlags } from "../eval/text-input.ts";
+import { tableWidth } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
@@ -146,7 +147,9 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
   progress.clear();
   const recommendation = describe(result, search, text.source);
   io.stdout.write(
-    flags.json ? `${JSON.stringify(recommendationJson(recommendation))}\n` : recommendationText(recommendation),
+    flags.json
+      ? `${JSON.stringify(recommendationJson(recommendation))}\n`
+      : recommendationText(recommendation, tableWidth(io.stdout)),
   );
 }
 

@@ -8,18 +8,19 @@ const right = (title: string): Column => ({ title, align: "right" });
 export function allocationReport(
   allocation: Allocation,
   { chunks, verifyChunks }: { readonly chunks: number; readonly verifyChunks: number },
+  width = Number.POSITIVE_INFINITY,
 ): string {
   const { ctx } = allocation.best.row;
   return [
     `divergence of one side of one layer alone, ${chunks} × ${ctx} tokens, and the widths of the best spec\n`,
-    layerTable(allocation),
+    layerTable(allocation, width),
     `\nas a whole, on ${allocation.best.row.chunks} × ${ctx} tokens after those (asked for: ${verifyChunks} chunks)\n`,
-    candidateTable(allocation),
+    candidateTable(allocation, width),
     verdict(allocation),
   ].join("");
 }
 
-function layerTable({ attentionLayers, sensitivities, logitNoiseLaw, best, bits }: Allocation): string {
+function layerTable({ attentionLayers, sensitivities, logitNoiseLaw, best, bits }: Allocation, width: number): string {
   const measured = [...new Set(sensitivities.map((s) => s.bits))];
   const shown = measured.reduce((a, b) => (Math.abs(b - bits) < Math.abs(a - bits) ? b : a));
   const alone = (layer: number, side: "k" | "v"): string =>
@@ -31,10 +32,11 @@ function layerTable({ attentionLayers, sensitivities, logitNoiseLaw, best, bits 
       const cells = [layer, k, v].map(String);
       return [...cells, alone(layer, "k"), alone(layer, "v"), significant(logitNoiseLaw[index]!)];
     }),
+    width,
   );
 }
 
-function candidateTable({ candidates }: Allocation): string {
+function candidateTable({ candidates }: Allocation, width: number): string {
   return markdownTable(
     [
       { title: "widths by", align: "left" },
@@ -51,6 +53,7 @@ function candidateTable({ candidates }: Allocation): string {
       `${row.pplRatio.toFixed(4)} ± ${row.pplRatioSe.toFixed(4)}`,
       formatRate(row.top1, row.top1Low, row.top1High),
     ]),
+    width,
   );
 }
 

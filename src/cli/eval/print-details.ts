@@ -12,20 +12,26 @@ const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });
 
 /** All tables that the rows have data for, each with a line that explains it. */
-export function detailTables(rows: readonly EvalRow[]): string {
+export function detailTables(rows: readonly EvalRow[], width = Number.POSITIVE_INFINITY): string {
   const parts: string[] = [];
   const greedy = rows.filter((row) => row.greedy !== null);
-  if (greedy.length > 0) parts.push(greedyTable(greedy.map((row) => ({ kv: row.kv, greedy: row.greedy! }))));
+  if (greedy.length > 0)
+    parts.push(
+      greedyTable(
+        greedy.map((row) => ({ kv: row.kv, greedy: row.greedy! })),
+        width,
+      ),
+    );
   const tasks = rows.filter((row) => row.tasks !== null);
-  if (tasks.length > 0) parts.push(taskTable(tasks));
+  if (tasks.length > 0) parts.push(taskTable(tasks, width));
   for (const { kv, base, needleGrid, layers } of rows) {
-    if (needleGrid) parts.push(gridTable(kv, base, needleGrid));
-    if (layers) parts.push(layerTable(kv, layers));
+    if (needleGrid) parts.push(gridTable(kv, base, needleGrid, width));
+    if (layers) parts.push(layerTable(kv, layers, width));
   }
   return parts.map((part) => `\n${part}`).join("");
 }
 
-function greedyTable(rows: readonly { readonly kv: string; readonly greedy: GreedySummary }[]): string {
+function greedyTable(rows: readonly { readonly kv: string; readonly greedy: GreedySummary }[], width: number): string {
   const { prompts, promptTokens, tokens } = rows[0]!.greedy;
   const columns = [left("kv"), right("same to the end"), right("first other token, median"), right("tokens before it")];
   return `greedy continuations: ${prompts} prompts of ${promptTokens} tokens, up to ${tokens} tokens each\n${markdownTable(
@@ -36,10 +42,11 @@ function greedyTable(rows: readonly { readonly kv: string; readonly greedy: Gree
       g.firstDivergenceMedian === null ? "never" : String(g.firstDivergenceMedian),
       formatPercent(g.tokensBeforeDivergence),
     ]),
+    width,
   )}`;
 }
 
-function gridTable(kv: string, base: string, cells: readonly NeedleCell[]): string {
+function gridTable(kv: string, base: string, cells: readonly NeedleCell[], width: number): string {
   const depths = [...new Set(cells.map(({ depth }) => depth))];
   const lengths = [...new Set(cells.map(({ length }) => length))];
   const cell = ({ recall, recallLow, recallHigh, recallBase }: NeedleCell): string =>
@@ -50,11 +57,12 @@ function gridTable(kv: string, base: string, cells: readonly NeedleCell[]): stri
       const own = cells.filter((c) => c.length === length);
       return [String(own[0]!.tokens), ...depths.map((depth) => cell(own.find((c) => c.depth === depth)!))];
     }),
+    width,
   )}`;
 }
 
 /** Exact answers by task and length, one row a format; the base's in the first. */
-function taskTable(rows: readonly EvalRow[]): string {
+function taskTable(rows: readonly EvalRow[], width: number): string {
   const cells = rows[0]!.tasks!;
   const lengths = [...new Set(cells.map(({ length }) => length))];
   const share = (value: number | undefined): string => (value === undefined ? "–" : formatPercent(value, 0));
@@ -75,13 +83,14 @@ function taskTable(rows: readonly EvalRow[]): string {
   return `tasks: exact answers, up to ${Math.max(...cells.map(({ prompts }) => prompts))} prompts each; what the exact cache cannot do says nothing about a format\n${markdownTable(
     [right("tokens"), left("kv"), ...TASK_NAMES.map(right)],
     body,
+    width,
   )}`;
 }
 
 const LAYER_COLUMNS = ["layer", "rms(q)", "rms(k)", "logit noise", "law", "noise/law", "K error", "V error"];
 const COSINE_COLUMNS = ["cos K", "cos V", "cos scores"];
 
-function layerTable(kv: string, layers: readonly LayerDiagnosis[]): string {
+function layerTable(kv: string, layers: readonly LayerDiagnosis[], width: number): string {
   const orDash = (value: number | null): string => (value === null ? "–" : significant(value));
   const cosine = (value: number | null): string => (value === null ? "–" : value.toFixed(5));
   return `layers, ${kv}: law = rms(q) · rms(k) · √D; errors are squared, over squared norms\n${markdownTable(
@@ -99,5 +108,6 @@ function layerTable(kv: string, layers: readonly LayerDiagnosis[]): string {
       cosine(l.valueCosine),
       cosine(l.scoreCosine),
     ]),
+    width,
   )}`;
 }

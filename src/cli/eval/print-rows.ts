@@ -9,7 +9,7 @@ export type PrintedRow = EvalRow & { readonly lever?: string };
 const RIGHT = ["bits/value", "KV bytes", "PPL", "PPL ratio", "KLD mean", "median", "p99", "p99.9", "max"];
 
 /** One line for the base and one for each format. ± is a standard error; brackets are 95 % intervals. */
-export function evalTable(rows: readonly PrintedRow[]): string {
+export function evalTable(rows: readonly PrintedRow[], width = Number.POSITIVE_INFINITY): string {
   const [first] = rows as [PrintedRow, ...PrintedRow[]];
   const hasLever = first.lever !== undefined;
   const hasNeedle = first.needle !== null;
@@ -41,7 +41,7 @@ export function evalTable(rows: readonly PrintedRow[]): string {
     formatRate(row.top1, row.top1Low, row.top1High),
     ...(hasNeedle ? [formatRate(row.needle!, row.needleLow!, row.needleHigh!, 0)] : []),
   ]);
-  return markdownTable(columns, [base, ...body]);
+  return markdownTable(columns, [base, ...body], width);
 }
 
 const amount = ({ chunks, ctx, tokens, tokensAsked }: EvalRow): string =>
