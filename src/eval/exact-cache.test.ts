@@ -15,7 +15,7 @@ import { earlier, partOf, RunLimit } from "./time-limit.ts";
 const folder = mkdtempSync(join(tmpdir(), "turboquant-exact-"));
 let llm: LLM;
 beforeAll(async () => {
-  writeRandomCheckpoint(folder);
+  writeRandomCheckpoint(folder, { num_hidden_layers: 1 });
   llm = await LLM.load(folder, { kv: "f16", threads: 1, backend: "wasm" });
 });
 afterAll(async () => {
@@ -75,13 +75,9 @@ describe("the exact cache's part", () => {
     const options: Partial<EvalOptions> = {
       ...{ ctx: 64, chunks: 1, exact: storeOf(map) },
       needleGrid: { lengths: [256], depths: [0, 1], prompts: 1 },
-      tasks: { lengths: [2000], prompts: 1 },
       greedy: { prompts: 2, tokens: 4 },
     };
     const first = await run(options);
-    expect(first[0]!.tasks!.map(({ task }) => task)).toEqual([
-      ...["multi-hop", "copy-code", "copy-table", "counting", "last-of-several"],
-    ]);
     const prefills = vi.spyOn(Decoder.prototype, "queue");
     const again = await run(options);
     const second = prefills.mock.calls.length;

@@ -97,7 +97,7 @@ it("--time ends with what is known and says how much that is; tasks are a table 
   expect(cut.code).toBe(0);
   expect(JSON.parse(cut.out)).toMatchObject({ tokens: 128, tokensAsked: 160, kldMeanSe: expect.any(Number) });
   expect(cut.err).toMatch(/note: the time was over after 128 of 160 tokens; the figures are of these/);
-  const { out, err } = await runCommand([...argv, "--tasks", "1", "--tasks-lengths", "2000"]);
+  const { out, err } = await runCommand([...argv, "--tasks", "1", "--tasks-lengths", "2000", "--quiet"]);
   expect(err).toBe("");
   expect(out).toMatch(/tasks: exact answers, .*\n\| tokens \| kv +\| +multi-hop \| +copy-code \| +copy-table \|/);
   expect(out).toMatch(/\| +2000 \| f16 +\| +0 % \|/);

@@ -15,7 +15,7 @@ const model = join(folder, "model");
 const textFile = join(folder, "story.txt");
 const rotations = join(folder, "oscar.safetensors");
 beforeAll(() => {
-  writeRandomCheckpoint(model);
+  writeRandomCheckpoint(model, { num_hidden_layers: 1 });
   writeFileSync(textFile, DEFAULT_PROMPT);
 });
 afterAll(() => {
@@ -39,7 +39,20 @@ it("run on the reference backend, each counted as allocated, with OSCAR's rotati
   expect(made.out).toContain(`--kv oscar-2,calibration=${rotations}`);
   const oscar = `oscar-2,sinks=0,window=0,calibration=${rotations}`;
   const kv = ["int4", "nvfp4", "kvarn-4,sinks=0", oscar].join(",");
-  const argv = ["eval", "-m", model, "--backend", "reference", "--text", textFile, "-c", "192", "--chunks", "1"];
+  const argv = [
+    "eval",
+    "-m",
+    model,
+    "--backend",
+    "reference",
+    "--text",
+    textFile,
+    "-c",
+    "192",
+    "--chunks",
+    "1",
+    "--quiet",
+  ];
   const { code, out, err } = await runCommand([...argv, "--kv", kv, "--json"]);
   expect([code, err]).toEqual([0, ""]);
   const rows: EvalRow[] = JSON.parse(out).rows;
