@@ -7,10 +7,13 @@ export const SCHEMA_OPTIONS = { "x-guidance": { whitespace_pattern: "[ \\t\\r\\n
 
 /** Keywords that only describe. */
 const ANNOTATIONS = new Set(["title", "description", "default", "examples", "deprecated", "$comment"]);
+/** Formats that the engine enforces; others describe, as JSON Schema has it for all of them. */
+const FORMATS = new Set(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]);
 /** Keywords that say nothing with these values, and that generators of schemas write all the same. */
 const IDLE: Readonly<Record<string, (value: unknown) => boolean>> = {
   propertyNames: (value) => isJsonObject(value) && Object.keys(value).length === 1 && value["type"] === "string",
   uniqueItems: (value) => value === false,
+  format: (value) => typeof value === "string" && !FORMATS.has(value),
 };
 /** Keywords with regular expressions. */
 const PATTERNS: Readonly<Record<string, (value: unknown) => unknown>> = {

@@ -63,8 +63,10 @@ describe("results.jsonl", () => {
   });
 
   it("a damaged line in between is said with its number", () => {
-    const text = `${line(failed("a"))}{"id": 3}\n${line(failed("b"))}`;
-    expect(() => readRows(bytes(text), "s/results.jsonl")).toThrow(/^s\/results\.jsonl: expected a run on line 2/);
+    for (const damaged of ['{"id": 3}', '{"id":"a","status":"done"}', '{"id":"a","status":"done","parameters":null}']) {
+      const text = `${line(failed("a"))}${damaged}\n${line(failed("b"))}`;
+      expect(() => readRows(bytes(text), "s/results.jsonl")).toThrow(/^s\/results\.jsonl: expected a run on line 2/);
+    }
   });
 
   it("the last row of a run counts", () => {

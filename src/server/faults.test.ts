@@ -259,6 +259,22 @@ describe("connections that are wrong", () => {
   });
 });
 
+describe("more requests than may wait", () => {
+  it("429, with the time to try again", async () => {
+    const small = await startServer({ fake: { stepMs: 5 }, scheduler: { maxRunning: 1, maxWaiting: 2 } });
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => small.post("/v1/completions", { ...STORY, max_tokens: 20 })),
+    );
+    const refused = answers.filter(({ status }) => status !== 200);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { status, json, headers } of refused) {
+      expect({ status, type: json.error.type }).toEqual({ status: 429, type: "rate_limit_error" });
+      expect(headers.get("retry-after")).toBe("1");
+    }
+    await small.stop();
+  });
+});
+
 describe("time", () => {
   it("an answer that takes too long is a 504, or the last event of a stream", async () => {
     const short = await startServer({ fake: { stepMs: 1 }, server: { timeoutMs: 150 } });

@@ -66,7 +66,13 @@ describe("schemas", () => {
     ],
     [
       "what generators write besides",
-      { $schema: "https://json-schema.org/draft/2020-12/schema", title: "T", type: "boolean", uniqueItems: false },
+      {
+        $schema: "https://json-schema.org/draft/2020-12/schema",
+        title: "T",
+        type: "boolean",
+        format: "colour",
+        uniqueItems: false,
+      },
       (value) => expect(typeof value).toBe("boolean"),
     ],
   ])("%s", async (_what, schema, check) => {
