@@ -164,6 +164,15 @@ it("weights that layers share are in each memory that has such layers, as the pl
   expect(numBytes[1]).toBeGreaterThan(numBytes[0]!);
 });
 
+it("rows that a table of inputs of layers lacks are counted as they are loaded", async () => {
+  const model = seededModel("gemma3n_text-sparse");
+  const config = parseModelConfig(model.config, "gemma3n");
+  const ops = await createWasmBackend({ threads: 1 });
+  const decoder = await Decoder.load(ops, seededCheckpoint(model), { config, kv: parseKvSpec("f16"), weights: "auto" });
+  expect(decoder.weightBytes).toBe(weightMemory(modelOfConfig(config, "gemma3n", "f32"), "auto", "wasm").bytes);
+  await ops.dispose();
+});
+
 it("a loaded model lies in as many memories as it needs, and answers, saves and restores as in one", async () => {
   const load = async (memoryLimitBytes?: number): Promise<LLM> => {
     const backend = await createWasmBackend({

@@ -9,7 +9,7 @@ import { ReadAhead, WINDOW_BYTES } from "../formats/read-ahead.ts";
 import { bytesOf } from "../weights/elements.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
-import { matrixBytes } from "../weights/weight-format.ts";
+import { matrixBytes, rowBytes } from "../weights/weight-format.ts";
 import {
   type Branch,
   type Norm,
@@ -214,7 +214,8 @@ class Loading {
 
   async #loadRun(ops: Ops, spec: WeightSpec, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
     const shapes = matrices.map((matrix) => shapeIn(spec.role, keptShape(matrix)));
-    const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
+    const { copies = 0 } = spec;
+    const rows = shapes.reduce((sum, shape) => sum + shape.rows, copies);
     const writer = ops.createWeight(rows, shapes[0]!.cols, type, spec.unit);
     try {
       let row = 0;
@@ -223,6 +224,7 @@ class Loading {
         for (const piece of piecesOf(matrix)) await this.#write(writer, from, matrix, piece, spec);
         row += shapes[i]!.rows;
       }
+      if (copies > 0) await this.#writeCopies(writer, row, matrices[0]!, copies);
     } finally {
       this.#weights.push({ ops, weight: writer.finish() });
     }
@@ -235,6 +237,12 @@ class Loading {
 
   close(): Promise<void> {
     return this.#reads.close();
+  }
+
+  /** Writes the first row of a tensor to so many rows from `row` on. */
+  async #writeCopies(writer: WeightWriter, row: number, { info, cols }: StoredMatrix, copies: number): Promise<void> {
+    const data = await this.#checkpoint.read(info.name, 0, rowBytes(weightFormat(info.dtype), cols));
+    for (let i = 0; i < copies; i++) await writer.write({ dtype: info.dtype, rows: 1, cols, data }, row + i);
   }
 
   /** row: of the tensor's first one in the weight */

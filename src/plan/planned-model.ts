@@ -123,16 +123,16 @@ function chosenLists(config: ModelConfig): number {
 const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
 
 /** A weight as the decoder stacks it. */
-function plannedWeight({ role, tensors, ones = 0, unit = 1 }: WeightSpec): PlannedWeight {
+function plannedWeight({ role, tensors, ones = 0, copies = 0, unit = 1 }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
   const sizes = tensors.map((tensor) => {
     const { rows, cols } = sizeOf(tensor);
     return { rows: tensor.order?.numRows ?? rows, cols };
   });
-  const stacked = ones + sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
+  const stacked = ones + copies + sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
   return {
-    tensors: tensors.map(({ name }, i) => ({ name, rows: sizes[i]!.rows })),
+    tensors: tensors.map(({ name }, i) => ({ name, rows: sizes[i]!.rows + (i === 0 ? copies : 0) })),
     rows: isVector ? 1 : stacked,
     cols: isVector ? stacked : sizes[0]!.cols,
     use,

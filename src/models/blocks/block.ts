@@ -46,6 +46,8 @@ export interface WeightSpec {
   readonly forms?: readonly (readonly TensorSpec[])[];
   /** Whether other layers have the same weight, of tensors of the same names: it is in each memory once. */
   readonly isShared?: true;
+  /** Copies of the first row behind those of the tensors; absent: none. */
+  readonly copies?: number;
   /** Rows that belong together, those of an expert; absent: single rows. See `Ops.createWeight`. */
   readonly unit?: number;
   /** A vector of so many ones instead of tensors: a norm without weights. */

@@ -8,8 +8,9 @@ import { type Block, matrix, norm, type Prologue, stackedMatrix } from "./block.
 export interface PerLayerShape {
   readonly hiddenSize: number;
   readonly numLayers: number;
-  /** Tokens of the second embedding. */
+  /** Tokens of the second embedding, and of the model: those that it lacks have the row of its first one. */
   readonly vocabSize: number;
+  readonly numTokens: number;
   /** Values of a layer. */
   readonly width: number;
   readonly normEps: number;
@@ -22,11 +23,22 @@ const BUFFER = "perLayerInputs";
  * (norm(projection · e / √hiddenSize) + √width · row) / √2, each layer's share normed by itself; e: the embedding. Factors are those of
  * norms and of the embedding.
  */
-export function perLayerInputs({ hiddenSize, numLayers, vocabSize, width, normEps }: PerLayerShape): Prologue {
+export function perLayerInputs({
+  hiddenSize,
+  numLayers,
+  vocabSize,
+  numTokens,
+  width,
+  normEps,
+}: PerLayerShape): Prologue {
   const all = numLayers * width;
   return {
     weights: {
-      table: { role: "embedding", tensors: [matrix("model.embed_tokens_per_layer.weight", vocabSize, all)] },
+      table: {
+        role: "embedding",
+        tensors: [matrix("model.embed_tokens_per_layer.weight", vocabSize, all)],
+        ...(numTokens > vocabSize && { copies: numTokens - vocabSize }),
+      },
       projection: stackedMatrix(hiddenSize, [["model.per_layer_model_projection.weight", all]]),
       norm: { ...norm("model.per_layer_projection_norm.weight", width), scale: Math.SQRT1_2 },
     },

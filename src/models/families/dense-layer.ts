@@ -33,9 +33,15 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
 }
 
 /** What inputs of layers are made of, in a model that has them. */
-export function perLayerShape({ hiddenSize, numLayers, normEps, traits }: ModelConfig): PerLayerShape {
+export function perLayerShape({
+  hiddenSize,
+  numLayers,
+  normEps,
+  traits,
+  vocabSize: numTokens,
+}: ModelConfig): PerLayerShape {
   const { width, vocabSize } = traits.perLayerInputs!;
-  return { hiddenSize, numLayers, vocabSize, width, normEps, activation: traits.activation };
+  return { hiddenSize, numLayers, vocabSize, numTokens, width, normEps, activation: traits.activation };
 }
 
 /** Attention and feed-forward. */
