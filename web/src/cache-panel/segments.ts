@@ -8,8 +8,10 @@ export type SegmentName = (typeof SEGMENTS)[number];
 const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
 export function labelOf(segment: SegmentName, kv: string): string {
-  if (segment === "codes") return isFloat(kv) ? "Values" : "Codes";
-  const bits = kv.includes("window=8bit") || kv.startsWith("tiers=8:") ? 8 : 16;
+  if (segment === "codes")
+    return isFloat(kv) ? "Values" : kv.startsWith("tiers=") ? "Codes that grow coarser" : "Codes";
+  // `8:auto` is a tier of codes and no window.
+  const bits = kv.includes("window=8bit") || /^tiers=8:\d/.test(kv) ? 8 : 16;
   return {
     scales: "Scales",
     sinks: `First tokens, ${bits} bit`,
