@@ -33,6 +33,13 @@ it("rows of 4 and of 128 tokens, with an index row of 128 beside those of 4", ()
   ]);
 });
 
+it("memory of work counts the lists of chosen rows, where a layer has them", () => {
+  const listsOf = (types: readonly string[]) =>
+    plannedModel({ ...V4_FLASH, num_hidden_layers: 2, layer_types: types }, "config.json").chosenLists;
+  expect(listsOf(["sliding_attention", "compressed_sparse_attention"])).toBe(1);
+  expect(listsOf(["sliding_attention", "heavily_compressed_attention"])).toBeUndefined();
+});
+
 it("what is kept of unfinished rows: three numbers a coordinate, of two rows where a token counts in both", () => {
   const ofRows = 3 * 4 * (HEAVY * DIM + SPARSE * 2 * (DIM + 128));
   expect(fixedStateBytes(plannedModel(V4_FLASH, "config.json"))).toBe(ofRows);

@@ -25,6 +25,7 @@ const MAX_HEADS = 4096;
 const HEAD_DIM = 512;
 const ROPE_DIM = 64;
 const WINDOW = 128;
+const INDEX_TOP_K = 512;
 const NUM_HASHED = 3;
 
 const SLIDING = "sliding_attention";
@@ -131,7 +132,7 @@ function assemble(fields: ConfigFields): (config: ModelConfig) => Assembly {
   const indexer = {
     numHeads: fields.integer("index_n_heads", 2, MAX_HEADS, 64),
     headDim: fields.integer("index_head_dim", 2, MAX_WIDTH, 128),
-    count: fields.integer("index_topk", 1, MAX_COUNT, 512),
+    count: fields.integer("index_topk", 1, MAX_COUNT, INDEX_TOP_K),
   };
   const rates = Object.fromEntries([SPARSE, HEAVY].map((type) => [type, rateOf(fields, type)]));
   return (config) => {
@@ -229,6 +230,10 @@ export const deepseekV4: Family = {
     return 1;
   },
   published,
+  attentionOf(config, layer) {
+    if (listed(config, TYPES)[layer] !== SPARSE) return {};
+    return { chosen: { count: config.integer("index_topk", 1, MAX_COUNT, INDEX_TOP_K), lists: 1 } };
+  },
   experts(config) {
     requireSilu(config, "hidden_act", "experts with limits");
     if (config.integer("n_shared_experts", 0, 1024, 1) !== 1)
