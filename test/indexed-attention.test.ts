@@ -33,6 +33,36 @@ const MODELS = [
       ...{ index_n_heads: 2, index_head_dim: 16, index_block_size: 8, index_topk_blocks: 3 },
     },
   ],
+  [
+    "qwen4_exp_text",
+    {
+      ...{ model_type: "qwen4_exp_text", hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 4 },
+      ...{ num_key_value_heads: 2, head_dim: 16, vocab_size: 101, max_position_embeddings: 1024, hc_lowrank: 8 },
+      ...{ linear_num_key_heads: 2, linear_num_value_heads: 4, linear_key_head_dim: 16, linear_value_head_dim: 16 },
+      ...{ num_experts: 4, num_experts_per_tok: 2, moe_intermediate_size: 16, shared_expert_intermediate_size: 16 },
+      layer_types: ["linear_attention", "full_attention", "full_attention"],
+      ...{
+        indexer_n_heads: 4,
+        indexer_kv_heads: 1,
+        indexer_head_dim: 24,
+        indexer_budget: 20,
+        indexer_compress_ratio: 4,
+      },
+      ...{ ple_layer_ids: [1], ple_embed_dim: 32, heads_per_ngram: 2, ngram_vocab_size_base: 50, split_ngram_parts: 2 },
+      ...{ eos_token_id: 100, tie_word_embeddings: true },
+    },
+  ],
+  [
+    "deepseek_v4",
+    {
+      ...{ model_type: "deepseek_v4", hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 4, head_dim: 32 },
+      ...{ qk_rope_head_dim: 8, q_lora_rank: 24, o_groups: 2, o_lora_rank: 16, sliding_window: 24, vocab_size: 101 },
+      ...{ n_routed_experts: 4, num_experts_per_tok: 2, moe_intermediate_size: 16, max_position_embeddings: 1024 },
+      ...{ index_n_heads: 4, index_head_dim: 16, index_topk: 8, num_hash_layers: 1, tie_word_embeddings: true },
+      compress_rates: { compressed_sparse_attention: 2, heavily_compressed_attention: 16 },
+      layer_types: ["sliding_attention", "heavily_compressed_attention", "compressed_sparse_attention"],
+    },
+  ],
 ] as const;
 const KV = "k8v8,sinks=2,window=24";
 const text = Int32Array.from({ length: 170 }, (_, i) => (i * 37 + ((i * i) % 11)) % 101);
