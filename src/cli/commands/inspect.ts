@@ -199,7 +199,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     k: typeOf(format.k),
     v: typeOf(format.v),
     // Of latent attention, whose rows of K are those of V; the parts beside them are counted in all bytes.
-    ...(main.rotaryKey && { rotary: typeOf(main.rotaryKey.side) }),
+    ...(main.rotaryKey && { rotary: main.rotaryKey.dim > 0 ? typeOf(main.rotaryKey.side) : null }),
     bytesPerToken: main.numBytes / main.pageTokens / tokensPerRow,
     bitsPerValue: bitsPerValue(main),
     pageTokens: main.pageTokens,
@@ -281,15 +281,15 @@ function modelText(
   );
 }
 
-/** Cells of the codes of a layer, or of one of its coarser tiers. rotary: type of the parts beside latent rows */
+/** Cells of the codes of a layer, or of one of its coarser tiers. rotary: type of the parts beside latent rows, null where these have none */
 function codesCells(
   codes: Omit<NonNullable<ReturnType<typeof kvFacts>["layers"][number]["tiers"]>[number], "after">,
   pageTokens: number,
-  rotary?: string,
+  rotary?: string | null,
 ): string[] {
   return [
     codes.k,
-    rotary ? `as K, rotary ${rotary}` : codes.v,
+    rotary === undefined ? codes.v : rotary === null ? "as K" : `as K, rotary ${rotary}`,
     codes.planesK.join("+") || "–",
     codes.planesV.join("+") || "–",
     codes.bitsPerValue.toFixed(3),

@@ -26,6 +26,7 @@ const HEAD_DIM = 512;
 const ROPE_DIM = 64;
 const WINDOW = 128;
 const INDEX_TOP_K = 512;
+const EXPERT_WIDTH = 2048;
 const NUM_HASHED = 3;
 
 const SLIDING = "sliding_attention";
@@ -217,8 +218,6 @@ export const deepseekV4: Family = {
     maxPosition: 1_048_576,
     slidingWindow: WINDOW,
     partialRotaryFactor: ROPE_DIM / HEAD_DIM,
-    // No layer has a dense feed-forward, so configs leave its width out.
-    intermediateSize: 2048,
     bosTokenId: 0,
     eosTokenId: 1,
     tieWordEmbeddings: false,
@@ -230,6 +229,8 @@ export const deepseekV4: Family = {
     return 1;
   },
   published,
+  // No layer has a dense feed-forward.
+  intermediateSize: (config) => config.integer("moe_intermediate_size", 1, MAX_WIDTH, EXPERT_WIDTH),
   attentionOf(config, layer) {
     if (listed(config, TYPES)[layer] !== SPARSE) return {};
     return { chosen: { count: config.integer("index_topk", 1, MAX_COUNT, INDEX_TOP_K), lists: 1 } };
@@ -239,7 +240,7 @@ export const deepseekV4: Family = {
     if (config.integer("n_shared_experts", 0, 1024, 1) !== 1)
       throw config.unsupported("n_shared_experts", "expected one feed-forward that all tokens go through");
     const limit = config.number("swiglu_limit", 1e-6, 1e6, 10);
-    const own = expertSizes(config, { numExperts: 256, topK: 6, width: 2048 });
+    const own = expertSizes(config, { numExperts: 256, topK: 6, width: EXPERT_WIDTH });
     const experts: ExpertTraits = {
       ...own,
       ...swigluExperts({ numLayers: numLayersOf(config), activation: "silu" }),
