@@ -56,8 +56,8 @@ const RECALL_TOKENS = 1024;
 const RECALL_FRAME = 256;
 /** What a run may take unless `--time` says otherwise: with starting and finishing less than four minutes. */
 const DEFAULT_SECONDS = 225;
-/** Share of the time that is kept for recall. */
-const RECALL_SHARE = 0.2;
+/** Share of the time that is kept for recall: of the answer, and of the next one if that forgets too much. */
+const RECALL_SHARE = 0.3;
 
 export function configure(command: Command, context: CommandContext): void {
   command.description(
