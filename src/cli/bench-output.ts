@@ -77,7 +77,7 @@ export class BenchOutput {
     try {
       appendFileSync(this.#flags.out, line);
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? Object.assign(error, { path: this.#flags.out }) : error;
     }
   }
 

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeFileAtomically } from "../node/write-file-atomically.ts";
-import { checkOutputFile, checkOutputFolder } from "./output-file.ts";
+import { checkOutputFile, checkOutputFolder, writeOutput } from "./output-file.ts";
 import { reasonOf, systemErrorLine } from "./system-error.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "turboquant-output-"));
@@ -43,6 +43,13 @@ describe("places", () => {
 });
 
 describe("writing", () => {
+  it("names the option, the file and the reason", async () => {
+    const full = () => Promise.reject(Object.assign(new Error("write"), { code: "ENOSPC", syscall: "write" }));
+    await expect(writeOutput("--out", "/dev/full", full)).rejects.toThrow(
+      "--out /dev/full: cannot be written: no space is left on the device (ENOSPC); choose another place",
+    );
+  });
+
   it("a link stays one, and a pipe is written to", async () => {
     writeFileSync(at("target"), "old");
     symlinkSync(at("target"), at("link"));

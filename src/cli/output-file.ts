@@ -38,6 +38,13 @@ export async function checkOutputFolder(option: string, path: string): Promise<v
   });
 }
 
+/**
+ * Writes what `write` writes to the file of an option.
+ * @throws TurboQuantError invalid_argument — it cannot be written, with the reason
+ */
+export const writeOutput = (option: string, path: string, write: () => Promise<void>): Promise<void> =>
+  trying(option, path, write);
+
 async function trying(option: string, path: string, attempt: () => Promise<void>): Promise<void> {
   try {
     await attempt();

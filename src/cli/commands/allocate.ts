@@ -26,7 +26,7 @@ import {
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
-import { checkOutputFile } from "../output-file.ts";
+import { checkOutputFile, writeOutput } from "../output-file.ts";
 
 interface AllocateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -111,7 +111,9 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   progress.clear();
   const json = JSON.stringify(await toJson(allocation, { model: llm.name, recipe: kv, chunks, verifyChunks, ctx }));
   io.stdout.write(flags.json ? `${json}\n` : allocationReport(allocation, flags, tableWidth(io.stdout)));
-  if (flags.out !== undefined) await writeFileAtomically(flags.out, new TextEncoder().encode(`${json}\n`));
+  const { out } = flags;
+  if (out !== undefined)
+    await writeOutput("--out", out, () => writeFileAtomically(out, new TextEncoder().encode(`${json}\n`)));
 }
 
 /** `kv` is the spec to paste; the other fields are the measurements behind it. */

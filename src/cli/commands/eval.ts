@@ -39,7 +39,7 @@ import {
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
-import { checkOutputFile } from "../output-file.ts";
+import { checkOutputFile, writeOutput } from "../output-file.ts";
 
 interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -240,5 +240,5 @@ async function appendRows(path: string, rows: readonly EvalRow[], settings: obje
   const lines = rows.map(
     (row) => `${JSON.stringify({ ...row, ...settings, commit, date: new Date().toISOString() })}\n`,
   );
-  await appendFile(path, lines.join(""));
+  await writeOutput("--out", path, () => appendFile(path, lines.join("")));
 }

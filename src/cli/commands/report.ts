@@ -8,7 +8,7 @@ import { reportPage } from "../../lab/report/page.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { packageVersion } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
-import { checkOutputFile, checkOutputFolder } from "../output-file.ts";
+import { checkOutputFile, checkOutputFolder, writeOutput } from "../output-file.ts";
 import { readReportRows } from "../report/read-rows.ts";
 import { writePictures } from "../report/write-pictures.ts";
 
@@ -73,7 +73,7 @@ async function run(paths: readonly string[], flags: ReportFlags, { io }: Command
   }
   const page = reportPage(report, { sources: paths.map((path) => basename(path)), version: packageVersion() });
   const bytes = new TextEncoder().encode(page);
-  await writeFileAtomically(flags.out, bytes);
+  await writeOutput("--out", flags.out, () => writeFileAtomically(flags.out, bytes));
   const images =
     flags.images === undefined ? [] : await writePictures(report.figures, flags.images, flags.png === true);
   if (flags.json) {
