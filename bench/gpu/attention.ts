@@ -96,6 +96,24 @@ export async function* measureHeads(contexts: readonly number[], kv: readonly st
   }
 }
 
+/** Settings of the kernel of codes with eight query heads on a KV head, whose lanes keep more than fits many registers. */
+export async function* sweepHeads(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
+  const tunings: DecodeTuning[] = [
+    {},
+    ...([1, 2, 4] as const).flatMap((own) => ([64, 128, 256] as const).map((threads) => ({ own, threads, heads: 8 }))),
+    ...([1, 2] as const).flatMap((own) => [4, 16].map((unroll) => ({ own, unroll, heads: 8 }))),
+    ...([1, 2] as const).flatMap((own) => [264, 1056].map((targetGroups) => ({ own, targetGroups, heads: 8 }))),
+    ...([1, 2, 4] as const).map((own) => ({ own, heads: 4 })),
+    {},
+  ];
+  for (const context of contexts) {
+    for (const spec of kv) {
+      yield await measureOne(spec, context, {}, 32);
+      for (const tuning of tunings) yield await measureOne(spec, context, tuning, 64);
+    }
+  }
+}
+
 /** The same with other settings of the kernel. */
 export async function* sweepAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
   const tunings: DecodeTuning[] = [

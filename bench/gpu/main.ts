@@ -5,7 +5,7 @@
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { readArguments, refuse } from "../../tools/command-line.ts";
-import { measureAttention, measureHeads, sweepAttention } from "./attention.ts";
+import { measureAttention, measureHeads, sweepAttention, sweepHeads } from "./attention.ts";
 import { measureRows } from "./attention-rows.ts";
 import { measureBatches } from "./batches.ts";
 import { measureExperts } from "./experts.ts";
@@ -38,6 +38,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   parity: () => measureParity({}),
   attention: (contexts) => measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], ATTENTION_KV),
   "attention-heads": (contexts) => measureHeads(contexts.length > 0 ? contexts : [131_072], ["f16", "k4v4"]),
+  "attention-heads-sweep": (contexts) => sweepHeads(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
   "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
   "attention-rows": ([context, ...rows]) =>
     measureAll(["f16", "k4v4"], (kv) => measureRows(kv, context ?? 672, rows.length > 0 ? rows : [8, 16, 32, 64])),
