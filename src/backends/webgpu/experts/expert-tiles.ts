@@ -22,7 +22,7 @@ const TILED_EACH = 2;
 const TILE = 16 * TILED_EACH;
 /** Tiles on matrix units, by the rows that choose an expert on average. */
 const MATRIX_TILES: readonly { readonly least: number; readonly tile: MatrixTile }[] = [
-  { least: 48, tile: { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 } },
+  { least: 24, tile: { rows: 64, outputs: 128, partRows: 32, partOutputs: 32 } },
   { least: 0, tile: { rows: 32, outputs: 64, partRows: 16, partOutputs: 32 } },
 ];
 
