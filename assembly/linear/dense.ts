@@ -8,7 +8,7 @@ import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
-import { pieceRecords, touch } from "./touch";
+import { PIECE, pieceRecords, touch } from "./touch";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
 /**
@@ -23,7 +23,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   const step = <usize>recordCols<T>() << 2;
-  const piece = pieceRecords(RECORD);
+  const piece = pieceRecords(RECORD, PIECE);
   for (let p = x; p < end;) {
     const stop = min(end, p + piece * step);
     touch(w + piece * RECORD, piece * RECORD, wEnd, sink);
@@ -185,7 +185,7 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
  */
 // @ts-ignore: decorator
 @inline function unpackPanels<T>(w: usize, bytes: usize, to: usize, wEnd: usize, sink: usize): void {
-  const piece = pieceRecords(RECORD) * RECORD;
+  const piece = pieceRecords(RECORD, PIECE) * RECORD;
   for (const end = w + bytes; w < end;) {
     const stop = min(end, w + piece);
     touch(w + piece, piece, wEnd, sink);

@@ -16,7 +16,7 @@ import { SCRATCH_BYTES } from "../generated/limits";
 import { held, loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
-import { pieceRecords, touch } from "./touch";
+import { PIECE, pieceRecords, SHORT_PIECE, touch } from "./touch";
 
 export type Q8 = i8;
 export type Q4 = u8;
@@ -68,10 +68,10 @@ export type Q4 = u8;
   let d = f32x4.splat(0);
   let minimums = f32x4.splat(0);
   const end = x + (<usize>stride << 1);
-  const piece = pieceRecords(groupRecord<T>());
+  const piece = pieceRecords(groupRecord<T>(), isSigned<T>() ? PIECE : SHORT_PIECE);
   for (let p = x; p < end;) {
     const stop = min(end, p + (piece << 6));
-    touch(record + piece * groupRecord<T>(), piece * groupRecord<T>(), wEnd, sink);
+    touch(record + piece * groupRecord<T>(), piece * groupRecord<T>(), wEnd, sink, isSigned<T>());
     for (; p < stop; p += 64) {
       const x0 = v128.load(p);
       const x1 = v128.load(p, 16);
