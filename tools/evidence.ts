@@ -23,7 +23,7 @@ import { evaluate } from "../src/eval/evaluate.ts";
 import type { ReadPath } from "../src/eval/read-path.ts";
 import { formatCount, formatDuration } from "../src/format-number.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
-import { readCommandLine, refuse } from "./command-line.ts";
+import { readArguments, readCommandLine, refuse } from "./command-line.ts";
 import { type EvidenceRow, reportOf } from "./evidence/report.ts";
 import { idOf, stepsOf } from "./evidence/steps.ts";
 
@@ -156,8 +156,8 @@ await llm.dispose();
 /** The line that was typed, with names in place of paths. */
 function commandOf(): string {
   const plain = (path: string): string => path.replace(/^.*\//, "");
-  const given = process.argv
-    .slice(2)
-    .map((word) => (word.includes("/") && (word !== out || word.startsWith("/")) ? plain(word) : word));
+  const given = readArguments().map((word) =>
+    word.includes("/") && (word !== out || word.startsWith("/")) ? plain(word) : word,
+  );
   return `npx tsx tools/evidence.ts ${given.map((word) => (/[^\w./:@~+,=-]/.test(word) ? `'${word}'` : word)).join(" ")}`;
 }

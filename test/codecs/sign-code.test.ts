@@ -81,7 +81,7 @@ describe("a spec", () => {
   });
 
   it("names it to whoever mistypes", () => {
-    expect(() => parseKvSpec("sing")).toThrow(/choose f16, .*kivi-N, .* or sign; did you mean sign\?/);
+    expect(() => parseKvSpec("sing")).toThrow(/choose f16, .*kivi-N, .*, sign or tiers=.*; did you mean sign\?/);
     expect(() => parseKvSpec("k4v4,v=sing")).toThrow(/v=sing is not a type; choose f16, .* or sign/);
   });
 });
