@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { loadFake } from "../../../test/support/fake-ops.ts";
 import { repoRoot } from "../../../test/support/shared.ts";
 import { generateBatch } from "../batch.ts";
@@ -10,6 +10,7 @@ import { collect, type GenerateOptions } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { larkFromGbnf } from "./gbnf.ts";
 import type { Grammar, JsonSchema } from "./grammar.ts";
+import { Grammars } from "./grammars.ts";
 import { ReasoningConstraint } from "./reasoning-constraint.ts";
 
 let llm: LLM;
@@ -171,6 +172,25 @@ describe("schemas", () => {
     await expect(answer({ schema: { $defs: { ...chain, d600: {} }, $ref: "#/$defs/d0" } })).rejects.toThrow();
     other.mask(new Float32Array(llm.config.vocabSize));
     other.release?.();
+    // Nor is one refused for it that is compiled at the same time.
+    const both = [{ $defs: { ...chain, d600: { const: 1 } }, $ref: "#/$defs/d0" }, { const: [1, 2] }];
+    const [broken, whole] = await Promise.allSettled(both.map((schema) => llm.grammars.constraint({ schema })));
+    expect(broken!.status).toBe("rejected");
+    expect(whole).toMatchObject({ status: "fulfilled" });
+  });
+
+  it("what could not be started is started again", async () => {
+    const start = WebAssembly.instantiate;
+    const grammars = new Grammars(llm.tokenizer, llm.eosTokens);
+    let calls = 0;
+    // The first instance is for answers, the second one for trials.
+    const failing = vi.spyOn(WebAssembly, "instantiate").mockImplementation((async (...args: [WebAssembly.Module]) => {
+      if (++calls === 2) throw new RangeError("no memory");
+      return start(...args);
+    }) as typeof start);
+    await expect(grammars.constraint({ choices: ["a"] })).rejects.toThrow("no memory");
+    (await grammars.constraint({ choices: ["a"] })).release?.();
+    failing.mockRestore();
   });
 
   it("several of schema, grammar and constraint", async () => {

@@ -63,14 +63,25 @@ export class Grammars {
 
   /** @throws TurboQuantError invalid_argument — a grammar that the engine does not survive */
   async #tryOut(kind: GrammarKind, text: string): Promise<void> {
-    this.#trial ??= this.#start((bytes, isSpecial) => isSpecial || bytes.length === 1);
-    const { module, vocabulary } = await this.#trial;
+    let engine: Engine;
+    do {
+      this.#trial ??= this.#start((bytes, isSpecial) => isSpecial || bytes.length === 1);
+      const own = this.#trial;
+      try {
+        engine = await own;
+      } catch (error) {
+        if (this.#trial === own) this.#trial = undefined;
+        throw error;
+      }
+      // A grammar that was tried while this one waited may have ended it.
+      if (engine.module.isBroken && this.#trial === own) this.#trial = undefined;
+    } while (engine.module.isBroken);
+    const { module, vocabulary } = engine;
     try {
       const { matcher } = module.compile(vocabulary, kind, text);
       // What is wrong with it is said when it is compiled for the whole vocabulary.
       if (matcher !== 0) module.free(matcher);
     } catch (cause) {
-      this.#trial = undefined;
       throw new TurboQuantError(
         "invalid_argument",
         "it refers to itself or nests too deeply, or is too large, to be compiled; simplify it",
