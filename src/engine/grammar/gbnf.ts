@@ -11,7 +11,7 @@ interface Token {
 
 /**
  * The rule `root` becomes `start`, the others keep their names as far as Lark allows them.
- * @throws TurboQuantError invalid_argument — a character that begins nothing, or no rule `root`
+ * @throws TurboQuantError invalid_argument — a character that begins nothing or that there is not, or no rule `root`
  */
 export function larkFromGbnf(gbnf: string): string {
   const tokens = tokensOf(gbnf);
@@ -74,10 +74,17 @@ function atom(kind: string, text: string, nameOf: (name: string) => string): str
   }
 }
 
+const MAX_CODE_POINT = 0x10ffff;
 const NAMED_ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };
 
 const unescaped = (text: string): string =>
   text.replace(/\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/g, (_, x, u, long, other: string) => {
-    const code = x ?? u ?? long;
-    return code === undefined ? (NAMED_ESCAPES[other] ?? other) : String.fromCodePoint(Number.parseInt(code, 16));
+    const digits = x ?? u ?? long;
+    if (digits === undefined) return NAMED_ESCAPES[other] ?? other;
+    const code = Number.parseInt(digits, 16);
+    if (code <= MAX_CODE_POINT) return String.fromCodePoint(code);
+    throw new TurboQuantError(
+      "invalid_argument",
+      `expected characters up to \\U0010FFFF, the last that there is, got \\U${digits}`,
+    );
   });

@@ -216,6 +216,7 @@ describe("grammars", () => {
       ["root ::= 'a'", /line 1: unexpected "'a'"/],
       ["start ::= 'a'", /unexpected/],
       ['a ::= "x"', /a rule named root/],
+      ['root ::= "\\UFFFFFFFF"', /up to \\U0010FFFF/],
     ] as const) {
       expect(() => larkFromGbnf(text)).toThrow(message);
     }
