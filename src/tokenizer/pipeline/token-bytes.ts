@@ -17,8 +17,10 @@ export function makeTokenBytes(json: unknown, decoder: Decoder | null): (token: 
   return (token) => {
     const byte = hasByteTokens ? BYTE_TOKEN.exec(token) : null;
     if (byte) return Uint8Array.of(Number.parseInt(byte[1]!, 16));
-    // Neighbours that every decoder leaves as they are.
-    return ENCODER.encode(decoder ? decoder(["a", token, "b"]).join("").slice(1, -1) : ` ${token}`);
+    if (!decoder) return ENCODER.encode(` ${token}`);
+    // Between neighbours, of which the second may get a blank of its own before it.
+    const behind = decoder(["a", "b"]).join("").length - 1;
+    return ENCODER.encode(decoder(["a", token, "b"]).join("").slice(1, -behind));
   };
 }
 
