@@ -4,7 +4,18 @@ import type { AnswerPart } from "../answer-parser.ts";
 import { TOOL_FORMATS, toolFormatOf } from "./formats.ts";
 
 const TOOLS = [
-  { name: "add", parameters: { properties: { a: { type: "integer" }, s: { type: "string" }, list: {} } } },
+  {
+    name: "add",
+    parameters: {
+      properties: {
+        a: { type: "integer" },
+        s: { type: "string" },
+        list: {},
+        zip: { anyOf: [{ type: "string" }, { type: "null" }] },
+        key: { type: ["string", "integer"] },
+      },
+    },
+  },
   { name: "get_weather" },
 ];
 
@@ -67,6 +78,12 @@ it.each<[format: string, what: string, text: string, expected: object]>([
     "cut off",
     "<tool_call>\n<function=add>\n<parameter=a>\n12\n</parameter>\n<parameter=s>\nhal",
     { content: "", calls: [["add", '{"a": 12']] },
+  ],
+  [
+    "qwen3_coder",
+    "texts that look like numbers where a text may be missing",
+    "<tool_call>\n<function=add>\n<parameter=zip>\n12345\n</parameter>\n<parameter=key>\n7\n</parameter>\n<parameter=list>\n8\n</parameter>\n</function>\n</tool_call>",
+    { content: "", calls: [["add", '{"zip": "12345", "key": 7, "list": 8}']] },
   ],
   ["qwen3_coder", "no function", "<tool_call>hello", { content: "<tool_call>hello" }],
   ["llama3", "a call", '{"name": "add", "parameters": {"a": 1}}', { content: "", calls: [["add", '{"a": 1}']] }],

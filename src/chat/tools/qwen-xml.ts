@@ -60,12 +60,13 @@ class Body implements CallBody {
     }
   }
 
-  /** A value is a text as it stands, unless its schema says that it is something else. */
+  /** A value is JSON where its schema allows what it says as JSON, and a text as it stands otherwise. */
   #json(name: string, value: string): string {
-    if (isText(this.#properties![name])) return JSON.stringify(value);
+    const types = typesOf(this.#properties![name]);
+    if (types?.length === 1 && types[0] === "string") return JSON.stringify(value);
     try {
-      JSON.parse(value);
-      return value;
+      const parsed: unknown = JSON.parse(value);
+      return types?.includes("string") && !types.some((type) => isOf(type, parsed)) ? JSON.stringify(value) : value;
     } catch {
       return JSON.stringify(value);
     }
@@ -77,6 +78,25 @@ class Body implements CallBody {
     if (!isOver) return [];
     return [{ kind: "arguments", text: this.#hasArguments ? "}" : "{}" }];
   }
+}
+
+/** The types that a schema allows, as far as it names them (`string | null` is often written as `anyOf`); null where it does not. */
+function typesOf(schema: unknown): readonly unknown[] | null {
+  if (!isJsonObject(schema)) return null;
+  const { type } = schema;
+  if (type !== undefined) return Array.isArray(type) ? type : [type];
+  const parts = schema["anyOf"] ?? schema["oneOf"];
+  if (!Array.isArray(parts)) return null;
+  const each = parts.map(typesOf);
+  return each.includes(null) ? null : each.flatMap((types) => types ?? []);
+}
+
+/** Whether a value is of a type of JSON Schema. */
+function isOf(type: unknown, value: unknown): boolean {
+  if (value === null) return type === "null";
+  if (Array.isArray(value)) return type === "array";
+  if (typeof value === "number") return type === "number" || (type === "integer" && Number.isInteger(value));
+  return type === typeof value;
 }
 
 const isText = (schema: unknown): boolean => isJsonObject(schema) && schema["type"] === "string";
