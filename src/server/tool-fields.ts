@@ -17,6 +17,7 @@ const tool = z.looseObject(
       name: functionName,
       description: text.nullish(),
       parameters: z.record(z.string(), z.unknown(), { error: "expected a JSON Schema of an object" }).nullish(),
+      // Calls that have to be made fit their schema with it or without; others are not bound (docs/server.md).
       strict: flag,
     }),
   },
@@ -70,12 +71,11 @@ export function requestedTools(request: ToolRequest): ToolWish | null {
   const tools = request.tools ?? [];
   const choice = request.tool_choice ?? "auto";
   const functions = tools.map((one): ToolFunction => {
-    const { name, description, parameters, strict } = one.function;
+    const { name, description, parameters } = one.function;
     return {
       name,
       ...(typeof description === "string" && { description }),
       ...(parameters && { parameters }),
-      ...(strict && { strict }),
     };
   });
   const names = functions.map(({ name }) => name);

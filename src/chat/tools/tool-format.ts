@@ -7,8 +7,6 @@ export interface ToolFunction {
   readonly description?: string;
   /** A JSON Schema of an object; default: any. */
   readonly parameters?: Readonly<Record<string, unknown>>;
-  /** Whether arguments must fit the schema even where the model need not call anything. */
-  readonly strict?: boolean;
 }
 
 /** What a grammar for calls needs to know of a vocabulary. */
