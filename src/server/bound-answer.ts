@@ -54,6 +54,7 @@ export async function answerConstraint(
     open,
     close,
     isInside,
+    ends: llm.eosTokens,
     ...(budget !== null && { budget }),
     ...(answer && { answer }),
   });

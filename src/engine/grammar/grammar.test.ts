@@ -234,7 +234,7 @@ describe("grammars", () => {
 });
 
 describe("thoughts", () => {
-  const [OPEN, CLOSE, WORD, YES] = [10, 11, 12, 13];
+  const [OPEN, CLOSE, WORD, YES, END] = [10, 11, 12, 13, 14];
   const only = (token: number) => ({
     mask: (logits: Float32Array) => void logits.fill(Number.NEGATIVE_INFINITY, 0).fill(0, token, token + 1),
     advance: () => {},
@@ -253,13 +253,15 @@ describe("thoughts", () => {
       isInside: false,
       budget: 2,
       answer: only(YES),
+      ends: [END, 99],
     });
     expect(allowed(constraint)).toEqual([OPEN, YES]);
     const without = constraint.fork();
     without.advance(YES);
     expect(allowed(without)).toEqual([YES]);
     constraint.advance(OPEN);
-    expect(allowed(constraint)).toHaveLength(16);
+    expect(allowed(constraint)).toHaveLength(15);
+    expect(allowed(constraint)).not.toContain(END);
     constraint.advance(WORD);
     constraint.advance(WORD);
     expect(allowed(constraint)).toEqual([CLOSE]);

@@ -11,6 +11,8 @@ export interface ReasoningOptions {
   readonly budget?: number;
   /** What the answer behind the thought is bound to. */
   readonly answer?: TokenConstraint;
+  /** Tokens that end an answer: not within a thought where the answer is bound, which would be missing. */
+  readonly ends?: Iterable<number>;
 }
 
 export class ReasoningConstraint implements TokenConstraint {
@@ -25,9 +27,12 @@ export class ReasoningConstraint implements TokenConstraint {
   }
 
   mask(logits: Float32Array): void {
-    const { open, close, answer } = this.#options;
+    const { open, close, answer, ends = [] } = this.#options;
     if (this.#state === "inside") {
-      if (this.#left > 0) return;
+      if (this.#left > 0) {
+        if (answer) for (const token of ends) if (token < logits.length) logits[token] = Number.NEGATIVE_INFINITY;
+        return;
+      }
       logits.fill(Number.NEGATIVE_INFINITY);
       logits[close] = 0;
       return;
