@@ -86,23 +86,29 @@ async function promptText(
         : `expected the last message to be the assistant's, got ${last.role}'s`;
     throw cannotContinue(message);
   }
-  const text = await llm.tokenizer.applyChatTemplate(messages, {
+  const text = await llm.tokenizer.applyChatTemplate(continues ? [...messages.slice(0, -1), marked(last)] : messages, {
     addGenerationPrompt: continues ? false : (request.add_generation_prompt ?? true),
     ...(tools && { tools: tools.shown }),
     variables: { ...reasoning.variables, ...request.chat_template_kwargs },
   });
-  return continues ? cutBehind(text, last) : text;
+  return continues ? cutAtMark(text) : text;
+}
+
+/** Stands behind the last message while it is rendered, as its words may be found in what the template writes too. It is for private use. */
+const END_MARK = "\u{10fffd}";
+
+/** The blank tells whether the template trims what messages say. */
+function marked(message: ChatMessage): ChatMessage {
+  const { content } = message;
+  return typeof content === "string" && content !== "" ? { ...message, content: `${content}${END_MARK} ` } : message;
 }
 
 /** The prompt up to the end of its last message, without what templates write behind it. */
-function cutBehind(text: string, { content }: ChatMessage): string {
-  const said = typeof content === "string" ? content : "";
-  // Some templates trim what messages say.
-  for (const own of [said, said.trim()]) {
-    const at = text.lastIndexOf(own);
-    if (own !== "" && at >= 0) return text.slice(0, at + own.length);
-  }
-  throw cannotContinue("expected a last message with text that the template shows");
+function cutAtMark(text: string): string {
+  const at = text.lastIndexOf(END_MARK);
+  if (at < 0) throw cannotContinue("expected a last message with text that the template shows");
+  const said = text.slice(0, at);
+  return text[at + END_MARK.length] === " " ? said : said.trimEnd();
 }
 
 const cannotContinue = (message: string): ApiError =>

@@ -347,6 +347,20 @@ describe("how an answer ends", () => {
     const expected = await server.post("/v1/completions", { prompt, temperature: 0, max_tokens: 3 });
     expect(json.choices[0].message.content).toBe(expected.json.choices[0].text);
   });
+
+  it.each([
+    ["as it is, though the template writes it behind as well", "<", "", "<"],
+    ["trimmed where the template trims", " It is ", " | trim", "It is"],
+  ])("the last message goes on %s", (_what, content, filter, shown) =>
+    withTemplate(`{% for m in messages %}<{{ m.role }}>{{ m.content${filter} }}<end>{% endfor %}`, async (own) => {
+      const messages = [...ASK, { role: "assistant", content }];
+      const fields = { temperature: 0, max_tokens: 3 };
+      const { json } = await own.post(CHAT, { messages, continue_final_message: true, ...fields });
+      const prompt = `<user>Who is it?<end><assistant>${shown}`;
+      const expected = await own.post("/v1/completions", { prompt, ...fields });
+      expect(json.choices[0].message.content).toBe(expected.json.choices[0].text);
+    }),
+  );
 });
 
 describe("what other providers write", () => {
