@@ -26,19 +26,24 @@ export async function chatCompletions(call: Call): Promise<Response> {
   const top = request.top_logprobs ?? 0;
   const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
   const plan = await planChat(request, llm, server.toolFormat);
-  const chunks = callScheduler([plan.ids], {
-    ...call.schedule,
-    options: {
-      ...samplingOptions(request, llm),
-      client: call.client,
-      maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
-      logprobs: request.logprobs ? top : 0,
-      wantsLogprob: request.logprobs === true,
-      ...(plan.constraint && { constraint: plan.constraint }),
-      ...(plan.keepsSpecialTokens && { skipSpecialTokens: false }),
-    },
-  });
-  plan.constraint?.release?.();
+  let chunks: AsyncGenerator<ScheduledChunk, void>;
+  try {
+    chunks = callScheduler([plan.ids], {
+      ...call.schedule,
+      options: {
+        ...samplingOptions(request, llm),
+        client: call.client,
+        maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
+        logprobs: request.logprobs ? top : 0,
+        wantsLogprob: request.logprobs === true,
+        ...(plan.constraint && { constraint: plan.constraint }),
+        ...(plan.keepsSpecialTokens && { skipSpecialTokens: false }),
+      },
+    });
+  } finally {
+    // Each continuation has a fork of it by now, or the request was refused.
+    plan.constraint?.release?.();
+  }
   const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };
   const logprobOf = (chunk: ScheduledChunk): Logprob | null =>
     request.logprobs && chunk.token !== undefined ? chatLogprob(llm.tokenizer, chunk.token, chunk, top) : null;

@@ -34,8 +34,6 @@ export async function completions(call: Call): Promise<Response> {
       param: "best_of",
     });
   }
-  const bound = requestedGrammar(request);
-  const constraint = bound ? await constraintOf(llm, bound) : undefined;
   // Before anything is encoded, which takes time.
   const numChoices = numberOfPrompts(request.prompt) * n;
   if (numChoices > MAX_CHOICES) {
@@ -53,21 +51,24 @@ export async function completions(call: Call): Promise<Response> {
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
   if (request.echo && typeof request.logprobs === "number") checkEcho(prompts, n, request.logprobs);
-  const chunks = callScheduler(prompts, {
-    ...call.schedule,
-    options: {
-      ...samplingOptions(request, llm),
-      client: call.client,
-      maxNewTokens: Math.max(1, maxTokens),
-      scoreOnly: maxTokens === 0,
-      logprobs: request.logprobs ?? 0,
-      wantsLogprob: wantsLogprobs,
-      ...(request.echo && wantsLogprobs && { promptLogprobs: request.logprobs ?? 0 }),
-      ...(constraint && { constraint }),
-    },
-  });
-  // Each continuation has a fork of it by now.
-  constraint?.release?.();
+  const options = {
+    ...samplingOptions(request, llm),
+    client: call.client,
+    maxNewTokens: Math.max(1, maxTokens),
+    scoreOnly: maxTokens === 0,
+    logprobs: request.logprobs ?? 0,
+    wantsLogprob: wantsLogprobs,
+    ...(request.echo && wantsLogprobs && { promptLogprobs: request.logprobs ?? 0 }),
+  };
+  const bound = requestedGrammar(request);
+  const constraint = bound ? await constraintOf(llm, bound) : undefined;
+  let chunks: AsyncGenerator<ScheduledChunk, void>;
+  try {
+    chunks = callScheduler(prompts, { ...call.schedule, options: { ...options, ...(constraint && { constraint }) } });
+  } finally {
+    // Each continuation has a fork of it by now, or the request was refused.
+    constraint?.release?.();
+  }
   const writer = new ChoiceWriter(request, prompts, n, llm.tokenizer);
   const head = {
     id: `cmpl-${call.id}`,
