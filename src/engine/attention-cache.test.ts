@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { gaussians, relativeError } from "../../test/support/wasm-backend.ts";
+import { EVERYTHING } from "../backends/capabilities.ts";
+import type { Ops } from "../backends/ops.ts";
 import { AttentionCache } from "./attention-cache.ts";
 
 const SHAPE = { numLayers: 2, numHeads: 4, numKvHeads: 2, headDim: 16, threads: 1 } as const;
@@ -107,6 +109,11 @@ describe("sequences", () => {
     [{ numLayers: 0 }, "numLayers: expected a whole number of at least 1, got 0"],
     [{ headDim: 12 }, "head_dim: expected a multiple of 8"],
     [{ kv: "k4v4,calibration=mine" }, "expected a format without a calibration"],
+    [{ kv: "auto" }, "nothing makes room here"],
+    [
+      { backend: { name: "small", capabilities: { ...EVERYTHING, maxHeadDim: 8 } } as unknown as Ops },
+      "the small backend",
+    ],
     [{ heads: 4 }, "unknown option heads; did you mean numHeads?"],
   ])("%j is refused", async (options, message) => {
     await expect(AttentionCache.create({ ...SHAPE, backend: "reference", ...options })).rejects.toThrow(message);

@@ -12,12 +12,13 @@ import { KvCache } from "../cache/kv-cache.ts";
 import { layerCache } from "../cache/layer-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { Sequence } from "../cache/sequence.ts";
+import { isPressed } from "../cache/states/tiers.ts";
 import { TurboQuantError } from "../errors.ts";
 import { refuseUnknownOptions } from "../known-options.ts";
 import { layerKind } from "../quant/layer-kinds.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../quant/prepared-layer.ts";
-import { createBackend } from "./create-backend.ts";
+import { checkNeeds, createBackend, type Needs } from "./create-backend.ts";
 import { DEFAULT_KV } from "./load-options.ts";
 
 export interface AttentionCacheOptions {
@@ -131,13 +132,21 @@ export class AttentionCache {
     const spec = parseKvSpec(kv);
     if (spec.calibration !== "auto" && spec.calibration !== "off")
       throw wrong(`kv: expected a format without a calibration, which is a model's, got ${kv}`);
+    if (spec.forLayer(0).tiers?.some(isPressed))
+      throw wrong(
+        `kv: expected a format whose tokens grow coarser with their age at most, got ${kv}; nothing makes room here`,
+      );
     const { backend = "auto", threads } = options;
-    if (typeof backend === "object") return new AttentionCache(backend, options);
-    const ops = await createBackend(backend, {
+    const needs: Needs = {
       formats: Array.from({ length: numLayers }, (_, layer) => spec.forLayer(layer)),
       headDims: [Math.max(headDim, valueDim), Math.min(headDim, valueDim)],
-      ...(threads !== undefined && { threads }),
-    });
+      needs: [],
+    };
+    if (typeof backend === "object") {
+      checkNeeds(backend, needs);
+      return new AttentionCache(backend, options);
+    }
+    const ops = await createBackend(backend, { ...needs, ...(threads !== undefined && { threads }) });
     try {
       return new AttentionCache(ops, options);
     } catch (error) {
