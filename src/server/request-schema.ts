@@ -66,7 +66,7 @@ export const chatRequest = z.strictObject(
     max_tokens: whole(1, MAX_TOKENS),
     max_completion_tokens: whole(1, MAX_TOKENS),
     // llama.cpp writes −1 for no limit.
-    n_predict: whole(-1, MAX_TOKENS),
+    n_predict: whole(-1, MAX_TOKENS).refine((limit) => limit !== 0, "expected -1 for no limit, or at least 1"),
     logprobs: flag,
     top_logprobs: whole(0, 20),
     chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),

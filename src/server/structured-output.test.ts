@@ -156,6 +156,7 @@ describe("response_format", () => {
     ],
     ["a choice without tools", { tool_choice: "required" }, "invalid_value", "tool_choice"],
     ["functions", { functions: [{ name: "f" }] }, "invalid_value", "functions"],
+    ["an answer without tokens", { n_predict: 0 }, "invalid_value", "n_predict"],
     ["to go on with the user's message", { continue_final_message: true }, "invalid_value", "continue_final_message"],
   ])("refused: %s", async (_name, fields, code, param) => {
     const { status, json } = await server.post(CHAT, { messages: ASK, ...fields });
