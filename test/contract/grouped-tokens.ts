@@ -144,6 +144,26 @@ export function groupedTokensContract({ open, limits }: Target): void {
       }
     });
 
+    it("pairs whose frequency is 0 stay as they are, whatever the factor of the others", async () => {
+      const turn: HeadTurn = { rope: 0, numHeads: 1, headDim: 4, first: 0, isBack: false };
+      const [actual, expected] = await both((each) =>
+        runStates(each, 16, (step, index, rows) => {
+          const x = upload(each, gaussians(index, rows * 4));
+          each.beginStep(step, [{ invFreq: Float64Array.from([0.5, 0]), attentionFactor: 1.25 }]);
+          each.turnHeads(step, x, turn);
+          return x;
+        }),
+      );
+      for (const { outputs } of [actual, expected]) {
+        const given = gaussians(1, outputs[1]!.length);
+        expect(outputs[1]!.map((value, i) => (i % 4 < 2 ? 0 : value))).toEqual(
+          given.map((value, i) => (i % 4 < 2 ? 0 : value)),
+        );
+        // The first row is its sequence's second token.
+        expect(outputs[1]![0]).toBeCloseTo(1.25 * (given[0]! * Math.cos(0.5) - given[1]! * Math.sin(0.5)), 5);
+      }
+    });
+
     it("heads are turned by position, and back", async () => {
       const ropes = [{ invFreq: Float64Array.from([1, 0.1]), attentionFactor: 1 }];
       const turn: HeadTurn = { rope: 0, numHeads: 2, headDim: 6, first: 2, isBack: false };

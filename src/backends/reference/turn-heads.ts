@@ -12,8 +12,10 @@ export function turnHeads(step: Step, rope: Rope, x: Float32Array, turn: HeadTur
     for (let n = 0; n < stored.count; n++) {
       const place = stored.start + n;
       const { invFreq, attentionFactor } = ropeOfRow(rope, firstRow + (place + 1) * tokensPerRow - 1 - start);
-      const angles = invFreq.map((frequency) => place * tokensPerRow * frequency);
-      const [cos, sin] = [Math.cos, Math.sin].map((of) => Float32Array.from(angles, (a) => of(a) * attentionFactor));
+      const position = place * tokensPerRow;
+      const [cos, sin] = [Math.cos, Math.sin].map((of) =>
+        Float32Array.from(invFreq, (frequency) => of(position * frequency) * (frequency === 0 ? 1 : attentionFactor)),
+      );
       turnRow(x, (stored.row + n) * numHeads * headDim, turn, cos!, sin!, 0, invFreq.length);
     }
   }
