@@ -84,6 +84,11 @@ describe("a variant that we do not have", () => {
       { ngram_size: 8, ple_conv_kernel_size: 8, ple_embed_dim: 28 },
       /ple_conv_kernel_size: expected at most 4/,
     ],
+    [
+      "qwen4_exp_text",
+      { ngram_vocab_size_base: 2 ** 30 },
+      /ngram_vocab_size_base: expected tables of at most 2147483647 rows/,
+    ],
     ["deepseek_v4", { num_key_value_heads: 2 }, /num_key_value_heads: expected one row for all heads/],
     ["deepseek_v4", { scoring_func: "tanh" }, /scoring_func: expected one of sqrtsoftplus, sigmoid/],
     ["deepseek_v4", { n_shared_experts: 2 }, /n_shared_experts: expected one feed-forward/],

@@ -10,6 +10,8 @@ const MAX_PARTS = 2 ** 16;
 /** So that the primes behind it, and what is left by them, stay below 2³¹. */
 const MAX_ROWS = 2 ** 30;
 const MAX_SEED = 2 ** 31;
+/** Numbers of a table's rows are whole numbers of 32 bits with a sign. */
+const MAX_TABLE_ROWS = 2 ** 31 - 1;
 
 const WORD = (1n << 64n) - 1n;
 /** Of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
@@ -98,6 +100,11 @@ export function parseNgramMemories(
       numRows += prime;
       return { numRows: prime, first: numRows - prime };
     });
+    if (numRows > MAX_TABLE_ROWS)
+      throw config.unsupported(
+        "ngram_vocab_size_base",
+        `expected tables of at most ${MAX_TABLE_ROWS} rows, which the ${numHeads} heads of n-grams make ${numRows}`,
+      );
     return {
       ...{ width, kernel, dilation: size },
       ngrams: { size, endToken, multipliers: multipliersOf(vocabSize, size, memory, seed), heads },
