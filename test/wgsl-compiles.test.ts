@@ -37,6 +37,7 @@ const OWN_FIELDS: Readonly<Record<string, object>> = {
   longcat_flash: { num_hidden_layers: 2 },
   zamba2: { layers_block_type: ["hybrid"] },
   deepseek_v4: { o_groups: 1 },
+  minimax_m3_vl_text: { layer_types: ["minimax_m3_sparse"], index_n_heads: 1 },
   gemma3n_text: { num_kv_shared_layers: 0, activation_sparsity_pattern: [0.9] },
 };
 
@@ -124,6 +125,20 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
   it("every format of weights", async () => {
     for (const weights of weightTypes()) await expectCompiles({ kv: "k4v4" }, weights);
   });
+});
+
+it("the worth of blocks is computed where an indexer chooses blocks, and nowhere else", async () => {
+  const labelsOf = async (modelType: string) => {
+    const kernels = await kernelCodes({
+      ...{ config: configOf({ modelType }), kv: parseKvSpec("k4v4"), calibration: [null] },
+      ...{ storedType: () => "bf16", weights: "auto", features: DEVICES[0]!, contextLength: 4096 },
+    });
+    return kernels.map(({ label }) => label);
+  };
+  expect(await labelsOf("minimax_m3_vl_text")).toContain("worth of blocks");
+  const ofTokens = await labelsOf("deepseek_v32");
+  expect(ofTokens).toContain("digits of scores");
+  expect(ofTokens).not.toContain("worth of blocks");
 });
 
 it("a text that is wrong does not compile", async () => {

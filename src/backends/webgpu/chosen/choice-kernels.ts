@@ -44,21 +44,24 @@ export interface ChoiceShape {
 }
 
 export interface ChoiceKernels {
-  readonly worth: Kernel<typeof worthParams>;
+  /** Null where single tokens are chosen. */
+  readonly worth: Kernel<typeof worthParams> | null;
   readonly digits: Kernel<typeof choiceParams>;
   readonly counts: Kernel<typeof choiceParams>;
   readonly positions: Kernel<typeof choiceParams>;
 }
 
-/** The same for every layer. */
-export function choiceKernels(commands: Commands): ChoiceKernels {
+/** The same for every layer that chooses blocks, and for every one that chooses tokens. */
+export function choiceKernels(commands: Commands, choosesBlocks: boolean): ChoiceKernels {
   const values = { ...STEP_VALUES, THREADS: CHOICE_THREADS };
   return {
-    worth: commands.kernel("block-worth", () => ({
-      label: "worth of blocks",
-      shader: shader("block-worth", worthParams, { ...STEP_VALUES, THREADS: WORTH_THREADS }),
-      buffers: ["read", "write"],
-    })),
+    worth: choosesBlocks
+      ? commands.kernel("block-worth", () => ({
+          label: "worth of blocks",
+          shader: shader("block-worth", worthParams, { ...STEP_VALUES, THREADS: WORTH_THREADS }),
+          buffers: ["read", "write"],
+        }))
+      : null,
     digits: commands.kernel("count-digits", () => ({
       label: "digits of scores",
       shader: shader("count-digits", choiceParams, values),

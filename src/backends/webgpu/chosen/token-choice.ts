@@ -124,7 +124,7 @@ export class TokenChoice {
         const { size: blockSize, local } = blocks;
         const places = { stride: words.tokens, worthAt: candidatesAt, worthStride: stride, groups };
         const of = { rowsAt, firstRow, lists, blockSize, local, ...places };
-        this.#commands.dispatch(choice.worth, of, [step, scores], groups, numLists);
+        this.#commands.dispatch(choice.worth!, of, [step, scores], groups, numLists);
       }
       for (let digit = 0; digit < DIGITS; digit++) {
         const buffers = [step, scores, tallies];
@@ -142,7 +142,7 @@ export class TokenChoice {
     const options = { layer, cache: layer.cache, ...tables.at };
     return {
       score: scoreKernel(this.#commands, options, blocks === null),
-      choice: choiceKernels(this.#commands),
+      choice: choiceKernels(this.#commands, blocks !== null),
       shape: { lists, count: blocks?.count ?? count, blockSize: blocks?.size ?? 1 },
       centroids: tables.buffer,
       dispose: () => tables.giveBack(),
