@@ -14,9 +14,12 @@ export interface Capabilities {
   checkKv(format: LayerKvFormat): void;
   /** Whether attention can be over tokens that an indexer chooses. */
   readonly choosesTokens: boolean;
-  /** Whether rows of the cache can stand for several tokens each (`AttentionLayer.tokensPerRow`). */
+  /**
+   * Whether rows of the cache can stand for several tokens each (`AttentionLayer.tokensPerRow`). With it come the operations that models with such rows
+   * need besides: `Ops.compress`, `turnHeads`, `streamFactors`, and sums of weights of `attend`.
+   */
   readonly compressesTokens: boolean;
-  /** Whether blocks can read the numbers of tokens (`Ops.embedNgrams`). */
+  /** Whether blocks can read the numbers of tokens: `Ops.embedNgrams`, `routeTokens`, and `matchStreams`, which goes with them. */
   readonly readsTokens: boolean;
   /** Whether it can compute with weights in this format. */
   hasWeights(type: string): boolean;

@@ -289,7 +289,7 @@ export interface Ops {
   /**
    * Turns coordinates of heads by their positions in place, see `HeadTurn`.
    *
-   * x: [rows][numHeads · headDim] of the step, or of the rows that end in it (`turn.tokensPerRow`)
+   * x: [rows][numHeads · headDim] of the step, or of the rows that end in it (`turn.tokensPerRow`) · where `Capabilities.compressesTokens` says so
    */
   turnHeads(step: Step, x: Buf, turn: HeadTurn): void;
   /**
@@ -349,7 +349,7 @@ export interface Ops {
    * The means of tokens that end in the step, one after the other in the order of its rows, see `Compression`. Writes what is kept of unfinished ones to
    * the states that the step leaves.
    *
-   * x: rows as `compression` says · out: [means][width], another buffer than x
+   * x: rows as `compression` says · out: [means][width], another buffer than x · where `Capabilities.compressesTokens` says so
    */
   compress(step: Step, compression: Compression, x: Buf, out: Buf): void;
   /**
@@ -380,10 +380,13 @@ export interface Ops {
   /**
    * out[r][s] = ±√max(|d|, floor) with the sign of d = scale · Σ x[r][s][i] · y[r][s][i], for each stream s; 0 where d is 0.
    *
-   * x, y: [rows][streams][width] · out: [rows][streams]
+   * x, y: [rows][streams][width] · out: [rows][streams] · where `Capabilities.readsTokens` says so
    */
   matchStreams(x: Buf, y: Buf, match: StreamMatch, rows: number, width: number, out: Buf): void;
-  /** Makes of the products of small matrices the factors of streams, in place; see `StreamFactors`. factors: [rows][as many as `of.bias` has] */
+  /**
+   * Makes of the products of small matrices the factors of streams, in place; see `StreamFactors`. factors: [rows][as many as `of.bias` has] · where
+   * `Capabilities.compressesTokens` says so
+   */
   streamFactors(factors: Buf, of: StreamFactors, rows: number): void;
   /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;

@@ -1,6 +1,6 @@
 /**
- * @file Operations of the WASM backend that TypeScript computes where the numbers lie: rows of n-grams, means of neighbouring tokens, and how alike
- * streams are. They are a thousandth of a layer's products.
+ * @file Operations of the WASM backend that TypeScript computes where the numbers lie: rows of n-grams, means of neighbouring tokens, factors of streams
+ * and how alike streams are. They are a thousandth of a layer's products.
  */
 import { compressionLength, compressSpan } from "../compress-rows.ts";
 import { matchStreams } from "../match-streams.ts";

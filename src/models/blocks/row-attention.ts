@@ -109,7 +109,7 @@ export function windowAttention(
       ...(isWhole ? outputScratch(shape) : { [LOG_SUMS]: numHeads }),
     },
     state: rowState(shape),
-    // Turns of their own come with rows that stand for several tokens.
+    // A backend that has `Ops.turnHeads` says so by this ability.
     needs: ["compressesTokens"],
     bind: ({ queryDown, queryNorm, query, headNorm, row, rowNorm, sinkLogits, ...ofOutput }, bound) => {
       const layer = rowLayer(shape, 1 / Math.sqrt(headDim), bound, sinkLogits!);
