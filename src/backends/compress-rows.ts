@@ -45,14 +45,13 @@ export function compressSpan(
       const gate = isGated ? Math.fround(x[at + all + c]! + (gateBias ? gateBias[place * all + c]! : 0)) : 0;
       addTo(kept, (series - 1 - Math.floor(c / width)) * KEPT * width + (c % width), width, x[at + c]!, gate);
     }
-    const length = span.start + n + 1;
     if (place === tokensPerRow - 1) {
       for (let c = 0; c < width; c++) out[to + c] = kept[2 * width + c]! / kept[width + c]!;
       to += width;
-      kept.copyWithin(0, KEPT * width, KEPT * all);
-      kept.fill(0, KEPT * (all - width), KEPT * all);
+      kept.copyWithin(0, KEPT * width, length);
+      kept.fill(0, KEPT * (all - width), length);
     }
-    if (targets[next]?.tokens === length) targets[next++]!.state.set(kept.subarray(0, KEPT * all));
+    if (targets[next]?.tokens === span.start + n + 1) targets[next++]!.state.set(kept.subarray(0, length));
   }
 }
 

@@ -1,10 +1,10 @@
 /** @file Factors of residual streams in plain TypeScript, which defines them and is what backends on the CPU run. */
-import type { StreamFactors } from "./stream-mix.ts";
+import { MAX_STREAMS, type StreamFactors } from "./stream-mix.ts";
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** Kept between rows, so that decoding allocates nothing. Room for a matrix of 8 streams. */
-const matrix = new Float64Array(64);
+/** Kept between rows, so that decoding allocates nothing. */
+const matrix = new Float64Array(MAX_STREAMS ** 2);
 
 /** See `Ops.streamFactors`. scale, bias: values of the weights */
 export function streamFactors(
