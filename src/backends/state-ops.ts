@@ -10,7 +10,10 @@ export interface StatePart {
 }
 
 /** Bytes that parts of a state begin at multiples of. */
-export const STATE_ALIGNMENT = 16;
+const STATE_ALIGNMENT = 16;
+
+/** Bytes of a part of a state, up to where the next part may begin. */
+export const alignedPart = (numBytes: number): number => Math.ceil(numBytes / STATE_ALIGNMENT) * STATE_ALIGNMENT;
 
 /** The part of a row of a buffer that an operation reads: `first` is its first column, and rows have `stride` values. */
 export interface Columns {

@@ -3,7 +3,7 @@
  * decays; a causal convolution of q, k and v; the gated delta rule; a norm of each head, times the gate; output projection.
  */
 import type { Buf, Columns, Convolution, DeltaRule, Gates, Ops, RowParts } from "../../backends/ops.ts";
-import { convolutionBytes, STATE_ALIGNMENT, storedDeltaDim } from "../../backends/state-ops.ts";
+import { alignedPart, convolutionBytes, storedDeltaDim } from "../../backends/state-ops.ts";
 import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpec } from "./block.ts";
 
 export interface DeltaNetShape {
@@ -61,8 +61,6 @@ function widened(shape: DeltaNetShape) {
   };
 }
 
-const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
-
 /** prefix: beginning of the tensors' names */
 export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: DeltaNetTensors): Block {
   const { hiddenSize, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, kernel, normEps, rateScale } = shape;
@@ -77,7 +75,7 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
   const valueWidth = numHeads * valueDim;
   const stride = channels + valueWidth + 2 * numHeads;
   const from = (first: number): Columns => ({ first, stride });
-  const tailBytes = alignUp(convolutionBytes(channels, kernel), STATE_ALIGNMENT);
+  const tailBytes = alignedPart(convolutionBytes(channels, kernel));
   const wide = widened(shape);
   const { keyDim: ruleKeyDim, valueDim: ruleValueDim } = wide ?? shape;
   return {

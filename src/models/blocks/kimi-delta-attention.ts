@@ -4,7 +4,7 @@
  * by one matrix each, or by two with a narrow row between them.
  */
 import type { Buf, Columns, Convolution, DeltaRule, Gates, Ops, RowParts } from "../../backends/ops.ts";
-import { convolutionBytes, STATE_ALIGNMENT, storedDeltaDim } from "../../backends/state-ops.ts";
+import { alignedPart, convolutionBytes, storedDeltaDim } from "../../backends/state-ops.ts";
 import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpecs } from "./block.ts";
 
 export interface KimiDeltaShape {
@@ -73,7 +73,7 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
           [`${name}Up`]: stackedMatrix(gateRank, [named(up!, width)]),
         };
   const decayLog = bias([[`${prefix}A_log`, numHeads]]);
-  const tailBytes = alignUp(convolutionBytes(channels, kernel), STATE_ALIGNMENT);
+  const tailBytes = alignedPart(convolutionBytes(channels, kernel));
   const wide = storedHeads(numHeads, headDim);
   const ruleDim = wide?.headDim ?? headDim;
   const ruleWidth = numHeads * ruleDim;
@@ -169,5 +169,3 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
     },
   };
 }
-
-const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;

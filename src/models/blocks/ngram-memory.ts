@@ -3,7 +3,7 @@
  * each residual stream are made. How well a stream fits its key is the gate of the value, and a causal convolution adds what is near.
  */
 import type { Convolution, Gates, Ngrams, RowNorm } from "../../backends/ops.ts";
-import { convolutionBytes } from "../../backends/state-ops.ts";
+import { alignedPart, convolutionBytes } from "../../backends/state-ops.ts";
 import { type Block, matrix, norm, stackedMatrix, taps, withOffset } from "./block.ts";
 import { all, plain, ROW } from "./stream-sums.ts";
 
@@ -27,8 +27,6 @@ export interface NgramMemoryShape {
 /** The least product of a stream and its key that a root is taken of. */
 const LEAST_MATCH = 1e-6;
 
-const aligned = (bytes: number): number => Math.ceil(bytes / 16) * 16;
-
 /** Reads all streams and adds to them. prefix: beginning of the tensors' names, e.g. `model.layers.0.ple.` */
 export function ngramMemory(prefix: string, shape: NgramMemoryShape): Block {
   const { hiddenSize, count, width, ngrams, numRows, numParts, kernel, dilation, normEps, normOffset } = shape;
@@ -40,7 +38,7 @@ export function ngramMemory(prefix: string, shape: NgramMemoryShape): Block {
     matrix(`${table}shard_${part}.weight`, Math.min(ofPart, numRows - part * ofPart), headDim),
   );
   const normOf = (name: string) => withOffset(norm(`${prefix}${name}.weight`, streamsWidth), normOffset);
-  const tailBytes = aligned(convolutionBytes(streamsWidth, kernel, dilation));
+  const tailBytes = alignedPart(convolutionBytes(streamsWidth, kernel, dilation));
   return {
     weights: {
       table: { role: "embedding", tensors: parts, forms: [[matrix(`${table}weight`, numRows, headDim)]] },
@@ -55,7 +53,7 @@ export function ngramMemory(prefix: string, shape: NgramMemoryShape): Block {
       ...{ ngrams: width, ngramKeys: streamsWidth, ngramValues: streamsWidth, ngramValue: hiddenSize },
       ngramMatches: count,
     },
-    state: { kind: "recurrent", numBytes: tailBytes + aligned(4 * (ngrams.size - 1)) },
+    state: { kind: "recurrent", numBytes: tailBytes + alignedPart(4 * (ngrams.size - 1)) },
     needs: ["readsTokens"],
     bind: (weights, { stateIndex }) => {
       const byStream = (name: string): RowNorm => ({
