@@ -40,6 +40,15 @@ describe("requireCodesRead", () => {
     expect(require(tiers, 8192, 8192)).not.toThrow();
   });
 
+  it("of tiers never advises a window, which they refuse, and counts layers without tiers by themselves", () => {
+    const tiers = "tiers=8:128,4:4096,2";
+    expect(require(tiers, 2048, 8192)).toThrow(/pass --ctx \d+ or more$/);
+    const mixed = share(`${tiers},layers=0:k8v8`, 8192)!;
+    const [plain, all] = [share("tiers=8:128,4", 8192)!, share(tiers, 8192)!];
+    expect(plain).toBeGreaterThan(all);
+    expect(mixed).toBeCloseTo((plain + all) / 2, 12);
+  });
+
   it("asks for no more than the context itself reads as codes", () => {
     expect(require("k4v4", 160, 200)).toThrow(/--ctx/);
     expect(require("k4v4", 200, 200)).not.toThrow();

@@ -20,11 +20,11 @@ const ENOUGH = 0.5;
  * context: of tiers, codes that count are those of the coarsest one that a context of so many tokens has; default: tokens
  */
 export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number, context = tokens): number | null {
-  // Most layers of a model reach equally far.
+  // Most layers of a model reach equally far. Those of a spec that have tiers have the same ones, but some may have none.
   const known = new Map<string, number>();
   const shares = emptyCache(config, kv).layers.flatMap(({ main, residual, format, reach }) => {
     if (isFloat(main.k.side) && isFloat(main.v.side)) return [];
-    const key = `${reach.slidingWindow}/${residual !== null}`;
+    const key = `${reach.slidingWindow}/${residual !== null}/${format.tiers !== undefined}`;
     let share = known.get(key);
     if (share === undefined) {
       const reached = (format.tiers ?? []).filter(({ after }) => after < context);
@@ -44,6 +44,10 @@ export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number, conte
   });
   return shares.length === 0 ? null : shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
+
+/** Whether a spec says what tokens of each age are stored as; it has no window of its own to make smaller. */
+export const hasTiers = ({ text, forLayer }: KvSpec): boolean =>
+  text.startsWith("tiers=") || forLayer(0).tiers !== undefined;
 
 export interface EvidenceLengths {
   /** Tokens of the sequences that the evidence is from. */
@@ -70,10 +74,13 @@ export function requireCodesRead(
     if (share === null) continue;
     const wanted = ENOUGH * codesRead(config, spec, most)!;
     if (share >= wanted && share > 0) continue;
-    const { sinks, window, tiers } = spec.forLayer(0);
+    const { sinks, window } = spec.forLayer(0);
+    const tiers = hasTiers(spec);
     const enough = shortest(config, spec, wanted, most);
     const remedy =
-      enough === null ? "take a smaller window, as in window=0" : `pass --ctx ${enough} or more, or window=0`;
+      enough === null
+        ? `take a smaller ${tiers ? "number of tokens for the finer tiers" : "window, as in window=0"}`
+        : `pass --ctx ${enough} or more${tiers ? "" : ", or window=0"}`;
     throw new TurboQuantError(
       "invalid_argument",
       `${what}: in ${formatCount(ctx)} tokens ${share === 0 ? "none" : `only ${(100 * share).toFixed(0)} %`} of what attention reads of ${spec.text} ` +

@@ -75,6 +75,8 @@ export interface Criterion {
 
 /** Number of chunks from which on their spread allows a statement about other chunks. */
 export const MIN_CHUNKS = 3;
+/** Share of codes among what attention read; figures of less are those of sinks and window, and say little about a format. */
+export const MIN_CODES_READ = 0.5;
 /** Quantile of the standard normal distribution for a two-sided 99 % interval. */
 const Z99 = 2.5758;
 /** Student's t for the same interval with 2, 3, … degrees of freedom; from 20 on the normal distribution is within 11 %. */

@@ -22,10 +22,11 @@ export function detailTables(rows: readonly EvalRow[], width = Number.POSITIVE_I
         width,
       ),
     );
-  const tasks = rows.filter((row) => row.tasks !== null);
+  // An evaluation that was ended early has parts without a prompt.
+  const tasks = rows.filter((row) => row.tasks !== null && row.tasks.length > 0);
   if (tasks.length > 0) parts.push(taskTable(tasks, width));
   for (const { kv, base, needleGrid, layers } of rows) {
-    if (needleGrid) parts.push(gridTable(kv, base, needleGrid, width));
+    if (needleGrid && needleGrid.length > 0) parts.push(gridTable(kv, base, needleGrid, width));
     if (layers) parts.push(layerTable(kv, layers, width));
   }
   return parts.map((part) => `\n${part}`).join("");

@@ -1,6 +1,9 @@
 /** @file The main table of an evaluation. */
+import { hasTiers } from "../../eval/codes-read.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
+import { MIN_CODES_READ } from "../../plan/gates.ts";
+import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type Column, formatPercent, formatRate, markdownTable } from "../format.ts";
 
 /** Rows of `--ladder` also say what was changed. */
@@ -49,9 +52,6 @@ const amount = ({ chunks, ctx, tokens, tokensAsked }: EvalRow): string =>
     ? `${chunks} × ${ctx} tokens`
     : `${formatCount(tokens)} of ${formatCount(tokensAsked)} tokens, in chunks of ${ctx},`;
 
-/** With a smaller share of codes among what was read, a line says so. */
-const FEW_CODES = 0.5;
-
 /** Lines below the table: what was done, and what attention was seen to read. */
 export function evalFooter(rows: readonly EvalRow[]): string {
   const [first] = rows as [EvalRow, ...EvalRow[]];
@@ -66,12 +66,15 @@ export function evalFooter(rows: readonly EvalRow[]): string {
       `read path: ${named("window").join(" and ")}: chunks of ${first.ctx} tokens lie within sinks and window, so no code was read; use a longer --ctx or window=0`,
     );
   }
-  const few = rows.filter(({ readPath, codesRead }) => readPath === "packed" && codesRead! < FEW_CODES);
-  for (const share of new Set(few.map(({ codesRead }) => formatPercent(codesRead!, 0)))) {
-    const own = few.filter(({ codesRead }) => formatPercent(codesRead!, 0) === share).map((row) => row.kv);
-    notes.push(
-      `codes: ${own.join(" and ")}: only ${share} of what attention read were codes, the rest sinks and window, so the figures say little about longer texts; use a longer --ctx or window=0`,
-    );
+  const few = rows.filter(({ readPath, codesRead }) => readPath === "packed" && codesRead! < MIN_CODES_READ);
+  const lines = new Map<string, string[]>();
+  for (const { kv, codesRead } of few) {
+    const share = `only ${formatPercent(codesRead!, 0)} of what attention read were codes`;
+    const line = hasTiers(parseKvSpec(kv))
+      ? `${share} of the coarsest tier, the rest finer tiers and sinks, so the figures say little about longer texts; use a longer --ctx`
+      : `${share}, the rest sinks and window, so the figures say little about longer texts; use a longer --ctx or window=0`;
+    lines.set(line, [...(lines.get(line) ?? []), kv]);
   }
+  for (const [line, own] of lines) notes.push(`codes: ${own.join(" and ")}: ${line}`);
   return `${notes.join("\n")}\n`;
 }
