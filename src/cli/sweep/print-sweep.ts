@@ -3,6 +3,7 @@ import { significant } from "../../format-number.ts";
 import { nameOfRef } from "../../formats/model-name.ts";
 import { isWithinLimits } from "../../lab/objective.ts";
 import { paretoFront } from "../../lab/pareto.ts";
+import { readsFewCodes } from "../../lab/report/recommendation.ts";
 import { type DoneRow, isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
 import { formatPercent, markdownTable } from "../format.ts";
 import type { QueryResult } from "./query-results.ts";
@@ -26,11 +27,11 @@ export function frontsOf(rows: readonly SweepRow[]): DoneRow[] {
   );
 }
 
-/** The best run by the objective; null when none is within the limits. */
+/** The best run by the objective, of those that read enough codes to be judged; null when none is within the limits. */
 export function bestOf(rows: readonly SweepRow[]): DoneRow | null {
   const done = latestRows(rows)
     .filter(isDone)
-    .filter((row) => isWithinLimits(row.score));
+    .filter((row) => isWithinLimits(row.score) && !readsFewCodes(row));
   return done.reduce<DoneRow | null>((a, b) => (a && a.score <= b.score ? a : b), null);
 }
 
@@ -49,7 +50,7 @@ export function frontTable(rows: readonly DoneRow[], best: DoneRow | null, width
       formatPercent(row.top1),
       `${row.pplRatio.toFixed(4)} ± ${row.pplRatioSe.toFixed(4)}`,
       row.rate.toFixed(2),
-      row.id === best?.id ? "best" : "",
+      row.id === best?.id ? "best" : readsFewCodes(row) ? "few codes" : "",
     ]),
     width,
   );

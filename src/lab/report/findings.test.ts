@@ -65,6 +65,23 @@ describe("recommend", () => {
     expect(chosen).toBeNull();
     expect(open.map(({ row }) => row.kv)).toEqual(["k4v4"]);
   });
+
+  it("a format of which hardly a code was read is not decided, however good its figures are", () => {
+    const chosen = (codesRead?: number) => {
+      const good = testRow({
+        kv: "k3v3",
+        bits: 3.5,
+        kld: 0.0001,
+        ...(codesRead !== undefined && { more: { codesRead } }),
+      });
+      const { chosen, open } = recommend("usable", mainGroups([good])[0]!);
+      return [chosen?.row.kv, open.length];
+    };
+    expect(chosen(0.1)).toEqual([undefined, 1]);
+    expect(chosen(0.9)).toEqual(["k3v3", 0]);
+    // Rows of before the figure was kept.
+    expect(chosen()).toEqual(["k3v3", 0]);
+  });
 });
 
 it("groups: the main one of a model has the most formats; models go by size", () => {

@@ -5,7 +5,7 @@ import type { Report } from "./build-report.ts";
 import type { Cell, Figure, Table } from "./figure.ts";
 import { PAGE_STYLE, THEME_SCRIPT } from "./page-style.ts";
 import { figure } from "./plot-context.ts";
-import type { Judged, Recommendation } from "./recommendation.ts";
+import { type Judged, type Recommendation, readsFewCodes } from "./recommendation.ts";
 import type { ReportRow } from "./report-row.ts";
 import { percent } from "./texts.ts";
 
@@ -74,7 +74,7 @@ function card({ gate, group, chosen, open }: Recommendation): string {
     open.length === 0
       ? ""
       : `<p><span class="open">${formatCount(open.length)} smaller ${open.length === 1 ? "format is" : "formats are"} not decided</span> ` +
-        `by ${formatCount(group.tokens)} tokens, the smallest <code>${escapeHtml(open[0]!.row.kv)}</code>; more chunks would tell.</p>`;
+        `by ${formatCount(group.tokens)} tokens, the smallest <code>${escapeHtml(open[0]!.row.kv)}</code>; ${readsFewCodes(open[0]!.row) ? "attention read few of its codes there, and a longer context would tell" : "more chunks would tell"}.</p>`;
   if (!chosen) {
     return `<div class="card">${head}<div class="spec">none of these</div><p>No format of this report passes the gate for sure.</p>${undecided}</div>`;
   }

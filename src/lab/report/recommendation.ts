@@ -1,5 +1,14 @@
 /** @file The smallest format of each model that passes a gate, judged by the rows of a report. */
-import { type Criterion, GATES, type GateName, judge, MIN_CHUNKS, type Verdict, verdictOf } from "../../plan/gates.ts";
+import {
+  type Criterion,
+  GATES,
+  type GateName,
+  judge,
+  MIN_CHUNKS,
+  MIN_CODES_READ,
+  type Verdict,
+  verdictOf,
+} from "../../plan/gates.ts";
 import type { ReportRow, RowGroup } from "./report-row.ts";
 
 export interface Judged {
@@ -19,9 +28,13 @@ export interface Recommendation {
   readonly open: readonly Judged[];
 }
 
+/** Whether attention read too few codes for the row's figures to be about them. */
+export const readsFewCodes = ({ codesRead }: { readonly codesRead?: number | null | undefined }): boolean =>
+  (codesRead ?? 1) < MIN_CODES_READ;
+
 /**
  * A row has no figures of single chunks, so its own intervals are used, doubled (`estimate` in plan/gates.ts), and a row of
- * fewer than three chunks passes no gate. Rows have no interval for the tail, so it is compared directly.
+ * fewer than three chunks passes no gate, nor does one whose texts hardly left sinks and window. Rows have no interval for the tail, so it is compared directly.
  */
 function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
   const { tail: limits, ...rest } = GATES[gate];
@@ -33,7 +46,8 @@ function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): J
   };
   const criteria = judge({ ...rest, tail: null }, [evidence]);
   const verdictOfAll = verdictOf(criteria);
-  const known = verdictOfAll === "pass" && row.chunks < MIN_CHUNKS ? "open" : verdictOfAll;
+  const isEvidence = row.chunks >= MIN_CHUNKS && !readsFewCodes(row);
+  const known = verdictOfAll === "pass" && !isEvidence ? "open" : verdictOfAll;
   if (!limits) return { row, criteria, tail: null, verdict: known };
   const eight = rows.find(({ format }) => format.bits === 8 && format.side === "both")?.kldP999 ?? 0;
   const limit = Math.max(limits.floor, limits.ratio * eight);

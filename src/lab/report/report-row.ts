@@ -43,6 +43,8 @@ const row = z.object({
   needleHigh: nullableNumber,
   needleBase: nullableNumber,
   needlePrompts: z.number().default(0),
+  /** Missing in rows that are older than the figure, and null where a format has no codes. */
+  codesRead: z.number().nullish(),
   needleGrid: z.array(cell).nullish().default(null),
   /** Only in rows of `eval --ladder`. */
   lever: z.string().optional(),
