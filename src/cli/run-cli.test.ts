@@ -83,6 +83,18 @@ describe("a user's mistake is one message and exit code 2", () => {
       /--ctx: expected at most the model's context of 4096 tokens, got 100000/,
     ],
     [
+      "a calibration beyond the model",
+      ["calibrate", ...ANY_MODEL, "-c", "100000"],
+      /--ctx: expected at most \d+ \(the model's max_position_embeddings\), got 100000/,
+    ],
+    [
+      "depths without lengths",
+      ["eval", "--needle-depths", "0,50"],
+      /--needle-depths: does nothing without --needle-lengths/,
+    ],
+    ["tokens of no text", ["eval", "--greedy-tokens", "9"], /--greedy-tokens: does nothing without --greedy/],
+    ["lengths of no task", ["eval", "--tasks-lengths", "900"], /--tasks-lengths: does nothing without --tasks/],
+    [
       "needles beyond the model",
       ["eval", "-m", "qwen3-1m", "-t", "1", "--needle-lengths", "9999"],
       /--needle-lengths: expected at most .* 4096 tokens, got 9999/,

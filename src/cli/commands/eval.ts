@@ -120,7 +120,31 @@ Examples:
   $ turboquant eval --text novel.txt --kv k4v4,k2v2 --tasks 20 --tasks-lengths 1024,4096 --time 10m
   $ turboquant eval --model ./Qwen3-0.6B --text novel.txt --ctx 4096 --chunks 2 --kv k5v4 --diagnose --json`,
     )
-    .action((flags: EvalFlags) => run(flags, context));
+    .action((flags: EvalFlags, own: Command) => {
+      refuseAlone(own);
+      return run(flags, context);
+    });
+}
+
+/** Options that only say how another one is done, by the name of that one. */
+const DETAILS = {
+  needleLengths: ["needleDepths", "needlePrompts"],
+  greedy: ["greedyTokens"],
+  tasks: ["tasksLengths"],
+} as const;
+
+/** An option that was typed and would change nothing is a mistake. One of a config file waits for the runs that use it. */
+function refuseAlone(command: Command): void {
+  const longOf = (name: string): string => command.options.find((option) => option.attributeName() === name)!.long!;
+  const isGiven = (name: string): boolean => (command.getOptionValueSource(name) ?? "default") !== "default";
+  for (const [main, details] of Object.entries(DETAILS)) {
+    const alone = details.find((detail) => command.getOptionValueSource(detail) === "cli");
+    if (alone === undefined || isGiven(main)) continue;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `${longOf(alone)}: does nothing without ${longOf(main)}; pass that too, or leave it out`,
+    );
+  }
 }
 
 async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
@@ -185,15 +209,22 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
 }
 
 /** What was asked for and is not in the rows. */
-function shortfalls({ tokens, tokensAsked, needlePrompts, tasks, greedy }: EvalRow, flags: EvalFlags, limit: RunLimit) {
+function shortfalls(
+  { tokens, tokensAsked, needlePrompts, needleGrid, tasks, greedy }: EvalRow,
+  flags: EvalFlags,
+  limit: RunLimit,
+) {
   const { ctx, chunks, needle } = flags;
   const inText = tokensAsked / ctx;
   const notes = inText < chunks ? [`the text has only ${inText} of ${chunks} chunks of ${ctx} tokens`] : [];
   if (!limit.isOver) return notes;
+  const depths = flags.needleDepths.length;
+  const inGrid = (needleGrid?.reduce((sum, { prompts }) => sum + prompts, 0) ?? 0) / depths;
   const asked = flags.tasks * flags.tasksLengths.length;
   const parts = [
     [tokens, tokensAsked, "tokens"],
     [needlePrompts, needle, "needles"],
+    [inGrid, flags.needlePrompts * (flags.needleLengths?.length ?? 0), "prompts of the grid"],
     [(tasks?.reduce((sum, { prompts }) => sum + prompts, 0) ?? 0) / TASK_NAMES.length, asked, "task prompts"],
     [greedy?.prompts ?? 0, flags.greedy, "greedy texts"],
   ] as const;
