@@ -38,7 +38,7 @@ export class FileEntryStore implements EntryStore {
     if (!file) return null;
     const content = file.subarray(HASH_BYTES);
     if (!sha256(content).equals(file.subarray(0, HASH_BYTES))) {
-      await rm(path, { force: true });
+      await rm(path, { force: true }).catch(() => {});
       return null;
     }
     const now = new Date();
