@@ -203,3 +203,12 @@ describe("load progress", () => {
     expect(events).toHaveLength(4 * 11 + 2);
   });
 });
+
+it.each([[undefined], [null], [""], [3], [{}]])("a model that is %j is refused with what is expected", async (ref) => {
+  await expect(LLM.load(ref as never)).rejects.toMatchObject({
+    code: "invalid_argument",
+    message: expect.stringMatching(
+      /^load: expected a model's name, folder or address, .*pass one, such as "qwen3-3m"$/,
+    ),
+  });
+});

@@ -243,6 +243,7 @@ describe("help and version", () => {
 
   it("version", async () => {
     const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-    expect(await runCommand(["--version"])).toMatchObject({ code: 0, out: `${version}\n`, err: "" });
+    for (const typed of ["--version", "-V", "version", "-v"])
+      expect(await runCommand([typed])).toMatchObject({ code: 0, out: `${version}\n`, err: "" });
   });
 });
