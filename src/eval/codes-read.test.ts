@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parseModelConfig } from "../models/config.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { codesRead, requireCodesRead } from "./codes-read.ts";
@@ -17,6 +18,18 @@ describe("codesRead", () => {
     expect(share("k4v4,window=2048", 1000)).toBe(0);
     expect(share("f16", 1000)).toBeNull();
   });
+});
+
+it("where several tokens have one row, a window is one of rows", () => {
+  const layer_types = ["sliding_attention", "compressed_sparse_attention"];
+  const v4 = parseModelConfig(
+    { model_type: "deepseek_v4", hidden_size: 4096, num_hidden_layers: 2, layer_types },
+    "config.json",
+  );
+  const read = (kv: string, tokens: number) => codesRead(v4, parseKvSpec(kv), tokens)!;
+  // Both layers attend to 128 tokens, all of which are in the window; one also has rows and index keys of 4 tokens each.
+  expect(read("k8v8,sinks=0", 1000)).toBeCloseTo((2 * (pairs(250 - 128) / pairs(250))) / 4, 12);
+  expect(read("k8v8,sinks=0,window=0", 3)).toBe(1);
 });
 
 describe("requireCodesRead", () => {

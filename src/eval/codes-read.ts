@@ -15,22 +15,25 @@ const ENOUGH = 0.5;
 
 /**
  * Of all pairs of a query and a key that it reads in a text of `tokens` tokens from an empty cache, the share whose key is read as codes;
- * the mean over layers that have codes. null for a format without codes.
+ * the mean over layers that have codes. null for a format without codes, and where no
+ * row of codes is there.
  *
  * context: of tiers, codes that count are those of the coarsest one that a context of so many tokens has; default: tokens
  */
 export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number, context = tokens): number | null {
   // Most layers of a model reach equally far. Those of a spec that have tiers have the same ones, but some may have none.
   const known = new Map<string, number>();
-  const shares = emptyCache(config, kv).layers.flatMap(({ main, residual, format, reach }) => {
-    if (isFloat(main.k.side) && isFloat(main.v.side)) return [];
-    const key = `${reach.slidingWindow}/${residual !== null}/${format.tiers !== undefined}`;
+  const shares = emptyCache(config, kv).layers.flatMap(({ main, residual, format, reach, tokensPerRow }) => {
+    // Where several tokens have one row together, sinks, window and tiers count rows.
+    const rows = Math.floor(tokens / tokensPerRow);
+    if ((isFloat(main.k.side) && isFloat(main.v.side)) || rows === 0) return [];
+    const key = `${reach.slidingWindow}/${residual !== null}/${format.tiers !== undefined}/${tokensPerRow}`;
     let share = known.get(key);
     if (share === undefined) {
-      const reached = (format.tiers ?? []).filter(({ after }) => after < context);
+      const reached = (format.tiers ?? []).filter(({ after }) => after < context / tokensPerRow);
       const coarsest = Math.max(0, ...reached.map(({ after }) => after));
       let [all, codes] = [0, 0];
-      for (let query = 0; query < tokens; query++) {
+      for (let query = 0; query < rows; query++) {
         const first = reach.firstKey(query);
         all += query - first + 1;
         const oldest = Math.max(residual ? format.window : 0, coarsest);

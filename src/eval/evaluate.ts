@@ -345,7 +345,8 @@ function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
 /** Of keys and values alone, without states that do not grow; of a window those that it keeps. 0 for a model that has none. */
 function bitsPerValue({ cache }: LLM, kvBytes: number, tokens: number): number {
   const values = cache.layers.reduce(
-    (sum, { main, reach }) => sum + valuesOfToken(main) * (tokens - reach.firstKey(tokens - 1)),
+    (sum, { main, reach, tokensPerRow }) =>
+      sum + valuesOfToken(main) * Math.floor((tokens - reach.firstKey(tokens - 1)) / tokensPerRow),
     0,
   );
   const fixed = cache.slots.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);

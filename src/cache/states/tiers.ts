@@ -1,5 +1,5 @@
 /**
- * @file Which pages of a layer are held in which tier of codes. All code that needs this rule asks this class.
+ * @file Which pages of a layer are held in which tier of codes. All code that needs this rule asks here.
  *
  * Tier 0 has the codes that tokens get first (the `main` pages); each further tier is coarser. A page is in tier t or a coarser one when all of its
  * tokens have at least `after` tokens behind them. The rule depends on the length alone, so a query reads a page in the same tier whether its
