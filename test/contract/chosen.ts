@@ -1,5 +1,5 @@
 /** @file Contract of `chooseTokens`: the tokens that the reference chooses, in the order of their positions. */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { CounterRng } from "../../src/math/rng.ts";
@@ -64,24 +64,26 @@ function shareOfOthers(own: Float32Array, expected: Float32Array, count: number)
 }
 
 export function choiceContract({ open }: Target, cases: readonly ChoiceCase[]): void {
-  const reference = createReferenceBackend();
-  let ops: Ops;
-  beforeAll(async () => {
-    ops = await open();
-  });
-  afterAll(() => ops?.dispose());
+  describe("choices", () => {
+    const reference = createReferenceBackend();
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await open();
+    });
+    afterAll(() => ops?.dispose());
 
-  const named = cases.map((c) => {
-    const { by, isExact, fill: _, ...rest } = c;
-    const what = typeof by === "number" ? `${by} tokens` : `${by.count} blocks of ${by.size}, the last ${by.local}`;
-    return [`${caseName(rest)}: ${what}${isExact ? ", exact" : ""}`, c] as const;
-  });
-  it.each(named)("chooses %s", async (_name, c) => {
-    const [own, expected] = [await choicesOf(ops, c), await choicesOf(reference, c)];
-    const count = typeof c.by === "number" ? c.by : c.by.count * c.by.size;
-    for (const [step, lists] of own.entries()) {
-      if (c.isExact) expect(lists).toEqual(expected[step]);
-      else expect(shareOfOthers(lists, expected[step]!, count)).toBeLessThanOrEqual(tolerance.chosenTokens.max);
-    }
+    const named = cases.map((c) => {
+      const { by, isExact, fill: _, ...rest } = c;
+      const what = typeof by === "number" ? `${by} tokens` : `${by.count} blocks of ${by.size}, the last ${by.local}`;
+      return [`${caseName(rest)}: ${what}${isExact ? ", exact" : ""}`, c] as const;
+    });
+    it.each(named)("chooses %s", async (_name, c) => {
+      const [own, expected] = [await choicesOf(ops, c), await choicesOf(reference, c)];
+      const count = typeof c.by === "number" ? c.by : c.by.count * c.by.size;
+      for (const [step, lists] of own.entries()) {
+        if (c.isExact) expect(lists).toEqual(expected[step]);
+        else expect(shareOfOthers(lists, expected[step]!, count)).toBeLessThanOrEqual(tolerance.chosenTokens.max);
+      }
+    });
   });
 }
