@@ -47,7 +47,12 @@ export default defineConfig({
     setupFiles: ["test/property-seed.ts"],
     // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
     // Nor do tests read or write what a user keeps for the command line.
-    env: { TURBOQUANT_CALIBRATION: "off", TURBOQUANT_CONFIG: "off", TURBOQUANT_HISTORY: "off", TURBOQUANT_EVAL_CACHE: "off" },
+    env: {
+      TURBOQUANT_CALIBRATION: "off",
+      TURBOQUANT_CONFIG: "off",
+      TURBOQUANT_HISTORY: "off",
+      TURBOQUANT_EVAL_CACHE: "off",
+    },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One more than the two cores that are common: tests wait for browsers, timers and devices.
