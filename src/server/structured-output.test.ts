@@ -119,9 +119,9 @@ describe("response_format", () => {
     ["llama.cpp's json_schema", { json_schema: { const: 7 } }, /^7$/],
     ["SGLang's regex", { regex: "[0-9]" }, /^\d$/],
   ])("%s, on both routes", async (_name, fields, expected) => {
-    const chat = await server.post(CHAT, { messages: ASK, max_tokens: 60, ...fields });
+    const chat = await server.post(CHAT, { messages: ASK, max_tokens: 200, seed: 1, ...fields });
     expect(chat.json.choices[0].message.content).toMatch(expected);
-    const completion = await server.post("/v1/completions", { prompt: "Once", max_tokens: 60, ...fields });
+    const completion = await server.post("/v1/completions", { prompt: "Once", max_tokens: 200, seed: 1, ...fields });
     expect(completion.json.choices[0].text).toMatch(expected);
   });
 
