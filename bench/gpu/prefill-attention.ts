@@ -93,6 +93,7 @@ export function measurePrefillAttention(): AsyncGenerator<object> {
   const kinds = [
     { shape: "qwen3-0.6b", kv: "f16" },
     { shape: "qwen3-0.6b", kv: "k4v4" },
+    { shape: "qwen3-0.6b", kv: "k4v4,window=8bit" },
     { shape: "qwen3-0.6b", kv: "k8v4" },
     { shape: "qwen3-8b", kv: "f16" },
     { shape: "qwen3-8b", kv: "k4v4" },

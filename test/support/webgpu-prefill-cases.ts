@@ -24,6 +24,11 @@ export const PREFILL_CASES: Readonly<Record<string, readonly PrefillCase[]>> = {
     { kv: "k4v4,sinks=4,window=32", steps: [300, 33], slidingWindow: 7 },
     { kv: "k4v4,sinks=4,window=100", steps: [100, 33], slidingWindow: 64 },
   ],
+  "windows of 8 bits": [
+    { kv: "k4v4,sinks=4,window=32,window=8bit", steps: [20] },
+    { kv: "k4v4,sinks=4,window=32,window=8bit", steps: [100, 90] },
+    { kv: "k3v4,sinks=4,window=0,window=8bit", steps: [100, 90] },
+  ],
   // Tiles of few rows and of many, the keys in one piece and split.
   plans: [
     { kv: "k4v4,sinks=4,window=32", steps: [130, 100], plan: { rows: 32, splits: 4 } },
@@ -67,6 +72,12 @@ export const MATRIX_CASES: readonly PrefillCase[] = [
   })),
   ...[3, 10, 20].map((sharpness) => ({ kv: "k4v4", headDim: 128, steps: [300, 150], sharpness })),
   ...[1, 2, 5, 16].map((splits) => ({ kv: "k4v4", headDim: 128, steps: [700, 200], plan: { splits } })),
+  // Rows of 8 bits beside no codes, beside codes, and sides that are read unlike each other; of eight coordinates and of 32 at once.
+  ...["k4v4", "k4v3", "k8v8"].map((kv) => ({ kv: `${kv},window=8bit`, headDim: 128, steps: [300, 200] })),
+  { kv: "k4v4,sinks=4,window=32,window=8bit", headDim: 48, steps: [20] },
+  { kv: "k4v4,sinks=4,window=32,window=8bit", headDim: 80, steps: [100, 90] },
+  { kv: "k4v4,sinks=20,window=0,window=8bit", headDim: 128, steps: [100, 90] },
+  { kv: "k4v4,sinks=4,window=32,window=8bit", headDim: 128, steps: [300, 150], sharpness: 10 },
   { kv: "k4v4", headDim: 128, steps: [300, 200], slidingWindow: 100 },
   { kv: "k4v4", headDim: 128, steps: [300, 33], slidingWindow: 7, sharpness: 10 },
   { kv: "f16", headDim: 128, numKvHeads: 2, steps: [1000, 300] },

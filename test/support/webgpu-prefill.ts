@@ -19,6 +19,7 @@ import { isRotated, type PageLayout } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { createRotation } from "../../src/quant/rotation.ts";
+import { windowSide } from "../../src/quant/window-side.ts";
 
 export interface PrefillCase {
   readonly kv: string;
@@ -154,12 +155,16 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const index = c.besides ? 1 : 0;
   const span = step.spans[index]!;
   const cache = span.sequence.cache.layers[0]!;
-  const codebooks = [format.k, format.v].map((side) => {
+  const codebooks = [format.k, format.v, windowSide(format)].map((side) => {
     const centroids = sideCentroids(side, d);
     return centroids.length > 0 ? centroids : new Float32Array(4);
   });
-  const centroidsAt = { k: 0, v: codebooks[0]!.length };
-  const onMatrices = canUseMatrixRows(commands.context, { layer, cache, centroidsAt });
+  const windowAt = codebooks[0]!.length + codebooks[1]!.length;
+  const at = {
+    centroidsAt: { k: 0, v: codebooks[0]!.length },
+    ...(format.windowBits === 8 && { windowCentroidsAt: { k: windowAt, v: windowAt } }),
+  };
+  const onMatrices = canUseMatrixRows(commands.context, { layer, cache, ...at });
   const plan: PrefillPlan = { ...planPrefill(layer, span, onMatrices), ...c.plan };
 
   const stepBuffer = new StepBuffer(commands, allocator);
@@ -176,7 +181,7 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   };
   attendPrefill(
     commands,
-    { layer, cache, centroidsAt, workgroupBytes: c.workgroupBytes },
+    { layer, cache, ...at, workgroupBytes: c.workgroupBytes },
     plan,
     span,
     stepBuffer.layout.spansAt + index * SPAN_WORDS,

@@ -9,10 +9,12 @@ import { matrixSpec } from "./prefill-kernels.ts";
 const optionsOf = (kv: string, headDim: number, group = 2) => {
   const layer = layerOf({ kv, headDim, group, steps: [] });
   const centroidsAt = { k: 0, v: sideCentroids(layer.kv.format.k, headDim).length };
-  return { layer, cache: layer.cache, centroidsAt };
+  const windowCentroidsAt = layer.kv.format.windowBits === 8 ? { k: 64, v: 64 } : undefined;
+  return { layer, cache: layer.cache, centroidsAt, windowCentroidsAt };
 };
 
-const TYPES = ["k1v1", "k2v2", "k3v3", "k4v4", "k5v5", "k6v7", "k8v4", "k8v8", "f16", "q8_0", "q4_0r"];
+const EIGHT = ["k2v2", "k4v4", "k4v3", "k5v5", "k8v8"].map((kv) => `${kv},window=8bit`);
+const TYPES = ["k1v1", "k2v2", "k3v3", "k4v4", "k5v5", "k6v7", "k8v4", "k8v8", "f16", "q8_0", "q4_0r", ...EIGHT];
 
 it.skipIf(gpuSkip)("compiles, for every type and shape", async () => {
   const { create } = (await import("webgpu")) as { create: (options: string[]) => GPU };
@@ -23,6 +25,7 @@ it.skipIf(gpuSkip)("compiles, for every type and shape", async () => {
   const codes = [
     ...TYPES.map((kv) => optionsOf(kv, 128)),
     ...[16, 48, 64, 80, 112].map((headDim) => optionsOf("k4v4", headDim)),
+    ...[16, 48, 96].map((headDim) => optionsOf("k4v4,window=8bit", headDim)),
     ...[1, 7, 20].map((group) => optionsOf("k4v3", 96, group)),
   ].map((options) => matrixSpec(options).shader.code);
   for (const code of codes) {
@@ -35,9 +38,9 @@ it.skipIf(gpuSkip)("compiles, for every type and shape", async () => {
 
 it("fits the 48 KiB of workgroup memory that a multiprocessor has for Vulkan", () => {
   for (const kv of TYPES) {
-    const { layer, cache, centroidsAt } = optionsOf(kv, 128);
+    const { layer, cache, ...at } = optionsOf(kv, 128);
     const { k, v } = layer.kv.format;
-    const bytes = matrixBytes({ k, v, main: cache.main, residual: cache.residual?.layout ?? null, centroidsAt });
+    const bytes = matrixBytes({ k, v, main: cache.main, residual: cache.residual?.layout ?? null, ...at });
     expect(bytes, kv).toBeLessThanOrEqual(48 << 10);
   }
 });

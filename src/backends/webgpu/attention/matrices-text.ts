@@ -4,7 +4,7 @@
  */
 import { codecOf, isFloat, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { FLOATS } from "../codec/read-text.ts";
-import { type SideTables, sideTables, tablesText } from "../codec/side-tables.ts";
+import { joinTables, type SideTables, sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { lines, range } from "./attend-text.ts";
 import { MATRIX, type MatrixSides, stagingText } from "./matrix-staging.ts";
@@ -28,16 +28,21 @@ const plainBytes = (headDim: number): number =>
   2 * (2 * MATRIX * (headDim + 8) + MATRIX_ROWS * (MATRIX + 8)) + 4 * MATRIX * SCORE_PITCH + 16;
 
 /** Chooses tables of pairs, or of single centroids on a side where pairs would not fit into workgroup memory. */
-function chooseTables({ k, v, main, centroidsAt }: MatrixSides): {
-  tables: SideTables;
+function chooseTables({ k, v, main, residual, centroidsAt, windowCentroidsAt }: MatrixSides): {
+  tables: SideTables & { readonly secondAt: number };
   half: { k: boolean; v: boolean };
 } {
   const choices = [true, false].flatMap((vHalf) => [true, false].map((kHalf) => ({ k: kHalf, v: vHalf })));
   // Sides of one name share a table.
   const isShared = nameOf(k) === nameOf(v);
+  // Codes of 8 bits have single centroids, the same for both sides.
+  const ofWindow =
+    residual && windowCentroidsAt
+      ? sideTables({ k: residual.k.side, v: residual.v.side }, { k: false, v: false }, windowCentroidsAt, main)
+      : { tables: [], vAt: 0, entries: 0 };
   const all = choices
     .filter((half) => !isShared || half.k === half.v)
-    .map((half) => ({ half, tables: sideTables({ k, v }, half, centroidsAt, main) }));
+    .map((half) => ({ half, tables: joinTables(sideTables({ k, v }, half, centroidsAt, main), ofWindow) }));
   const fits = all.find(({ tables }) => plainBytes(main.headDim) + 4 * tableWords(tables) <= MOST_BYTES);
   return fits ?? all.at(-1)!;
 }
@@ -98,7 +103,11 @@ export function matricesText(sides: MatrixSides): {
 } {
   const { tables, half } = chooseTables(sides);
   const use = (isHalf: boolean, tableAt: number): TableUse => ({ ...FLOATS, half: isHalf, tableAt });
-  const staging = stagingText(sides, { k: use(half.k, 0), v: use(half.v, tables.vAt) });
+  const window = sides.windowCentroidsAt ? use(false, tables.secondAt) : FLOATS;
+  const staging = stagingText(sides, {
+    ...{ k: use(half.k, 0), v: use(half.v, tables.vAt) },
+    window: { k: window, v: window },
+  });
   const steps = range(sides.main.headDim / MATRIX);
   const texts: Record<string, readonly string[]> = {
     TABLES: [tablesText(tables, 1)],

@@ -4,7 +4,7 @@
  */
 import { isFloat, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
-import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
+import { loadUnits, rowScale } from "../codec/read-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { ARRAYS, range, type Stream } from "./attend-text.ts";
@@ -19,6 +19,8 @@ export interface MatrixSides {
   readonly residual: PageLayout | null;
   /** Where the centroids of each side begin. */
   readonly centroidsAt: { readonly k: number; readonly v: number };
+  /** The same of sinks and window of 8 bits; absent: they have 16. */
+  readonly windowCentroidsAt?: { readonly k: number; readonly v: number } | undefined;
 }
 
 /** How one stream of a side gets from memory to workgroup memory: loads into variables, then stores from `at` on. */
@@ -47,7 +49,7 @@ function carriedText(
   const arrays = ARRAYS[stream];
   const place = { page: pages.codes, head: "kv_head", row: "row", unit: "unit" };
   const loaded = loadUnits(side, use, place, count, "w", arrays);
-  const scale = stream === "codes" ? rowScale(side, headDim, { ...place, page: pages.scales }, arrays.words) : null;
+  const scale = rowScale(side, headDim, { ...place, page: pages.scales }, arrays.words);
   const types: string[] = [];
   const variable = (type: string): string => {
     types.push(type);
@@ -56,14 +58,15 @@ function carriedText(
   const renamed = new Map<string, string>();
   const fetch = loaded.lines.map((line) => {
     const [, name, value] = /^let (\w+) = (.*);$/s.exec(line)!;
-    const isQuad = value!.startsWith(`${arrays.quads}[`);
+    // A word of an array of quads has a second index.
+    const isQuad = value!.startsWith(`${arrays.quads}[`) && !value!.includes("][");
     if (!isQuad && !value!.includes(`${arrays.words}[`)) return line;
     renamed.set(name!, variable(isQuad ? "vec4u" : "u32"));
     return `${renamed.get(name!)} = ${value};`;
   });
   // Carried as the word that it lies in: whoever computes with it waits for it.
   const factor = (value: string): string =>
-    value.replace(/\b\w+\[[^\]]*\]/, (word) => {
+    value.replace(/\b\w+\[[^\]]*\](\[[^\]]*\])?/, (word) => {
       const name = variable("u32");
       fetch.push(`${name} = ${word};`);
       return name;
@@ -110,9 +113,9 @@ const keepText = (isCopy: string, copies: Carried | null, codes: Carried, codePl
         `if (${isCopy}) {`,
         ...locals(copies.types, set),
         "let entry = step[ranges.residual_table + j / RESIDUAL_TOKENS];",
-        "if (j <= ranges.last && j / RESIDUAL_TOKENS < ranges.residual_entries && entry != 0u) {",
         "let page = (entry & SLOT_MASK) * RESIDUAL_BYTES;",
         "let row = j % RESIDUAL_TOKENS;",
+        "if (j <= ranges.last && j / RESIDUAL_TOKENS < ranges.residual_entries && entry != 0u) {",
         ...copies.fetch,
         "}",
         ...copies.keep,
@@ -122,17 +125,37 @@ const keepText = (isCopy: string, copies: Carried | null, codes: Carried, codePl
         "}",
       ];
 
+/** How the tables of codes are read, and those of sinks and window; `FLOATS` where these have 16 bits. */
+interface Uses {
+  readonly k: TableUse;
+  readonly v: TableUse;
+  readonly window: { readonly k: TableUse; readonly v: TableUse };
+}
+
+/** Rows of 8 bits have no codes beside them, so there may be no page of codes where a tile of theirs is. */
+const onlyCodes = (
+  windowAt: MatrixSides["windowCentroidsAt"],
+  isCopy: string,
+  text: readonly string[],
+): readonly string[] => (windowAt ? [`if (!${isCopy}) {`, ...text, "}"] : text);
+
 /** Where both sides are read alike: invocations differ in nothing but addresses. */
-function commonText({ main, residual }: MatrixSides, use: TableUse, count: 1 | 4, items: number, set: number): Staging {
-  const { k, v, headDim } = main;
-  const apart = (side: PageLayout): string =>
-    `(page + select(0u, ${side.v.planes[0]!.offset - side.k.planes[0]!.offset}u, is_value))`;
-  const scales =
-    k.scales[0] && v.scales[0] ? `(page + select(0u, ${v.scales[0].offset - k.scales[0].offset}u, is_value))` : "page";
-  const codes = carriedText(k, use, "codes", headDim, count, set, { codes: apart(main), scales });
+function commonText(
+  { main, residual, windowCentroidsAt }: MatrixSides,
+  use: Uses,
+  count: 1 | 4,
+  items: number,
+  set: number,
+): Staging {
+  const { headDim } = main;
+  const between = (from: number, to: number): string => `(page + select(0u, ${to - from}u, is_value))`;
+  const pagesOf = ({ k, v }: PageLayout) => ({
+    codes: between(k.planes[0]!.offset, v.planes[0]!.offset),
+    scales: k.scales[0] && v.scales[0] ? between(k.scales[0].offset, v.scales[0].offset) : "page",
+  });
+  const codes = carriedText(main.k, use.k, "codes", headDim, count, set, pagesOf(main));
   const copies =
-    residual &&
-    carriedText(residual.k, FLOATS, "copies", headDim, count, set + COPIES, { codes: apart(residual), scales: "page" });
+    residual && carriedText(residual.k, use.window.k, "copies", headDim, count, set + COPIES, pagesOf(residual));
   const place = [
     `let is_value = number${set} >= ${items}u;`,
     `let number = select(number${set}, number${set} - ${items}u, is_value);`,
@@ -149,7 +172,13 @@ function commonText({ main, residual }: MatrixSides, use: TableUse, count: 1 | 4
     (set + 1) * MATRIX_ROWS <= 2 * items ? ["{", ...text, "}"] : [`if (number${set} < ${2 * items}u) {`, ...text, "}"];
   return {
     declare: [`let number${set} = l + ${set * MATRIX_ROWS}u;`, ...locals(codes.types, set)],
-    fetch: guard([...place, ...codePlace, ...codes.fetch]),
+    fetch: guard([
+      ...place,
+      ...onlyCodes(windowCentroidsAt, "select(of_k.is_residual, of_v.is_residual, is_value)", [
+        ...codePlace,
+        ...codes.fetch,
+      ]),
+    ]),
     keepCodes: guard([...place, ...keepAt, ...codePlace, ...codes.keep]),
     keep: guard([
       ...place,
@@ -160,20 +189,21 @@ function commonText({ main, residual }: MatrixSides, use: TableUse, count: 1 | 4
 }
 
 /**
- * Both sides of a tile: codes of `of_k` and `of_v` are loaded a turn before they are stored. 16-bit copies, of which there are
+ * Both sides of a tile: codes of `of_k` and `of_v` are loaded a turn before they are stored. Rows of sinks and window, of which there are
  * few tiles, are loaded when they are stored: they would take registers in every turn.
  */
-export function stagingText(sides: MatrixSides, use: { readonly k: TableUse; readonly v: TableUse }): Staging {
-  const { main, residual } = sides;
+export function stagingText(sides: MatrixSides, use: Uses): Staging {
+  const { main, residual, windowCentroidsAt } = sides;
   const { headDim } = main;
   const count = headDim % 32 === 0 ? 4 : 1;
   const items = (MATRIX * headDim) / 8 / count;
   const isAlike = nameOf(sides.k) === nameOf(sides.v) && !wgslCodecs.of(sides.k).blockFactor;
   const sets = range(Math.ceil((2 * items) / MATRIX_ROWS)).map((set) => {
-    if (isAlike) return commonText(sides, use.k, count, items, set);
+    if (isAlike) return commonText(sides, use, count, items, set);
     const both = (["k", "v"] as const).map((which) => {
       const codes = carriedText(main[which], use[which], "codes", headDim, count, set);
-      const copies = residual && carriedText(residual[which], FLOATS, "copies", headDim, count, set + COPIES);
+      const copies =
+        residual && carriedText(residual[which], use.window[which], "copies", headDim, count, set + COPIES);
       const place = [
         `let number = number${set}${which === "k" ? "" : ` - ${items}u`};`,
         "let key = number % KEYS;",
@@ -184,7 +214,7 @@ export function stagingText(sides: MatrixSides, use: { readonly k: TableUse; rea
       const codePlace = [`let page = page_of(of_${which});`, "let row = min(j, ranges.last) % PAGE_TOKENS;"];
       return {
         types: codes.types,
-        fetch: [...place, ...codePlace, ...codes.fetch],
+        fetch: [...place, ...onlyCodes(windowCentroidsAt, `of_${which}.is_residual`, [...codePlace, ...codes.fetch])],
         keepCodes: [...place, ...keepAt, ...codePlace, ...codes.keep],
         keep: [...place, ...keepAt, ...keepText(`of_${which}.is_residual`, copies, codes, codePlace, set + COPIES)],
       };

@@ -47,10 +47,7 @@ export interface PrefillOptions extends AttendOptions {
 /** Longest head whose queries and sums fit the registers of a subgroup. */
 const MOST_MATRIX_DIM = 128;
 
-/**
- * Whether a layer's spans can be attended on matrix units: f32 rows are for whoever wants no rounding, and rows of a window of 8 bits have no
- * staging there.
- */
+/** Whether a layer's spans can be attended on matrix units: f32 rows are for whoever wants no rounding. */
 export function canUseMatrixRows(
   { features, limits }: GpuContext,
   {
@@ -71,12 +68,11 @@ export function canUseMatrixRows(
     layer.valueDim === layer.headDim &&
     layer.rotaryKeyDim === 0 &&
     layer.softcap === 0 &&
-    !windowCentroidsAt &&
     isHalfSide(k) &&
     isHalfSide(v) &&
     limits.maxComputeInvocationsPerWorkgroup >= MATRIX_ROWS &&
     limits.maxComputeWorkgroupStorageSize >=
-      matrixBytes({ k, v, main, residual: residual?.layout ?? null, centroidsAt })
+      matrixBytes({ k, v, main, residual: residual?.layout ?? null, centroidsAt, windowCentroidsAt })
   );
 }
 
@@ -115,10 +111,10 @@ function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
 const BUFFERS = ["read", "read", "read", "read", "read", "read", "write", "write"] as const;
 
 export function matrixSpec(options: AttendOptions): Spec {
-  const { layer, cache, centroidsAt } = options;
+  const { layer, cache, centroidsAt, windowCentroidsAt } = options;
   const { k, v } = layer.kv.format;
   const residual = cache.residual?.layout ?? null;
-  const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt });
+  const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt, windowCentroidsAt });
   return {
     label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, matrix units`,
     shader: shader("attend-matrices", params, { ...valuesOf(options), ...values }, inserts),

@@ -75,7 +75,8 @@ fn tile_at(r: Ranges, t: u32) -> Tile {
     let e = t - r.codes.y;
     tile.first = select(r.recent.x + e - r.sinks.y, r.sinks.x + e, e < r.sinks.y) * KEYS;
   }
-  tile.entry = step[r.main_table + tile.first / PAGE_TOKENS];
+  // Rows of an 8-bit window have no codes beside them, so their table of codes may end before the tile.
+  tile.entry = step[r.main_table + select(tile.first / PAGE_TOKENS, 0u, tile.is_residual)];
   return tile;
 }
 
