@@ -56,7 +56,8 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
 }
 
 function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
-  const { others, current, notice } = useStore(chatStore);
+  const others = useStore(chatStore, (state) => state.others);
+  const currentId = useStore(chatStore, (state) => state.current.id);
   const show = (open: () => void): void => {
     open();
     location.hash = linkTo("chat");
@@ -72,7 +73,6 @@ function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
           <Icon name="plus" />
         </button>
       </header>
-      {notice && <p class="hint">{notice}</p>}
       {others.length === 0 && <p class="hint">What you say is kept in this browser and goes nowhere else.</p>}
       <ul>
         {others.map(({ id, title, updatedAt }) => (
@@ -80,7 +80,7 @@ function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
             <button
               type="button"
               class="conversation-open"
-              aria-current={id === current.id ? "true" : undefined}
+              aria-current={id === currentId ? "true" : undefined}
               onClick={() => show(() => openConversation(id))}
             >
               <span class="conversation-title">{title}</span>

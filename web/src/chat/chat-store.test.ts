@@ -14,6 +14,7 @@ import {
   sendMessage,
   startNew,
   stopAnswer,
+  undoDelete,
 } from "./chat-store.ts";
 
 const RESULT = {
@@ -53,11 +54,14 @@ describe("the chat store", () => {
   const saved = new Map<string, string>();
   beforeEach(() => {
     saved.clear();
-    vi.stubGlobal("localStorage", {
-      getItem: (key: string) => saved.get(key) ?? null,
-      setItem: (key: string, value: string) => saved.set(key, value),
-      removeItem: (key: string) => saved.delete(key),
-    });
+    for (const storage of ["localStorage", "sessionStorage"]) {
+      vi.stubGlobal(storage, {
+        getItem: (key: string) => saved.get(key) ?? null,
+        setItem: (key: string, value: string) => saved.set(key, value),
+        removeItem: (key: string) => saved.delete(key),
+        length: 0,
+      });
+    }
     vi.stubGlobal("addEventListener", () => {});
     chatStore.update((state) => ({ ...state, others: [], notice: "" }));
     startNew();
@@ -130,34 +134,75 @@ describe("the chat store", () => {
     expect(shown()).toEqual([]);
   });
 
-  it("an answer that ends in the background belongs to its own conversation", async () => {
+  /** An engine that says "late" and ends when it is told. */
+  function useSlowEngine() {
     let finish = (): void => {};
-    useEngine(async ({ onEvent }) => {
+    const requests = useEngine(async ({ onEvent, signal }) => {
       onEvent({ type: "text", text: "late", tokens: 1 });
-      await new Promise<void>((resolve) => {
+      await new Promise<void>((resolve, reject) => {
         finish = resolve;
+        signal.addEventListener("abort", () => reject(new EngineError({ code: "aborted", message: "stopped" })));
       });
+      onEvent({ type: "text", text: " but whole", tokens: 2 });
       return RESULT;
     });
+    return { requests, finish: () => finish() };
+  }
+
+  it("an answer goes on in the background, and the next question knows it", async () => {
     await openChats();
+    const { requests, finish } = useSlowEngine();
     const answering = sendMessage("First");
     const { id } = chatStore.get().current;
+    startNew();
+    expect(chatStore.get()).toMatchObject({ isAnswering: false, current: { messages: [] } });
+    openConversation(id);
+    expect(chatStore.get().isAnswering, "it is still being written").toBe(true);
     startNew();
     finish();
     await answering;
     expect(shown()).toEqual([]);
     openConversation(id);
-    expect(chatStore.get().current.title).toBe("First");
+    expect(shown()).toEqual(["First", "late but whole (done)"]);
+    const again = sendMessage("Second");
+    expect(requests[1]!.messages.map(({ content }) => content)).toEqual(["First", "late but whole", "Second"]);
+    await vi.waitFor(() => expect(shown()).toContain("late (streaming)"));
+    finish();
+    await again;
   });
 
-  it("deletes a conversation, the current one too", async () => {
-    useEngine(says("Hello"));
-    await sendMessage("Hi");
+  it("two conversations are answered side by side, and each is stopped alone", async () => {
+    await openChats();
+    useSlowEngine();
+    const one = sendMessage("One");
     const { id } = chatStore.get().current;
+    startNew();
+    const two = sendMessage("Two");
+    stopAnswer();
+    await two;
+    expect(shown()).toEqual(["Two", "late (stopped)"]);
+    openConversation(id);
+    expect(chatStore.get().isAnswering).toBe(true);
+    stopAnswer();
+    await one;
+    expect(shown()).toEqual(["One", "late (stopped)"]);
+  });
+
+  it("a conversation that is deleted while it is answered stays deleted; undone, it is there with what was said", async () => {
+    await openChats();
+    const { finish } = useSlowEngine();
+    const answering = sendMessage("Hi");
+    const { id } = chatStore.get().current;
+    await vi.waitFor(() => expect(shown()).toContain("late (streaming)"));
     await deleteConversation(id);
+    finish();
+    await answering;
     expect(chatStore.get().others).toEqual([]);
-    expect(shown()).toEqual([]);
     expect(chatStore.get().current.id).not.toBe(id);
+    expect(chatStore.get().deleted?.id).toBe(id);
+    undoDelete();
+    expect(chatStore.get()).toMatchObject({ deleted: null, current: { id }, isAnswering: false });
+    expect(shown()).toEqual(["Hi", "late (interrupted)"]);
   });
 
   it("says that a browser which keeps no data loses the conversations with the tab", async () => {

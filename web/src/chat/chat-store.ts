@@ -1,117 +1,258 @@
-/** @file The store of all conversations and the current one: sending, stopping, answering again, saving. */
-import { engineStore, plainError, recoverEngine, setCache, tabEngine } from "../engine/engine-store.ts";
-import type { ChatEvent, Restored } from "../engine/protocol.ts";
+/** @file The store of all conversations and the current one: opening, sending, stopping, answering again, deleting. */
+import { engineStore, recoverEngine, setCache, tabEngine } from "../engine/engine-store.ts";
+import type { Restored } from "../engine/protocol.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
+import { Answers, type Prefill } from "./answers.ts";
 import {
   ask,
   type Conversation,
-  changeAnswer,
   edit,
   markInterrupted,
   newConversation,
   newId,
-  promptOf,
   regenerate,
   titleFrom,
 } from "./conversation.ts";
-import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
+import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
+import { dropDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
 import { samplingOf, settingsStore } from "./settings.ts";
 import { noteSpeed, resetSpeed } from "./speed.ts";
+import { Tabs } from "./tabs.ts";
 
 export interface ChatState {
   readonly current: Conversation;
-  /** All conversations as last saved, the current one included, the newest first. */
+  /**
+   * All conversations, the current one included, the newest first. While an answer is written its conversation stands here as it was before, so that the list need not be drawn with every token.
+   */
   readonly others: readonly Conversation[];
+  /** Whether the current conversation is being answered, in this tab. */
   readonly isAnswering: boolean;
+  /** Whether another tab is answering the current conversation. */
+  readonly isAnsweredElsewhere: boolean;
   /** While the prompt is read: tokens that are in the cache already, and all tokens. */
-  readonly prefill: { readonly done: number; readonly total: number } | null;
-  /** A message that is shown once, when conversations cannot be saved. */
+  readonly prefill: Prefill | null;
+  /** Why conversations cannot be saved; empty when they can. */
   readonly notice: string;
+  /** The conversation that was deleted last, while that can be undone. */
+  readonly deleted: Conversation | null;
 }
 
 export const chatStore = createStore<ChatState>({
   current: newConversation(),
   others: [],
   isAnswering: false,
+  isAnsweredElsewhere: false,
   prefill: null,
   notice: "",
+  deleted: null,
 });
 
-/** Time between two updates of the text that is shown. */
-const SHOW_INTERVAL_MS = 40;
+/** How long a deletion can be undone. */
+const UNDO_MS = 8000;
+const RELOADED = "The page was reloaded while this answer was written.";
 
+const TAB = newId();
 let db: ConversationDb | null = null;
 let keeper: Keeper | null = null;
-let answering: AbortController | null = null;
+let tabs: Tabs | null = null;
 let noted = "";
+/** Conversations that were deleted here. What is still written of them is not kept. */
+const gone = new Set<string>();
 
 const patch = (change: Partial<ChatState>): void => chatStore.update((state) => ({ ...state, ...change }));
+const isCurrent = (id: string): boolean => chatStore.get().current.id === id;
 
-/** Shows a conversation and saves it; every change goes through here. */
-function show(conversation: Conversation, now = false): void {
+const answers = new Answers({
+  onChange: (conversation, now) => {
+    if (isCurrent(conversation.id)) patch({ current: conversation });
+    if (now) list(conversation);
+    keep(conversation, now);
+  },
+  onPrefill: (id, prefill) => isCurrent(id) && patch({ prefill }),
+  onCache: (id, cache) => isCurrent(id) && setCache(cache),
+  onSpeed: (id, tokens, timings) => isCurrent(id) && noteSpeed(tokens, timings),
+  onFailure: (error) => void recoverEngine(error),
+});
+
+/** Puts a conversation into the list, the newest first. */
+function list(conversation: Conversation): void {
+  if (gone.has(conversation.id)) return;
   const { others } = chatStore.get();
-  const isKept = conversation.messages.length > 0;
-  const list = isKept
-    ? [conversation, ...others.filter(({ id }) => id !== conversation.id)].sort((a, b) => b.updatedAt - a.updatedAt)
-    : others;
-  patch({ current: conversation, others: list });
-  if (isKept) keeper?.keep(conversation, now);
+  const rest = others.filter(({ id }) => id !== conversation.id);
+  patch({ others: [conversation, ...rest].sort((a, b) => b.updatedAt - a.updatedAt) });
+}
+
+function keep(conversation: Conversation, now: boolean): void {
+  if (!gone.has(conversation.id)) keeper?.keep(conversation, now);
+}
+
+/** Shows a conversation that was changed by the user, and saves it. */
+function show(conversation: Conversation): void {
+  patch({ current: conversation });
+  if (conversation.messages.length > 0) {
+    list(conversation);
+    keep(conversation, true);
+  }
   noteCurrent(conversation.id);
 }
 
-/** Remembers which conversation to show after a reload. */
+/** Remembers which conversation to show after a reload: of this tab, and for a tab that is opened later. */
 function noteCurrent(id: string): void {
   if (id === noted) return;
   noted = id;
   save("conversation", id);
+  save("conversation", id, "tab");
+}
+
+function noteKept(id: string, outcome: PutOutcome): void {
+  if (chatStore.get().notice !== "" && db?.isLasting) patch({ notice: "" });
+  if (outcome === "gone") {
+    forgetConversation(id);
+    return;
+  }
+  tabs?.tell(id);
+  if (outcome === "kept") return;
+  answers.merge(outcome);
+  list(outcome);
+  if (isCurrent(id)) patch({ current: outcome });
+}
+
+function noteUnkept(error: unknown): void {
+  const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
+  const why = error instanceof Error ? error.message : String(error);
+  patch({
+    notice: isFull
+      ? "Not kept: the browser's storage for this page is full. What you say now is lost with the tab, until a conversation, a kept cache or a kept model is deleted."
+      : `Not kept: the browser could not store this conversation (${why}). It is lost with the tab.`,
+  });
 }
 
 /** Opens the database and continues after a reload that interrupted an answer. */
 export async function openChats(): Promise<void> {
-  db = await openConversationDb();
-  keeper = new Keeper(db, (error) =>
-    patch({ notice: `Conversations cannot be kept: ${error instanceof Error ? error.message : error}.` }),
-  );
+  db = await openConversationDb(TAB);
+  keeper = new Keeper(db, TAB, { onKept: noteKept, onError: noteUnkept });
+  tabs = new Tabs((id) => void lookAgain(id));
   if (!db.isLasting) patch({ notice: "This browser does not keep data for the page: conversations end with the tab." });
-  await keeper.recover();
-  const kept = (await db.all()).map((c) => markInterrupted(c, "The page was reloaded while this answer was written."));
-  const last = readSaved("conversation", (value): value is string => typeof value === "string");
-  const current = kept.find(({ id }) => id === last);
-  patch({ others: kept, ...(current && { current }) });
+  await keeper.recover().catch(noteUnkept);
+  const answered = await tabs.answered();
+  const kept = (await db.all()).map((c) => (answered.has(c.id) ? c : markInterrupted(c, RELOADED)));
+  const isId = (value: unknown): value is string => typeof value === "string";
+  const last = readSaved("conversation", isId, "tab") ?? readSaved("conversation", isId);
+  patch({ others: kept });
+  if (chatStore.get().current.messages.length === 0) {
+    if (kept.some(({ id }) => id === last)) openConversation(last!);
+    else if (last && readSaved("conversation", isId, "tab")) patch({ current: { ...newConversation(), id: last } });
+  }
   addEventListener("pagehide", () => keeper?.leave());
 }
 
+/** Reads what another tab has written. */
+async function lookAgain(id: string): Promise<void> {
+  // What is being answered here is merged when it is written.
+  if (answers.get(id)) return;
+  const conversation = (await db?.get(id)) ?? null;
+  if (answers.get(id)) return;
+  if (!conversation) {
+    forgetConversation(id);
+    return;
+  }
+  // Another tab has undone its deletion.
+  gone.delete(id);
+  const isWritten = conversation.messages.at(-1)?.state === "streaming";
+  if (!isWritten || !chatStore.get().others.some((other) => other.id === id)) list(conversation);
+  if (!isCurrent(id)) return;
+  patch({ current: conversation, isAnsweredElsewhere: isWritten });
+  if (isWritten) void watchElsewhere(id);
+}
+
+let watched = "";
+/** Waits for the end of an answer that another tab is writing; one whose tab was closed is marked as interrupted. */
+async function watchElsewhere(id: string): Promise<void> {
+  if (watched === id) return;
+  watched = id;
+  await tabs?.untilFree(id);
+  watched = "";
+  const conversation = await db?.get(id);
+  if (!conversation || answers.get(id)) return;
+  const ended = markInterrupted(conversation, "The tab that wrote this answer was closed.");
+  list(ended);
+  if (isCurrent(id)) patch({ current: ended, isAnsweredElsewhere: false });
+}
+
 export function startNew(): void {
-  stopAnswer();
   setCache(null);
   resetSpeed();
   const { system } = settingsStore.get();
+  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null });
   show(newConversation(system));
 }
 
 export function openConversation(id: string): void {
-  const conversation = chatStore.get().others.find((c) => c.id === id);
-  if (!conversation || conversation.id === chatStore.get().current.id) return;
-  stopAnswer();
-  setCache(null);
+  const live = answers.get(id);
+  const conversation = live?.conversation ?? chatStore.get().others.find((c) => c.id === id);
+  if (!conversation || isCurrent(id)) return;
+  setCache(live?.cache ?? null);
   resetSpeed();
-  patch({ current: conversation });
+  const isAnsweredElsewhere = !live && conversation.messages.at(-1)?.state === "streaming";
+  patch({
+    current: conversation,
+    isAnswering: live !== undefined,
+    prefill: live?.prefill ?? null,
+    isAnsweredElsewhere,
+  });
+  if (isAnsweredElsewhere) void watchElsewhere(id);
   noteCurrent(id);
 }
 
-export async function deleteConversation(id: string): Promise<void> {
-  const { current, others } = chatStore.get();
-  if (current.id === id) startNew();
-  patch({ others: others.filter((c) => c.id !== id) });
+/** Takes a conversation off the page; what the database holds is not touched. */
+function forgetConversation(id: string): void {
+  gone.add(id);
+  answers.drop(id);
   keeper?.drop(id);
-  tabEngine()?.forget(id);
+  if (isCurrent(id)) startNew();
+  patch({ others: chatStore.get().others.filter((c) => c.id !== id) });
+}
+
+let undoing: ReturnType<typeof setTimeout> | null = null;
+
+export async function deleteConversation(id: string): Promise<void> {
+  const deleted = answers.get(id)?.conversation ?? chatStore.get().others.find((c) => c.id === id) ?? null;
+  if (undoing !== null) clearTimeout(undoing);
+  endUndo();
+  forgetConversation(id);
+  undoing = setTimeout(endUndo, UNDO_MS);
+  patch({
+    deleted: deleted && markInterrupted(deleted, "The conversation was deleted while this answer was written."),
+  });
   await db?.delete(id);
+  tabs?.tell(id);
+  // There may be room now for what was not kept.
+  keeper?.retry();
+}
+
+/** The deletion is final: the cache goes as well. */
+function endUndo(): void {
+  const { deleted } = chatStore.get();
+  if (!deleted) return;
+  tabEngine()?.forget(deleted.id);
+  dropDraft(deleted.id);
+  patch({ deleted: null });
+}
+
+export function undoDelete(): void {
+  const { deleted } = chatStore.get();
+  if (!deleted) return;
+  gone.delete(deleted.id);
+  patch({ deleted: null });
+  list(deleted);
+  keep(deleted, true);
+  openConversation(deleted.id);
 }
 
 export function stopAnswer(): void {
-  answering?.abort();
+  answers.stop(chatStore.get().current.id);
 }
 
 /** title: for a new conversation; by default the beginning of the text */
@@ -127,70 +268,22 @@ export const answerAgain = (messageId: string): Promise<void> => answer(regenera
 export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
   const first = messages.find(({ role }) => role === "user");
   const restored = messages.map(({ role, text }) => ({ id: newId(), role, text }));
-  show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored }, true);
+  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null });
+  show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored });
   resetSpeed();
   setCache(cache);
 }
 
 async function answer(conversation: Conversation): Promise<void> {
   const { engine, info } = engineStore.get();
-  const last = conversation.messages.at(-1);
-  if (!engine || !info || chatStore.get().isAnswering || last?.state !== "streaming") return;
-  const own = new AbortController();
-  answering = own;
-  let at = conversation;
-  const change = (update: Parameters<typeof changeAnswer>[2], now = false): void => {
-    at = changeAnswer(at, last.id, update);
-    // The user may have opened another conversation; this one is saved in any case.
-    if (chatStore.get().current.id === at.id) show(at, now);
-    else keeper?.keep(at, true);
-  };
-  show(conversation, true);
+  const { isAnswering, isAnsweredElsewhere } = chatStore.get();
+  const { id } = conversation;
+  if (!engine || !info || isAnswering || isAnsweredElsewhere) return;
+  if (conversation.messages.at(-1)?.state !== "streaming") return;
   patch({ isAnswering: true, prefill: null });
   resetSpeed();
-  let text = "";
-  // Tokens may arrive faster than the page can be laid out, so all that arrived since the last update are shown together.
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const showText = (): void => {
-    if (timer !== null) clearTimeout(timer);
-    timer = null;
-    if (chatStore.get().prefill) patch({ prefill: null });
-    change({ text });
-  };
-  const onEvent = (event: ChatEvent): void => {
-    if (event.type === "prefill") patch({ prefill: { done: event.done, total: event.total } });
-    else if (event.type === "cache") {
-      if (chatStore.get().current.id === at.id) setCache(event.cache);
-    } else {
-      text += event.text;
-      noteSpeed(event.tokens);
-      timer ??= setTimeout(showText, SHOW_INTERVAL_MS);
-    }
-  };
-  try {
-    const request = { conversation: at.id, messages: promptOf(at), sampling: samplingOf(settingsStore.get()) };
-    const { finishReason, usage, timings, cache } = await engine
-      .chat(request, { onEvent, signal: own.signal })
-      .finally(showText);
-    const state = finishReason === "stop" ? "done" : finishReason === "length" ? "cut" : "stopped";
-    const figures = {
-      tokens: usage.completionTokens,
-      promptTokens: usage.promptTokens,
-      cachedTokens: usage.cachedTokens,
-      ttftMs: timings.ttftMs,
-      tokPerSec: timings.decodeTokPerSec,
-      kv: info.kv,
-    };
-    change({ state, figures }, true);
-    if (chatStore.get().current.id === at.id) setCache(cache);
-    noteSpeed(usage.completionTokens, timings);
-  } catch (error) {
-    const plain = plainError(error);
-    if (plain.code === "aborted") change({ state: "stopped" }, true);
-    else change({ state: "interrupted", problem: plain.message }, true);
-    if (plain.code === "device_lost") void recoverEngine(plain);
-  } finally {
-    answering = null;
-    patch({ isAnswering: false, prefill: null });
-  }
+  show(conversation);
+  const work = (): Promise<void> => answers.write(conversation, engine, info, samplingOf(settingsStore.get()));
+  await (tabs ? tabs.whileAnswering(id, work) : work());
+  if (isCurrent(id)) patch({ isAnswering: false, prefill: null });
 }

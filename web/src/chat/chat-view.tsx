@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { dismissError, engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
-import { chatStore } from "./chat-store.ts";
+import { chatStore, undoDelete } from "./chat-store.ts";
 import { Composer } from "./composer.tsx";
 import { LoadStatus } from "./load-status.tsx";
 import { MessageItem } from "./message-item.tsx";
@@ -49,6 +49,8 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
         )}
       </div>
       <div class="chat-foot">
+        <NotKept />
+        <Undo />
         <EngineProblem onChooseModel={onChooseModel} />
         <LoadStatus />
         <Composer />
@@ -57,6 +59,33 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
           {isAnswering ? "Answering" : last?.role === "assistant" ? last.text : ""}
         </p>
       </div>
+    </div>
+  );
+}
+
+/** Says beside the composer what will be lost, also where the sidebar is closed. */
+function NotKept() {
+  const notice = useStore(chatStore, (state) => state.notice);
+  if (!notice) return null;
+  return (
+    <div class="banner banner-bad not-kept" role="alert">
+      <Icon name="warning" />
+      <p>{notice}</p>
+    </div>
+  );
+}
+
+function Undo() {
+  const deleted = useStore(chatStore, (state) => state.deleted);
+  if (!deleted) return null;
+  return (
+    <div class="banner" role="status">
+      <p>
+        Deleted: <strong>{deleted.title}</strong>
+      </p>
+      <button type="button" class="button" onClick={undoDelete}>
+        Undo
+      </button>
     </div>
   );
 }

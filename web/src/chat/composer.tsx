@@ -1,14 +1,10 @@
 /** @file The field for the next message. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
-import { readSaved, save } from "../ui/saved.ts";
-import { createStore, useStore } from "../ui/store.ts";
+import { useStore } from "../ui/store.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
-
-const isText = (value: unknown): value is string => typeof value === "string";
-/** The text that is not sent yet. It survives a reload. */
-export const draftStore = createStore(readSaved("draft", isText) ?? "");
+import { draftStore, openDraft, writeDraft } from "./drafts.ts";
 
 /** The field grows with its text, up to a third of the window (styles/chat.css). */
 function growToText(element: HTMLTextAreaElement | null): void {
@@ -19,25 +15,22 @@ function growToText(element: HTMLTextAreaElement | null): void {
 
 export function Composer() {
   const draft = useStore(draftStore);
-  const { isAnswering, current } = useStore(chatStore);
+  const { isAnswering, isAnsweredElsewhere, current } = useStore(chatStore);
   const { status } = useStore(engineStore);
   const input = useRef<HTMLTextAreaElement>(null);
   const [isComposing, setIsComposing] = useState(false);
+  useLayoutEffect(() => openDraft(current.id), [current.id]);
   useEffect(() => growToText(input.current), [draft]);
   useEffect(() => {
     // On a phone, focusing would open the keyboard over the page.
     if (matchMedia("(pointer: fine)").matches) input.current?.focus();
   }, [current.id]);
-  const write = (text: string): void => {
-    draftStore.set(text);
-    save("draft", text || undefined);
-  };
-  const canSend = status === "ready" && !isAnswering && draft.trim() !== "";
+  const canSend = status === "ready" && !isAnswering && !isAnsweredElsewhere && draft.trim() !== "";
   const send = (): void => {
     // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
-    if (status !== "ready" || isAnswering || text === "") return;
-    write("");
+    if (status !== "ready" || isAnswering || isAnsweredElsewhere || text === "") return;
+    writeDraft("");
     void sendMessage(text);
   };
   return (
@@ -56,8 +49,8 @@ export function Composer() {
         ref={input}
         rows={1}
         value={draft}
-        placeholder="Say something"
-        onInput={({ currentTarget }) => write(currentTarget.value)}
+        placeholder={isAnsweredElsewhere ? "Another tab is answering this conversation" : "Say something"}
+        onInput={({ currentTarget }) => writeDraft(currentTarget.value)}
         onCompositionStart={() => setIsComposing(true)}
         onCompositionEnd={() => setIsComposing(false)}
         onKeyDown={(event) => {

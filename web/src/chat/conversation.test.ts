@@ -4,6 +4,7 @@ import {
   changeAnswer,
   edit,
   markInterrupted,
+  mergeConversations,
   newConversation,
   promptOf,
   regenerate,
@@ -92,5 +93,24 @@ describe("titleFrom", () => {
     const long = titleFrom("The winter that my grandfather came to live with us was the coldest");
     expect(long).toBe("The winter that my grandfather came to live…");
     expect(titleFrom("x".repeat(100)).length).toBeLessThanOrEqual(49);
+  });
+
+  it("of two tabs is merged: what both have, then what either has said alone", () => {
+    const base = twoTurns();
+    const theirs = ask(base, "Spain?", 9);
+    const mine = ask(base, "Italy?", 8);
+    const merged = mergeConversations(theirs, mine);
+    expect(textsOf(merged)).toEqual(["One?", "1", "Two?", "2", "Spain?", "", "Italy?", ""]);
+    expect(merged.updatedAt).toBe(9);
+    // What was merged once is not doubled.
+    expect(textsOf(mergeConversations(theirs, merged))).toEqual(textsOf(merged));
+  });
+
+  it("is merged with the finished text of an answer that this tab saw while it was written", () => {
+    const asked = ask(newConversation(), "Hi");
+    const answer = asked.messages[1]!.id;
+    const theirs = changeAnswer(asked, answer, { text: "Hello", state: "done" });
+    expect(mergeConversations(theirs, asked).messages[1]).toMatchObject({ text: "Hello", state: "done" });
+    expect(mergeConversations(asked, theirs).messages[1]).toMatchObject({ text: "Hello", state: "done" });
   });
 });

@@ -92,6 +92,29 @@ export function changeAnswer(conversation: Conversation, messageId: string, chan
   };
 }
 
+/**
+ * What two tabs made of one conversation: the messages that both have, then those of the other tab alone, then those of this one
+ * alone. Nothing that either has written is lost.
+ */
+export function mergeConversations(theirs: Conversation, mine: Conversation): Conversation {
+  const known = new Map(theirs.messages.map((message) => [message.id, message]));
+  const own = new Set(mine.messages.map(({ id }) => id));
+  const shared = mine.messages.findIndex(({ id }) => !known.has(id));
+  const common = shared < 0 ? mine.messages : mine.messages.slice(0, shared);
+  const rest = mine.messages.slice(common.length);
+  const messages = [
+    ...common.map((message) => newerOf(known.get(message.id)!, message)),
+    ...theirs.messages.filter(({ id }) => !own.has(id)),
+    ...rest,
+  ];
+  const newer = theirs.updatedAt > mine.updatedAt ? theirs : mine;
+  return { ...newer, messages };
+}
+
+/** Of an answer that one of both is still waiting for, the finished text. */
+const newerOf = (theirs: Message, mine: Message): Message =>
+  mine.state === "streaming" && theirs.state !== "streaming" ? theirs : mine;
+
 /** Marks answers as interrupted that were streaming when the page was reloaded. */
 export function markInterrupted(conversation: Conversation, problem: string): Conversation {
   return {

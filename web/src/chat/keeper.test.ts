@@ -4,13 +4,18 @@ import type { ConversationDb } from "./conversation-db.ts";
 import { Keeper } from "./keeper.ts";
 
 /** A database that tells the lengths of the answers it was given. */
-function makeKeeper() {
+function makeKeeper(tab = "tab") {
   const written: number[] = [];
   const db = {
-    put: vi.fn(async ({ messages }) => void written.push(messages.at(-1).text.length)),
+    put: vi.fn(async ({ messages }) => {
+      written.push(messages.at(-1).text.length);
+      return "kept";
+    }),
   } as unknown as ConversationDb;
   const errors: unknown[] = [];
-  return { keeper: new Keeper(db, (error) => errors.push(error)), db, written, errors };
+  const kept: string[] = [];
+  const events = { onKept: (id: string) => kept.push(id), onError: (error: unknown) => errors.push(error) };
+  return { keeper: new Keeper(db, tab, events), db, written, errors, kept };
 }
 
 const asked = ask(newConversation(), "Go on");
@@ -25,6 +30,10 @@ describe("Keeper", () => {
       getItem: (key: string) => storage.get(key) ?? null,
       setItem: (key: string, value: string) => storage.set(key, value),
       removeItem: (key: string) => storage.delete(key),
+      key: (at: number) => [...storage.keys()][at] ?? null,
+      get length() {
+        return storage.size;
+      },
     });
   });
   afterEach(() => {
@@ -63,22 +72,40 @@ describe("Keeper", () => {
     expect(storage.size).toBe(0);
   });
 
-  it("another conversation does not push out one that waits; a deleted one is not written", async () => {
-    const { keeper, written } = makeKeeper();
+  it("pages that leave at the same time leave each its own", async () => {
+    for (const [tab, length] of [
+      ["one", 3],
+      ["two", 4],
+    ] as const) {
+      const { keeper } = makeKeeper(tab);
+      keeper.keep(grown(length));
+      keeper.leave();
+    }
+    const next = makeKeeper();
+    await next.keeper.recover();
+    expect(next.written).toEqual([3, 4]);
+    expect(storage.size).toBe(0);
+  });
+
+  it("conversations wait side by side; a deleted one is not written", async () => {
+    const { keeper, written, kept } = makeKeeper();
     keeper.keep(grown(5));
     const other = ask(newConversation(), "Another");
     keeper.keep(other);
-    expect(written).toEqual([5]);
     keeper.drop(other.id);
     await vi.advanceTimersByTimeAsync(1000);
     expect(written).toEqual([5]);
+    expect(kept).toEqual([asked.id]);
   });
 
-  it("passes on why nothing can be kept", async () => {
-    const { keeper, db, errors } = makeKeeper();
+  it("passes on why nothing can be kept, and writes it when it is told that there is room", async () => {
+    const { keeper, db, errors, written } = makeKeeper();
     vi.mocked(db.put).mockRejectedValueOnce(new Error("quota"));
     keeper.keep(grown(1), true);
     await vi.advanceTimersByTimeAsync(1);
     expect(errors).toEqual([new Error("quota")]);
+    keeper.retry();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(written).toEqual([1]);
   });
 });

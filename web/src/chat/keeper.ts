@@ -1,63 +1,87 @@
 /**
- * @file Saves the current conversation while it grows.
+ * @file Saves conversations while they grow.
  *
- * It is written to the database a few times a second. A page that is being closed cannot wait for the database, so unsaved
+ * They are written to the database a few times a second. A page that is being closed cannot wait for the database, so unsaved
  * changes go to localStorage, which is synchronous, and from there to the database on the next visit.
  */
-import { isRecord, readSaved, save } from "../ui/saved.ts";
+import { isRecord, readSaved, save, savedNames } from "../ui/saved.ts";
 import type { Conversation } from "./conversation.ts";
-import type { ConversationDb } from "./conversation-db.ts";
+import type { ConversationDb, PutOutcome } from "./conversation-db.ts";
 
 const WRITE_INTERVAL_MS = 300;
 const LEFTOVER = "unwritten";
 
+export interface KeeperEvents {
+  /** The conversation is in the database. */
+  readonly onKept: (id: string, outcome: PutOutcome) => void;
+  /** Something could not be written; it is tried again with the next change of that conversation. */
+  readonly onError: (error: unknown) => void;
+}
+
 export class Keeper {
   readonly #db: ConversationDb;
-  readonly #onError: (error: unknown) => void;
-  #waiting: Conversation | null = null;
+  readonly #tab: string;
+  readonly #events: KeeperEvents;
+  /** What is not in the database yet, by id. */
+  readonly #waiting = new Map<string, Conversation>();
   #timer: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(db: ConversationDb, onError: (error: unknown) => void) {
+  /** tab: an id of this page, so that pages which close at the same time do not overwrite what the others leave */
+  constructor(db: ConversationDb, tab: string, events: KeeperEvents) {
     this.#db = db;
-    this.#onError = onError;
+    this.#tab = tab;
+    this.#events = events;
   }
 
   /** Saves a conversation soon, or at once. */
   keep(conversation: Conversation, now = false): void {
-    if (this.#waiting && this.#waiting.id !== conversation.id) this.#write();
-    this.#waiting = conversation;
-    if (now) this.#write();
-    else this.#timer ??= setTimeout(() => this.#write(), WRITE_INTERVAL_MS);
+    this.#waiting.set(conversation.id, conversation);
+    if (now) this.#write(conversation.id);
+    else this.#timer ??= setTimeout(() => this.#writeAll(), WRITE_INTERVAL_MS);
   }
 
   /** Called when the page is about to close. */
   leave(): void {
-    if (this.#waiting) save(LEFTOVER, this.#waiting);
+    if (this.#waiting.size > 0) save(`${LEFTOVER}.${this.#tab}`, [...this.#waiting.values()]);
   }
 
   /** Drops unsaved changes of a conversation that is deleted. */
   drop(id: string): void {
-    if (this.#waiting?.id === id) this.#waiting = null;
+    this.#waiting.delete(id);
   }
 
-  /** Writes to the database what an earlier page left in localStorage. */
+  /** Tries to write again what could not be written. */
+  retry(): void {
+    this.#writeAll();
+  }
+
+  /** Writes to the database what earlier pages left in localStorage. */
   async recover(): Promise<void> {
-    const isLeftover = (value: unknown): value is Conversation => isRecord(value) && Array.isArray(value["messages"]);
-    const left = readSaved(LEFTOVER, isLeftover);
-    if (left) await this.#db.put(left);
-    save(LEFTOVER, undefined);
+    for (const name of savedNames(LEFTOVER)) {
+      for (const conversation of readSaved(name, isLeftover) ?? []) await this.#db.put(conversation);
+      save(name, undefined);
+    }
   }
 
-  #write(): void {
+  #writeAll(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    const conversation = this.#waiting;
+    for (const id of [...this.#waiting.keys()]) this.#write(id);
+  }
+
+  #write(id: string): void {
+    const conversation = this.#waiting.get(id);
     if (!conversation) return;
     this.#db.put(conversation).then(
-      () => {
-        if (this.#waiting === conversation) this.#waiting = null;
+      (outcome) => {
+        if (this.#waiting.get(id) === conversation) this.#waiting.delete(id);
+        this.#events.onKept(id, outcome);
       },
-      (error: unknown) => this.#onError(error),
+      (error: unknown) => this.#events.onError(error),
     );
   }
 }
+
+const isLeftover = (value: unknown): value is Conversation[] =>
+  Array.isArray(value) &&
+  value.every((each) => isRecord(each) && typeof each["id"] === "string" && Array.isArray(each["messages"]));

@@ -3,7 +3,7 @@ import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { sendMessage } from "./chat-store.ts";
-import { draftStore } from "./composer.tsx";
+import { writeDraft } from "./drafts.ts";
 import { STARTERS } from "./starters.ts";
 
 export function Welcome() {
@@ -29,7 +29,7 @@ export function Welcome() {
               class="starter"
               onClick={() => {
                 if (status === "ready") void sendMessage(text, title);
-                else draftStore.set(text);
+                else writeDraft(text);
               }}
             >
               <span class="starter-title">{title}</span>

@@ -3,7 +3,7 @@ import { createStore } from "../ui/store.ts";
 import type { Engine } from "./engine.ts";
 import { type EngineChoice, rememberChoice } from "./engine-choice.ts";
 import type { CacheState, CalibrationProgress, LoadPlan, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
-import { EngineError } from "./rpc.ts";
+import { EngineError, plainError } from "./rpc.ts";
 import { listServerModels, ServerEngine } from "./server-engine.ts";
 import { TabEngine } from "./tab-engine.ts";
 
@@ -38,14 +38,11 @@ export const engineStore = createStore<EngineState>({
   calibration: null,
 });
 
+export { plainError };
+
 let loading: AbortController | null = null;
 
 const patch = (change: Partial<EngineState>): void => engineStore.update((state) => ({ ...state, ...change }));
-
-export const plainError = (error: unknown): PlainError =>
-  error instanceof EngineError
-    ? { code: error.code, message: error.message }
-    : { code: "internal", message: error instanceof Error ? error.message : String(error) };
 
 async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> {
   if (choice.where === "server") {

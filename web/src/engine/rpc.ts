@@ -14,6 +14,11 @@ export class EngineError extends Error {
   }
 }
 
+export const plainError = (error: unknown): PlainError =>
+  error instanceof EngineError
+    ? { code: error.code, message: error.message }
+    : { code: "internal", message: error instanceof Error ? error.message : String(error) };
+
 interface Pending {
   readonly onEvent: (event: unknown) => void;
   readonly resolve: (result: unknown) => void;

@@ -11,6 +11,8 @@ const scope = self as unknown as {
 
 const host = new Host();
 const running = new Map<number, AbortController>();
+/** Calls that have not begun. */
+const waiting = new Set<number>();
 let queue: Promise<void> = Promise.resolve();
 /** Calls that wait or run, without calibrating. */
 let busy = 0;
@@ -52,8 +54,10 @@ function plainError(error: unknown): PlainError {
 }
 
 async function run(id: number, call: CallName, argument: unknown, signal: AbortSignal): Promise<void> {
+  // It was stopped while it waited, which has been said.
+  if (!running.has(id)) return;
+  waiting.delete(id);
   try {
-    signal.throwIfAborted();
     const handler = handlers[call] as Handler<CallName>;
     const result = await handler(argument as never, (event) => scope.postMessage({ id, event }), signal);
     scope.postMessage({ id, result });
@@ -67,10 +71,16 @@ async function run(id: number, call: CallName, argument: unknown, signal: AbortS
 scope.onmessage = ({ data }) => {
   if ("abort" in data) {
     running.get(data.id)?.abort();
+    // What has not begun need not wait for its turn to end.
+    if (waiting.delete(data.id)) {
+      running.delete(data.id);
+      scope.postMessage({ id: data.id, error: { code: "aborted", message: "stopped" } });
+    }
     return;
   }
   const controller = new AbortController();
   running.set(data.id, controller);
+  waiting.add(data.id);
   const work = (): Promise<void> => run(data.id, data.call, data.argument, controller.signal);
   // There is one model and one device, so calls are queued; calibrating waits until none is.
   void (data.call === "calibrate" ? work() : enqueue(work));
