@@ -95,7 +95,7 @@ function EngineProblem({ onChooseModel }: { readonly onChooseModel: () => void }
   if (!error) return null;
   const isLoss = error.code === "device_lost";
   const [head, rest] = !isLoss
-    ? ["The model could not be loaded.", error.message]
+    ? [info ? `The model could not be loaded; ${info.name} goes on.` : "The model could not be loaded.", error.message]
     : status === "ready"
       ? [
           "The graphics device was lost and is back.",

@@ -16,7 +16,8 @@ function growToText(element: HTMLTextAreaElement | null): void {
 export function Composer() {
   const draft = useStore(draftStore);
   const { isAnswering, isAnsweredElsewhere, current } = useStore(chatStore);
-  const { status } = useStore(engineStore);
+  // The model that works answers also while another one is loaded.
+  const canAnswer = useStore(engineStore, ({ engine }) => engine !== null);
   const input = useRef<HTMLTextAreaElement>(null);
   const [isComposing, setIsComposing] = useState(false);
   useLayoutEffect(() => openDraft(current.id), [current.id]);
@@ -25,11 +26,11 @@ export function Composer() {
     // On a phone, focusing would open the keyboard over the page.
     if (matchMedia("(pointer: fine)").matches) input.current?.focus();
   }, [current.id]);
-  const canSend = status === "ready" && !isAnswering && !isAnsweredElsewhere && draft.trim() !== "";
+  const canSend = canAnswer && !isAnswering && !isAnsweredElsewhere && draft.trim() !== "";
   const send = (): void => {
     // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
-    if (status !== "ready" || isAnswering || isAnsweredElsewhere || text === "") return;
+    if (!canAnswer || isAnswering || isAnsweredElsewhere || text === "") return;
     writeDraft("");
     void sendMessage(text);
   };

@@ -8,8 +8,9 @@ import { listServerModels, ServerEngine } from "./server-engine.ts";
 import { TabEngine } from "./tab-engine.ts";
 
 export interface EngineState {
-  /** `lost`: the GPU device was lost, and the engine is being loaded again. */
+  /** `loading`: an engine that is there already goes on meanwhile · `lost`: the GPU device was lost, and the engine is being loaded again. */
   readonly status: "none" | "loading" | "ready" | "failed" | "lost";
+  /** Of `engine`; where there is none, the one that was tried last. */
   readonly choice: EngineChoice | null;
   readonly engine: Engine | null;
   readonly info: ModelInfo | null;
@@ -68,37 +69,59 @@ function showProgress(progress: LoadProgress): void {
   });
 }
 
-/** Replaces the engine and cancels a load in progress. Never rejects: errors go into the store. */
+/**
+ * Loads a model, and cancels a load in progress. The model that works goes on until the new one can answer, and stays when that fails. Never rejects: errors go into the store.
+ */
 export async function loadEngine(choice: EngineChoice, status: "loading" | "lost" = "loading"): Promise<void> {
   loading?.abort();
   const own = new AbortController();
   loading = own;
-  engineStore.get().engine?.dispose();
-  patch({
-    status,
-    choice,
-    engine: null,
-    info: null,
-    progress: null,
-    progressSince: null,
-    plan: null,
-    cache: null,
-    calibration: null,
-    ...(status === "loading" && { error: null }),
-  });
+  if (status === "lost") drop();
+  const { engine: before, choice: choiceBefore } = engineStore.get();
+  patch({ status, ...NOTHING_LOADS, ...(!before && { choice }), ...(status === "loading" && { error: null }) });
   try {
-    const engine = await open(choice, own.signal);
+    const engine = await open(choice, own.signal).catch((error: unknown) => {
+      if (!isForLackOfRoom(error) || own.signal.aborted || !(engineStore.get().engine instanceof TabEngine))
+        throw error;
+      // Both models together did not fit, so the new one is tried alone.
+      drop();
+      return open(choice, own.signal);
+    });
     if (own.signal.aborted) {
       engine.dispose();
       return;
     }
+    drop();
     rememberChoice(choice);
-    patch({ status: "ready", engine, info: engine.info, progress: null });
+    patch({ status: "ready", choice, engine, info: engine.info, ...NOTHING_LOADS });
     if (engine instanceof TabEngine) void calibrate(engine);
   } catch (error) {
-    if (!own.signal.aborted) patch({ status: "failed", error: plainError(error), progress: null });
+    if (own.signal.aborted) return;
+    const plain = plainError(error);
+    settle("failed", plain);
+    if (before && choiceBefore && !engineStore.get().engine) {
+      await loadEngine(choiceBefore);
+      patch({ error: plain });
+    }
   }
 }
+
+const NOTHING_LOADS = { progress: null, progressSince: null, plan: null } as const;
+
+/** Ends the engine that is there. */
+function drop(): void {
+  engineStore.get().engine?.dispose();
+  patch({ engine: null, info: null, cache: null, calibration: null });
+}
+
+/** A load has ended without a model: the one that works, if any, stays. */
+function settle(status: "none" | "failed", error: PlainError | null): void {
+  patch({ status: engineStore.get().engine ? "ready" : status, ...NOTHING_LOADS, ...(error && { error }) });
+}
+
+/** Whether memory ran out while weights were read; a model that is refused by its plan would be refused again. */
+const isForLackOfRoom = (error: unknown): boolean =>
+  plainError(error).code === "out_of_memory" && engineStore.get().progress?.phase === "load";
 
 /** Calibrates a model that has no calibration while nobody asks it; one that stays without is used as it is. */
 async function calibrate(engine: TabEngine): Promise<void> {
@@ -116,7 +139,7 @@ async function calibrate(engine: TabEngine): Promise<void> {
 
 export function cancelLoading(): void {
   loading?.abort();
-  patch({ status: "none", progress: null });
+  settle("none", null);
 }
 
 /**
