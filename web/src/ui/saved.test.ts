@@ -1,0 +1,45 @@
+import { afterEach, expect, it, vi } from "vitest";
+import { readSaved, save, savedNames } from "./saved.ts";
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+function storage() {
+  const kept = new Map<string, string>();
+  return {
+    getItem: (key: string) => kept.get(key) ?? null,
+    setItem: (key: string, value: string) => kept.set(key, value),
+    removeItem: (key: string) => kept.delete(key),
+    key: (at: number) => [...kept.keys()][at] ?? null,
+    get length() {
+      return kept.size;
+    },
+  };
+}
+
+afterEach(() => vi.unstubAllGlobals());
+
+it("what is of this tab alone is kept apart from what all tabs see", () => {
+  vi.stubGlobal("localStorage", storage());
+  vi.stubGlobal("sessionStorage", storage());
+  save("conversation", "shared");
+  save("conversation", "own", "tab");
+  expect([readSaved("conversation", isText), readSaved("conversation", isText, "tab")]).toEqual(["shared", "own"]);
+  save("conversation", undefined, "tab");
+  expect([readSaved("conversation", isText), readSaved("conversation", isText, "tab")]).toEqual(["shared", null]);
+});
+
+it("names are found by their beginning, those of the page alone", () => {
+  vi.stubGlobal("localStorage", storage());
+  localStorage.setItem("unwritten.of-another-page", "1");
+  save("unwritten.a", 1);
+  save("draft", "x");
+  save("unwritten.b", 2);
+  expect(savedNames("unwritten")).toEqual(["unwritten.a", "unwritten.b"]);
+});
+
+it("a browser that forbids it forgets, and throws nothing", () => {
+  vi.stubGlobal("localStorage", undefined);
+  save("draft", "x");
+  expect(readSaved("draft", isText)).toBeNull();
+  expect(savedNames("draft")).toEqual([]);
+});
