@@ -1,0 +1,100 @@
+/** @file The guides are true: their commands run, their options exist, and the messages that they explain are ones that there are. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describe, expect, it } from "vitest";
+import { runCli } from "../src/cli/run-cli.ts";
+import { sourceFiles } from "../tools/source-files.ts";
+import { captureIo } from "./support/cli-io.ts";
+import { repoRoot } from "./support/shared.ts";
+
+const COMMAND = "npx turboquant ";
+const read = (path: string): string => readFileSync(join(repoRoot, path), "utf8");
+const words = (command: string): string[] =>
+  [...command.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word);
+
+/** The help of a command, as wide as it needs. */
+async function helpOf(command: string): Promise<string> {
+  const io = captureIo();
+  await runCli([command, "--help"], io);
+  return io.out();
+}
+
+describe("docs/tutorial.md", () => {
+  const steps = [...read("docs/tutorial.md").matchAll(/```sh\n([\s\S]*?)```/g)]
+    .flatMap(([, block]) => block!.split("\n"))
+    .filter((line) => line.startsWith(COMMAND));
+
+  it("has steps that need no network", () => expect(steps.length).toBeGreaterThan(4));
+
+  it.each(steps)("%s", async (step) => {
+    const io = captureIo();
+    const code = await runCli(words(step.slice(COMMAND.length)), io);
+    expect(code, io.err()).toBe(0);
+    expect(io.out()).not.toBe("");
+  });
+});
+
+describe.each(["docs/tutorial.md", "docs/coming-from.md"])("%s", (path) => {
+  it("its program runs", () => {
+    const code = /```ts\n([\s\S]*?)```/.exec(read(path))?.[1];
+    expect(code).toContain('from "turboquant"');
+    const folder = mkdtempSync(join(tmpdir(), "guide-"));
+    const file = join(folder, "program.mts");
+    const entry = pathToFileURL(join(repoRoot, "src/node/index.ts")).href;
+    writeFileSync(file, code!.replace('"turboquant"', JSON.stringify(entry)));
+    const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
+    const { stdout, stderr, status } = spawnSync(process.execPath, ["--import", tsx, file], { encoding: "utf8" });
+    rmSync(folder, { recursive: true });
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    expect(stdout.trim().length).toBeGreaterThan(10);
+  });
+});
+
+it("the chart of the README is what plan says", () => {
+  const folder = mkdtempSync(join(tmpdir(), "chart-"));
+  const args = ["--import", "tsx", "tools/context-chart.ts", "--out", folder];
+  const { stderr, status } = spawnSync(process.execPath, args, { cwd: repoRoot, encoding: "utf8" });
+  expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+  const drawn = readFileSync(join(folder, "context-8gb.svg"), "utf8");
+  rmSync(folder, { recursive: true });
+  expect(drawn).toBe(read("docs/images/context-8gb.svg"));
+  const [f16, k4v4] = /holds ([\d,]+) tokens in f16 and ([\d,]+) in k4v4/.exec(read("README.md"))!.slice(1);
+  expect(drawn).toContain(`>${f16}<`);
+  expect(drawn).toContain(`>${k4v4}<`);
+});
+
+describe("docs/coming-from.md and docs/troubleshooting.md", () => {
+  const commands = ["docs/coming-from.md", "docs/troubleshooting.md"].flatMap((path) =>
+    [...read(path).matchAll(/`(npx turboquant [^`]+)`/g)].map(([, command]) => words(command!.slice(COMMAND.length))),
+  );
+
+  it("name commands and options that there are", async () => {
+    expect(commands.length).toBeGreaterThan(20);
+    for (const [command, ...args] of commands) {
+      const help = await helpOf(command!);
+      for (const option of args.filter((word) => /^--?[a-z]/.test(word))) {
+        expect(help, `${command} ${option}`).toMatch(new RegExp(`(^|[\\s,])${option}(?![\\w-])`));
+      }
+    }
+  });
+
+  it("explain messages that the sources have", () => {
+    const source = sourceFiles("src", [".ts"])
+      .filter((path) => !path.endsWith(".test.ts"))
+      .map(read)
+      .join("\n");
+    const messages = [...read("docs/troubleshooting.md").matchAll(/\*\*`([^`]+)`\*\*/g)].map(([, message]) => message!);
+    expect(messages.length).toBeGreaterThan(10);
+    for (const message of messages) {
+      for (const piece of message
+        .split("…")
+        .map((text) => text.trim())
+        .filter((text) => text.length > 3)) {
+        expect(source, message).toContain(piece);
+      }
+    }
+  });
+});
