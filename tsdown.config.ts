@@ -13,6 +13,9 @@ export default defineConfig({
     "tokenizer/index": "src/tokenizer/index.ts",
     "plan/index": "src/plan/index.ts",
     "cli/main": "src/cli/main.ts",
+    // Threads begin with these.
+    "cli/http-thread": "src/cli/http-thread.ts",
+    "cli/text-thread": "src/cli/text-thread.ts",
   },
   format: "esm",
   unbundle: true,

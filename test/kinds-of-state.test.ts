@@ -223,14 +223,15 @@ describe.each(KINDS)("%s", (_kind, model, fields) => {
     const scheduler = new Scheduler(llm);
     const app = createApp({
       ...{ llm, scheduler, metrics, logger: { info() {}, warn() {}, error() {} }, modelNames: [llm.name], apiKeys: [] },
-      ...{ corsOrigins: [], hosts: null, maxBodyBytes: 1 << 20, timeoutMs: 60_000, slotStore: null, staticFiles: null },
-      ...{ version: "test", clientOf: () => "test" },
+      ...{ corsOrigins: [], hosts: null, timeoutMs: 60_000, slotStore: null, staticFiles: null },
+      version: "test",
     });
     const ask = async (prompt: readonly number[]): Promise<string> => {
       const body = JSON.stringify({ model: llm.name, prompt, max_tokens: 8, temperature: 0 });
       const headers = { "content-type": "application/json", host: "localhost" };
       const response = await app.fetch(
         new Request("http://localhost/v1/completions", { method: "POST", body, headers }),
+        { id: "test", address: "127.0.0.1" },
       );
       return ((await response.json()) as { choices: { text: string }[] }).choices[0]!.text;
     };

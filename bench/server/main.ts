@@ -1,12 +1,12 @@
 /**
  * @file Load and memory of the server, on the built package (`npm run build` first).
  *
- *   npx tsx bench/server/main.ts                          all five, the load for 300 s
- *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections
+ *   npx tsx bench/server/main.ts                          all six, the load for 300 s
+ *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections, health
  *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --model REF -t N --out FILE
  *
  * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded, or a
- * connection was refused or never closed. Connections take as many open files on each side (`ulimit -n`).
+ * connection was refused or never closed, or a request delayed the health check by more than 50 ms. Connections take as many open files on each side (`ulimit -n`).
  */
 import { appendFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
@@ -14,11 +14,12 @@ import { buildCommit } from "../../src/cli/build-info.ts";
 import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { measureBatching } from "./batching.ts";
 import { measureConnections } from "./connections.ts";
+import { measureHealth } from "./health.ts";
 import { measureLoad } from "./load.ts";
 import { measureResident } from "./resident.ts";
 import { measureSharedPrefix } from "./shared-prefix.ts";
 
-const PARTS = ["batching", "shared-prefix", "resident", "connections", "load"] as const;
+const PARTS = ["batching", "shared-prefix", "resident", "connections", "health", "load"] as const;
 /** What stays resident, the exact cache first, then codes with less and less of a 16-bit window beside them. */
 const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=32", "k4v4,window=0"];
 
@@ -70,6 +71,11 @@ if (parts.includes("connections")) {
   report(row);
   const isOpen = row.open_at_once === row.connections && row.closed_by_server === row.connections;
   if (!isOpen || row.wrong_answers + row.failed_requests > 0) process.exitCode = 1;
+}
+if (parts.includes("health")) {
+  const row = await measureHealth(serve);
+  report(row);
+  if (row.worst_delay_ms > row.allowed_delay_ms) process.exitCode = 1;
 }
 if (parts.includes("load")) {
   const row = await measureLoad({

@@ -5,9 +5,10 @@ import { toApiError } from "./api-error.ts";
 import { Call, STATUS_CLIENT_LEFT } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
+import type { RequestEnvironment } from "./relay.ts";
 import type { ServerOptions } from "./server-context.ts";
 import { listSlots, slotAction } from "./slot-routes.ts";
-import { detokenize, health, listModels, metrics, props, showModel, tokenize } from "./small-routes.ts";
+import { detokenize, listModels, metrics, props, showModel, tokenize } from "./small-routes.ts";
 import { noRoute, webPage } from "./web-page.ts";
 
 type Handler = (
@@ -16,11 +17,11 @@ type Handler = (
   query: URLSearchParams,
 ) => Response | Promise<Response>;
 
-/** Routes without an API key: the health check, and the web page, which asks the user for the key itself. */
-const OPEN_ROUTES = new Set(["/health", "*"]);
+/** Routes without an API key: the web page, which asks the user for the key itself. The health check does not come this far (gate.ts). */
+const OPEN_ROUTES = new Set(["*"]);
 
-export function createApp(server: ServerOptions): Hono {
-  const app = new Hono();
+export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnvironment }> {
+  const app = new Hono<{ Bindings: RequestEnvironment }>();
   const route = (method: "GET" | "POST", path: string, handler: Handler): void => {
     app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
     // Browsers send a preflight request before the real one.
@@ -34,7 +35,6 @@ export function createApp(server: ServerOptions): Hono {
   }
   route("POST", "/tokenize", tokenize);
   route("POST", "/detokenize", detokenize);
-  route("GET", "/health", health);
   route("GET", "/metrics", metrics);
   route("GET", "/props", props);
   route("GET", "/slots", listSlots);
@@ -69,11 +69,10 @@ async function handle(
   server: ServerOptions,
   path: string,
   request: Request,
-  env: unknown,
+  { id, address }: RequestEnvironment,
   params: Readonly<Record<string, string>>,
   handler: Handler,
 ): Promise<Response> {
-  const id = crypto.randomUUID().replaceAll("-", "").slice(0, 24);
   const call = new Call(server, request, id, path);
   let cors: Record<string, string> = {};
   let response: Response;
@@ -83,7 +82,7 @@ async function handle(
     cors = corsHeaders(request.headers.get("origin") ?? undefined, host, server.corsOrigins);
     const authorization = request.headers.get("authorization") ?? undefined;
     const key = OPEN_ROUTES.has(path) ? "" : await checkKey(authorization, server.apiKeys);
-    call.client = key || server.clientOf(env);
+    call.client = key || address;
     response = await handler(call, params, new URL(request.url).searchParams);
   } catch (error) {
     const apiError = toApiError(error);

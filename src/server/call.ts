@@ -33,8 +33,7 @@ export class Call {
   }
 
   async body<T>(schema: z.ZodType<T>): Promise<T> {
-    const { maxBodyBytes, unknownFields } = this.server;
-    const { data, ignored } = await readBody(this.request, maxBodyBytes, schema, unknownFields);
+    const { data, ignored } = await readBody(this.request, schema, this.server.unknownFields);
     this.ignoredFields = ignored;
     return data;
   }

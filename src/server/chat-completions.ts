@@ -25,7 +25,7 @@ export async function chatCompletions(call: Call): Promise<Response> {
   }
   const top = request.top_logprobs ?? 0;
   const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
-  const plan = await planChat(request, llm, server.toolFormat);
+  const plan = await planChat(request, server);
   let chunks: AsyncGenerator<ScheduledChunk, void>;
   try {
     chunks = callScheduler([plan.ids], {

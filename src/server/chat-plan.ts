@@ -9,10 +9,11 @@ import type { TokenConstraint } from "../engine/token-constraint.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { ApiError } from "./api-error.ts";
 import { answerConstraint } from "./bound-answer.ts";
-import { encodePrompt } from "./encode-text.ts";
+import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
 import { type ReasoningWish, requestedReasoning } from "./reasoning-fields.ts";
 import type { ChatRequest } from "./request-schema.ts";
+import type { ServerOptions } from "./server-context.ts";
 import { requestedTools, type ToolWish } from "./tool-fields.ts";
 
 export interface ChatPlan {
@@ -31,19 +32,19 @@ export interface ChatPlan {
 
 const createCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
 
-/** toolFormat: the name of the one to use; default: what the template says */
-export async function planChat(request: ChatRequest, llm: LLM, toolFormat?: string): Promise<ChatPlan> {
+export async function planChat(request: ChatRequest, server: ServerOptions): Promise<ChatPlan> {
+  const { llm, toolFormat } = server;
   const template = llm.tokenizer.chatTemplate?.text ?? "";
   const format = TOOL_FORMATS.find(({ name }) => name === toolFormat) ?? toolFormatOf(template);
   const tools = requestedTools(request);
   const reasoning = requestedReasoning(request);
-  const text = await promptText(request, llm, { template, tools, reasoning });
+  const text = await promptText(request, server, { template, tools, reasoning });
   const hasChannels = format === harmony;
   const marks = hasChannels ? null : marksOf(template);
   const isInside = marks !== null && endsInside(text, marks);
   const isApart = reasoning.shown !== "within";
   return {
-    ids: encodePrompt(llm, text, { addSpecialTokens: false }),
+    ids: await encodePrompt(server, text, { addSpecialTokens: false }),
     constraint: await answerConstraint(request, llm, { format, tools, reasoning, marks, isInside, template }),
     keepsSpecialTokens: [
       ...(tools || hasChannels ? format.marks : []),
@@ -73,7 +74,7 @@ interface PromptParts {
 
 async function promptText(
   request: ChatRequest,
-  llm: LLM,
+  server: ServerOptions,
   { template, tools, reasoning }: PromptParts,
 ): Promise<string> {
   const messages = forTemplate(template, templateMessages(request.messages), tools?.callable);
@@ -86,7 +87,7 @@ async function promptText(
         : `expected the last message to be the assistant's, got ${last.role}'s`;
     throw cannotContinue(message);
   }
-  const text = await llm.tokenizer.applyChatTemplate(continues ? [...messages.slice(0, -1), marked(last)] : messages, {
+  const text = await textWorkOf(server).render(continues ? [...messages.slice(0, -1), marked(last)] : messages, {
     addGenerationPrompt: continues ? false : (request.add_generation_prompt ?? true),
     ...(tools && { tools: tools.shown }),
     variables: { ...reasoning.variables, ...request.chat_template_kwargs },

@@ -1,6 +1,5 @@
 /** @file `POST /v1/completions`: plain continuation, with `echo` and `logprobs` as evaluation harnesses use them. */
 import type { Usage } from "../engine/generation.ts";
-import type { LLM } from "../engine/llm.ts";
 import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
@@ -11,6 +10,7 @@ import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
 import { type CompletionRequest, completionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
+import type { ServerOptions } from "./server-context.ts";
 import { requestedGrammar } from "./structured-fields.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
@@ -46,7 +46,7 @@ export async function completions(call: Call): Promise<Response> {
       },
     );
   }
-  const prompts = encodePrompts(request.prompt, llm, request.add_special_tokens ?? true);
+  const prompts = await encodePrompts(request.prompt, call.server, request.add_special_tokens ?? true);
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
@@ -98,12 +98,16 @@ function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs:
   );
 }
 
-function encodePrompts(prompt: CompletionRequest["prompt"], llm: LLM, addSpecialTokens: boolean): number[][] {
-  const encode = (text: string): number[] => encodePrompt(llm, text, { addSpecialTokens });
-  if (typeof prompt === "string") return [encode(prompt)];
+async function encodePrompts(
+  prompt: CompletionRequest["prompt"],
+  server: ServerOptions,
+  addSpecialTokens: boolean,
+): Promise<number[][]> {
+  const encode = (text: string): Promise<number[]> => encodePrompt(server, text, { addSpecialTokens });
+  if (typeof prompt === "string") return [await encode(prompt)];
   if (prompt.length === 0) return [[]];
   if (typeof prompt[0] === "number") return [prompt as number[]];
-  return (prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encode(one) : one));
+  return Promise.all((prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encode(one) : one)));
 }
 
 /** Writes the pieces of the choices, with `echo` and log-probabilities. */

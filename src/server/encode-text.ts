@@ -1,10 +1,19 @@
-/** @file Encodes what requests send, after a look at its length: to encode takes time in which nobody else is answered. */
-import type { LLM } from "../engine/llm.ts";
+/** @file Encodes what requests send, after a look at its length: most of what is far too long is refused before it costs anything. */
 import type { EncodeOptions } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
+import type { ServerOptions } from "./server-context.ts";
+import { type TextWork, textWorkHere } from "./text-work.ts";
+
+export const textWorkOf = ({ text, llm }: Pick<ServerOptions, "text" | "llm">): TextWork =>
+  text ?? textWorkHere(llm.tokenizer);
 
 /** @throws ApiError 400 — a text so long that, whatever its tokens are, they cannot fit the context */
-export function encodePrompt(llm: LLM, text: string, options: EncodeOptions): number[] {
+export async function encodePrompt(
+  server: Pick<ServerOptions, "text" | "llm">,
+  text: string,
+  options: EncodeOptions,
+): Promise<number[]> {
+  const { llm } = server;
   const { contextLength } = llm.runner;
   if (text.length > contextLength * llm.tokenizer.longestToken) {
     throw new ApiError(
@@ -13,5 +22,5 @@ export function encodePrompt(llm: LLM, text: string, options: EncodeOptions): nu
       { code: "context_length_exceeded" },
     );
   }
-  return llm.tokenizer.encode(text, options);
+  return await textWorkOf(server).encode(text, options);
 }

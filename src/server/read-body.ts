@@ -1,8 +1,7 @@
-/** @file Reads the JSON of a request body, with a limited size and a strict encoding. */
+/** @file Reads the JSON of a request body, in a strict encoding. Its size was limited when it was received. */
 import type { z } from "zod";
 import { closest } from "../closest.ts";
 import { ApiError } from "./api-error.ts";
-import { BodyScan } from "./body-scan.ts";
 
 /** The most characters of a wrong value or name that an error message repeats. */
 const MAX_SHOWN = 80;
@@ -16,14 +15,13 @@ export interface Body<T> {
   readonly ignored: readonly string[];
 }
 
-/** @throws ApiError 400 — not a JSON object in UTF-8, or one that does not fit the schema; 413 — too long */
+/** @throws ApiError 400 — not a JSON object in UTF-8, or one that does not fit the schema */
 export async function readBody<T>(
   request: Request,
-  limit: number,
   schema: z.ZodType<T>,
   unknownFields: UnknownFields = "refuse",
 ): Promise<Body<T>> {
-  const text = decode(await readBytes(request, limit));
+  const text = decode(new Uint8Array(await request.arrayBuffer()));
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -69,56 +67,6 @@ function removeUnknown(value: unknown, error: z.ZodError): string[] {
 
 const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
-
-async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
-  const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity") {
-    throw new ApiError(
-      415,
-      `body: expected it as it is, got content-encoding ${encoding.slice(0, MAX_SHOWN)}; send it without`,
-      {
-        code: "unsupported_encoding",
-      },
-    );
-  }
-  const tooLong = (): ApiError =>
-    new ApiError(
-      413,
-      `body: expected at most ${limit} bytes; send less, or start the server with a larger --max-body`,
-      {
-        code: "body_too_large",
-      },
-    );
-  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLong();
-  const parts: Uint8Array[] = [];
-  const scan = new BodyScan();
-  let length = 0;
-  const reader = request.body?.getReader();
-  for (;;) {
-    const next = await reader?.read().catch(() => {
-      throw new ApiError(400, "body: it ended early; send as many bytes as content-length says", {
-        code: "body_incomplete",
-      });
-    });
-    if (!next || next.done) break;
-    length += next.value.length;
-    const tooMuch = scan.push(next.value);
-    if (length > limit || tooMuch) {
-      await reader?.cancel().catch(() => {});
-      throw tooMuch
-        ? new ApiError(400, `body: expected ${tooMuch}; split the request`, { code: "invalid_value" })
-        : tooLong();
-    }
-    parts.push(next.value);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
 
 function decode(bytes: Uint8Array): string {
   try {

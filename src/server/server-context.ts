@@ -3,6 +3,7 @@ import type { LLM } from "../engine/llm.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import type { UnknownFields } from "./read-body.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
+import type { TextWork } from "./text-work.ts";
 
 export interface Logger {
   info(fields: object, message: string): void;
@@ -31,6 +32,8 @@ export type StaticFiles = (path: string) => Promise<StaticFile | null>;
 export interface ServerOptions {
   readonly llm: LLM;
   readonly scheduler: Scheduler;
+  /** Renders and encodes; default: this thread does. */
+  readonly text?: TextWork;
   readonly metrics: ServerMetrics;
   readonly logger: Logger;
   /** Names that requests may use for the model; the first is the one that is shown. */
@@ -41,7 +44,6 @@ export interface ServerOptions {
   readonly corsOrigins: readonly string[];
   /** Host headers that are accepted; null for any. */
   readonly hosts: readonly string[] | null;
-  readonly maxBodyBytes: number;
   /** The longest time for one request. */
   readonly timeoutMs: number;
   /** null when saving is switched off. */
@@ -53,6 +55,4 @@ export interface ServerOptions {
   readonly unknownFields?: UnknownFields;
   /** Name of the way in which the model writes tool calls; default: what its chat template says. */
   readonly toolFormat?: string;
-  /** Identifies a client without an API key, by its network address. */
-  readonly clientOf: (env: unknown) => string;
 }

@@ -1,8 +1,8 @@
-/** @file Routes that only report: models, tokenization, health, properties. */
+/** @file Routes that only report: models, tokenization, properties. */
 import { forTemplate } from "../chat/tool-prompt.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
-import { encodePrompt } from "./encode-text.ts";
+import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
 import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
@@ -47,7 +47,7 @@ export async function tokenize(call: Call): Promise<Response> {
     throw new ApiError(400, "body: expected one of content, prompt and messages", { code: "invalid_value" });
   }
   const text = messages
-    ? await llm.tokenizer.applyChatTemplate(
+    ? await textWorkOf(call.server).render(
         forTemplate(llm.tokenizer.chatTemplate?.text ?? "", templateMessages(messages)),
         {
           addGenerationPrompt: request.add_generation_prompt ?? true,
@@ -56,7 +56,7 @@ export async function tokenize(call: Call): Promise<Response> {
     : (content ?? prompt ?? "");
   // llama.cpp adds special tokens only if asked; vLLM adds them to prompts; a chat template has written its own.
   const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;
-  const tokens = encodePrompt(llm, text, { addSpecialTokens });
+  const tokens = await encodePrompt(call.server, text, { addSpecialTokens });
   const pieces = (): string[] => tokens.map((id) => llm.tokenizer.decode([id]));
   return Response.json({
     tokens: request.with_pieces ? pieces().map((piece, i) => ({ id: tokens[i], piece })) : tokens,
@@ -80,12 +80,6 @@ export async function detokenize(call: Call): Promise<Response> {
   const text = llm.tokenizer.decode(tokens);
   return Response.json({ content: text, prompt: text });
 }
-
-/** 503 during shutdown, so that load balancers choose another server. */
-export const health = ({ server }: Call): Response =>
-  server.scheduler.isDraining
-    ? Response.json({ status: "shutting down" }, { status: 503 })
-    : Response.json({ status: "ok" });
 
 export const metrics = ({ server }: Call): Response =>
   new Response(server.metrics.text(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });

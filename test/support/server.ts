@@ -1,4 +1,4 @@
-/** @file A real server on a free port of loopback, in this process. */
+/** @file A real server on a free port of loopback, in this process, and its sockets in this thread. */
 import "../../src/node/install.ts";
 import OpenAI from "openai";
 import { listen, remoteAddress } from "../../src/cli/http-server.ts";
@@ -7,6 +7,8 @@ import type { LoadOptions } from "../../src/engine/load-options.ts";
 import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../../src/engine/scheduler/scheduler-options.ts";
 import { createApp } from "../../src/server/app.ts";
+import { Gate } from "../../src/server/gate.ts";
+import { Relay } from "../../src/server/relay.ts";
 import type { ServerOptions } from "../../src/server/server-context.ts";
 import { ServerMetrics } from "../../src/server/server-metrics.ts";
 import { type FakeOptions, loadFake } from "./fake-ops.ts";
@@ -39,6 +41,8 @@ export interface TestServerOptions {
   readonly load?: Omit<LoadOptions, "backend">;
   readonly scheduler?: SchedulerOptions;
   readonly server?: Partial<ServerOptions>;
+  /** Default: a mebibyte. */
+  readonly maxBodyBytes?: number;
   readonly requestTimeoutMs?: number;
   readonly keepAliveMs?: number;
 }
@@ -52,24 +56,31 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });
   const scheduler = new Scheduler(llm, { observer: metrics, ...options.scheduler });
   metrics.watch(() => scheduler.stats);
+  const access = {
+    apiKeys: options.server?.apiKeys ?? [],
+    corsOrigins: options.server?.corsOrigins ?? [],
+    hosts: ["localhost", "127.0.0.1"],
+  };
   const app = createApp({
+    ...access,
     llm,
     scheduler,
     metrics,
     logger: { info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
     modelNames: [llm.name],
-    apiKeys: [],
-    corsOrigins: [],
-    hosts: ["localhost", "127.0.0.1"],
-    maxBodyBytes: 1 << 20,
     timeoutMs: 60_000,
     slotStore: null,
     staticFiles: null,
     version: "test",
-    clientOf: remoteAddress,
     ...options.server,
   });
-  const server = await listen((request, env) => app.fetch(request, env), {
+  const { port1, port2 } = new MessageChannel();
+  const relay = new Relay(port1, {
+    fetch: (request, env) => app.fetch(request, env),
+    onAnswered: ({ route, status }) => metrics.onResponse(route, status),
+  });
+  const gate = new Gate(port2, { ...access, maxBodyBytes: options.maxBodyBytes ?? 1 << 20 });
+  const server = await listen((request, env) => gate.fetch(request, remoteAddress(env)), {
     host: "127.0.0.1",
     port: 0,
     requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
@@ -101,6 +112,8 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       await scheduler.close();
       server.destroy();
       await closed;
+      relay.close();
+      gate.close();
       await llm.dispose();
     },
   };

@@ -8,13 +8,14 @@ import type { LLM } from "../../engine/llm.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
+import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
 import type { UnknownFields } from "../../server/read-body.ts";
 import type { Logger } from "../../server/server-context.ts";
+import { readTokenizerFiles, type TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import { packageVersion } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { listen, remoteAddress } from "../http-server.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
@@ -29,6 +30,8 @@ import {
   realNumber,
   wholeNumber,
 } from "../options.ts";
+import { type HttpThread, startHttp } from "../start-http.ts";
+import { TextThreads } from "../text-threads.ts";
 
 interface ServeFlags extends ModelFlags {
   readonly host: string;
@@ -160,7 +163,15 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   metrics.watch(() => current.scheduler.stats);
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
+  const access = {
+    apiKeys,
+    corsOrigins: flags.corsOrigin ?? [],
+    hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
+  };
+  await using text = textThreads(llm);
   const app = createApp({
+    ...access,
+    text,
     get llm() {
       return current.llm;
     },
@@ -170,25 +181,32 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     metrics,
     logger,
     modelNames,
-    apiKeys,
-    corsOrigins: flags.corsOrigin ?? [],
-    hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
     unknownFields: flags.unknownFields,
     ...(flags.toolParser !== "auto" && { toolFormat: flags.toolParser }),
-    maxBodyBytes: flags.maxBody,
     timeoutMs: flags.timeout * 1000,
     slotStore,
     staticFiles,
     version: packageVersion(),
-    clientOf: remoteAddress,
   });
   const stopped = untilStopped(context);
-  const server = await listen((request, env) => app.fetch(request, env), {
-    host: flags.host,
-    port: flags.port,
-    requestTimeoutMs: flags.requestTimeout * 1000,
-    keepAliveMs: KEEP_ALIVE_MS,
-  });
+  const server = await startHttp(
+    {
+      fetch: (request, env) => app.fetch(request, env),
+      onAnswered({ kind: _, ...request }) {
+        metrics.onResponse(request.route, request.status);
+        logger.info(request, "request");
+      },
+    },
+    {
+      gate: { ...access, maxBodyBytes: flags.maxBody },
+      listen: {
+        host: flags.host,
+        port: flags.port,
+        requestTimeoutMs: flags.requestTimeout * 1000,
+        keepAliveMs: KEEP_ALIVE_MS,
+      },
+    },
+  );
   const ending = new AbortController();
   const calibrating =
     calibration && wantsCalibration(llm.decoder.kv, calibration)
@@ -218,8 +236,9 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
         io.stderr.write(`warning: anyone who reaches ${flags.host} may use this server; set ${KEY_VARIABLE}\n`);
       }
     }
-    const reason = await stopped.promise;
+    const reason = await Promise.race([stopped.promise, server.failure]);
     ending.abort();
+    if (reason instanceof Error) throw reason;
     logger.info({ reason, ...current.scheduler.stats }, "shutting down");
     await shutDown(current.scheduler, server, flags.drainTimeout * 1000);
     if (reason === "SIGINT") context.setExitCode(130);
@@ -228,7 +247,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     stopped.removeListener();
     await calibrating;
     await current.scheduler.close();
-    server.destroy();
+    await server.close();
   }
 }
 
@@ -258,20 +277,29 @@ async function calibrated(
   }
 }
 
+function textThreads(llm: LLM): TextThreads {
+  const files = async (): Promise<TokenizerFiles> => {
+    const source = await llm.reopen();
+    try {
+      return await readTokenizerFiles((await openCheckpoint(source)).files);
+    } finally {
+      await source.close();
+    }
+  };
+  return new TextThreads({ files });
+}
+
 /** Waits for running requests to finish, for at most `limitMs`. */
-async function shutDown(
-  scheduler: Scheduler,
-  server: { stop(): Promise<void>; destroy(): void },
-  limitMs: number,
-): Promise<void> {
+async function shutDown(scheduler: Scheduler, server: HttpThread, limitMs: number): Promise<void> {
   const timer = setTimeout(() => {
     // Streams that are cut off end as streams do, where their readers are quick enough.
     void scheduler.close().then(() => setTimeout(() => server.destroy(), LAST_WORDS_MS));
   }, limitMs);
   try {
-    const connections = server.stop();
+    // Until the last answer is made, who asks is told that this server ends, and balancers see it.
+    server.drain();
     await scheduler.drain();
-    await connections;
+    await server.stop();
   } finally {
     clearTimeout(timer);
   }
