@@ -63,11 +63,19 @@ export async function measureHealth(serve: readonly string[]) {
           method: "POST",
           headers: { "content-type": "application/json" },
           body: bytes,
-        }).then(async (response) => {
-          await response.arrayBuffer();
-          if (response.status >= 500) throw new Error(`${name}: status ${response.status}`);
-          isOver = true;
-        });
+        })
+          .then(async (response) => {
+            await response.arrayBuffer();
+            if (response.status >= 500) throw new Error(`${name}: status ${response.status}`);
+          })
+          // One that is refused before it has arrived is cut off.
+          .catch((error: Error) => {
+            if (!["EPIPE", "ECONNRESET"].includes((error.cause as NodeJS.ErrnoException | undefined)?.code ?? ""))
+              throw error;
+          })
+          .finally(() => {
+            isOver = true;
+          });
         const [busy] = await Promise.all([ask(server.url, () => isOver), request]);
         least = Math.min(least, busy.longest - idle.longest);
       }
