@@ -6,7 +6,7 @@ import { asciiPattern } from "./ascii-pattern.ts";
 export const SCHEMA_OPTIONS = { "x-guidance": { whitespace_pattern: "[ \\t\\r\\n]{1,40}" } };
 
 /** Keywords that only describe. */
-const ANNOTATIONS = new Set(["title", "description", "default", "examples", "deprecated", "$comment"]);
+const ANNOTATIONS = new Set(["title", "description", "default", "examples", "deprecated", "$comment", "$anchor"]);
 /** Formats that the engine enforces; others describe, as JSON Schema has it for all of them. */
 const FORMATS = new Set(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]);
 /** Keywords that say nothing with these values, and that generators of schemas write all the same. */
@@ -29,7 +29,7 @@ const NAMED = new Set(["properties", "patternProperties", "$defs", "definitions"
 const DATA = new Set(["const", "enum", "x-guidance"]);
 
 export const compactSchema = (schema: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  compact(schema, false);
+  compact(plainReferences(schema), false);
 
 /** areNames: whether the keys are names of the user's and no keywords */
 function compact(schema: Readonly<Record<string, unknown>>, areNames: boolean): Record<string, unknown> {
@@ -46,12 +46,41 @@ function compact(schema: Readonly<Record<string, unknown>>, areNames: boolean): 
 }
 
 /** A schema whose references to itself go on to mean the same when it is put at `place` of another. */
-export function rebasedSchema(value: unknown, place: string): unknown {
-  if (Array.isArray(value)) return value.map((part: unknown) => rebasedSchema(part, place));
+export const rebasedSchema = (schema: unknown, place: string): unknown =>
+  withReferences(schema, (reference) => `#${place}${reference.slice(1)}`);
+
+/** A schema with its references into itself changed; data that look like references are none. areNames: see `compact` */
+function withReferences(value: unknown, change: (reference: string) => string, areNames = false): unknown {
+  if (Array.isArray(value)) return value.map((part: unknown) => withReferences(part, change));
   if (!isJsonObject(value)) return value;
   const entries = Object.entries(value).map(([key, part]) => {
-    const isReference = key === "$ref" && typeof part === "string" && part.startsWith("#");
-    return [key, isReference ? `#${place}${part.slice(1)}` : rebasedSchema(part, place)];
+    if (!areNames && DATA.has(key)) return [key, part];
+    if (!areNames && key === "$ref" && typeof part === "string" && part.startsWith("#")) return [key, change(part)];
+    return [key, withReferences(part, change, !areNames && NAMED.has(key))];
   });
   return Object.fromEntries(entries);
+}
+
+/** A schema that refers to places as the engine finds them: by pointers, whose parts are names as they stand, and by no `$anchor`. */
+function plainReferences(schema: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const places = new Map<string, string>();
+  const find = (value: unknown, place: string): void => {
+    if (typeof value !== "object" || value === null) return;
+    const { $anchor } = value as { readonly $anchor?: unknown };
+    if (typeof $anchor === "string" && !places.has($anchor)) places.set($anchor, place);
+    for (const [key, part] of Object.entries(value)) find(part, `${place}/${key}`);
+  };
+  find(schema, "#");
+  return withReferences(schema, (reference) => places.get(reference.slice(1)) ?? decoded(reference)) as Record<
+    string,
+    unknown
+  >;
+}
+
+function decoded(reference: string): string {
+  try {
+    return decodeURIComponent(reference);
+  } catch {
+    return reference;
+  }
 }

@@ -20,6 +20,10 @@ export const marksOf = (template: string): ReasoningMarks | null =>
 /** Whether a prompt ends where the model has to think on: its template wrote the opening mark. */
 export const endsInside = (prompt: string, { open }: ReasoningMarks): boolean => prompt.trimEnd().endsWith(open);
 
+/** Whether a text stops within a thought that it began. */
+export const stopsInside = (text: string, { open, close }: ReasoningMarks): boolean =>
+  text.lastIndexOf(open) > text.lastIndexOf(close);
+
 export class ReasoningParser implements AnswerParser {
   readonly #marks: ReasoningMarks;
   readonly #rest: AnswerParser;

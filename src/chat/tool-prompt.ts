@@ -1,5 +1,7 @@
 /** @file Tools for chat templates that know nothing of them: as instructions and as ordinary messages. */
+
 import type { ChatMessage, ToolCall } from "../tokenizer/chat-template.ts";
+import { areNone } from "../tokenizer/tool-arguments.ts";
 import type { ToolFunction } from "./tools/tool-format.ts";
 
 /** Whether a template puts tools and calls into the prompt itself. */
@@ -42,7 +44,9 @@ function plainMessage(message: ChatMessage): ChatMessage {
   return { role: message.role, content: text === "" ? calls : `${text}\n${calls}` };
 }
 
-const callText = ({ function: { name, arguments: given } }: ToolCall): string =>
-  `{"name": ${JSON.stringify(name)}, "arguments": ${typeof given === "string" ? given : JSON.stringify(given)}}`;
+function callText({ function: { name, arguments: given } }: ToolCall): string {
+  const text = areNone(given) ? "{}" : typeof given === "string" ? given : JSON.stringify(given);
+  return `{"name": ${JSON.stringify(name)}, "arguments": ${text}}`;
+}
 
 const textOf = ({ content }: ChatMessage): string => (typeof content === "string" ? content : "");

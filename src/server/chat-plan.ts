@@ -1,6 +1,6 @@
 /** @file What a chat request comes to: its prompt, what the answer is bound to, and how it is taken apart. */
 import { type AnswerParser, plainAnswer } from "../chat/answer-parser.ts";
-import { endsInside, marksOf, ReasoningParser } from "../chat/reasoning.ts";
+import { endsInside, marksOf, ReasoningParser, stopsInside } from "../chat/reasoning.ts";
 import { forTemplate } from "../chat/tool-prompt.ts";
 import { TOOL_FORMATS, toolFormatOf } from "../chat/tools/formats.ts";
 import { harmony } from "../chat/tools/harmony.ts";
@@ -41,7 +41,7 @@ export async function planChat(request: ChatRequest, server: ServerOptions): Pro
   const text = await promptText(request, server, { template, tools, reasoning });
   const hasChannels = format === harmony;
   const marks = hasChannels ? null : marksOf(template);
-  const isInside = marks !== null && endsInside(text, marks);
+  const isInside = marks !== null && (endsInside(text, marks) || stopsInside(continuedText(request), marks));
   const isApart = reasoning.shown !== "within";
   return {
     ids: await encodePrompt(server, text, { addSpecialTokens: false }),
@@ -93,6 +93,12 @@ async function promptText(
     variables: { ...reasoning.variables, ...request.chat_template_kwargs },
   });
   return continues ? cutAtMark(text) : text;
+}
+
+/** The message that is to go on; empty where a new one begins. */
+function continuedText(request: ChatRequest): string {
+  const last = request.continue_final_message === true ? templateMessages(request.messages.slice(-1))[0]?.content : "";
+  return typeof last === "string" ? last : "";
 }
 
 /** Stands behind the last message while it is rendered, as its words may be found in what the template writes too. It is for private use. */

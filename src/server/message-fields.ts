@@ -19,7 +19,7 @@ const content = z.union([z.string(), z.array(contentPart)], { error: PART }).nul
 
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 
-const functionCall = z.looseObject({ name: text, arguments: z.unknown() });
+const functionCall = z.looseObject({ name: text, arguments: z.unknown().optional() });
 const isNothing = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 const message = z.strictObject({
@@ -66,14 +66,7 @@ function partText(part: ContentPart): string {
 
 function callsOf({ tool_calls, function_call }: WireMessage): readonly ToolCall[] | null {
   if (tool_calls && tool_calls.length > 0) {
-    return tool_calls.map(
-      (call) =>
-        ({
-          type: "function",
-          ...call,
-          function: { ...call.function, arguments: call.function.arguments ?? {} },
-        }) as ToolCall,
-    );
+    return tool_calls.map((call) => ({ type: "function", ...call }) as ToolCall);
   }
   return function_call
     ? [{ type: "function", function: { name: function_call.name, arguments: function_call.arguments as string } }]

@@ -364,6 +364,21 @@ describe("how an answer ends", () => {
   );
 });
 
+it("a message that goes on within its thought goes on thinking", () =>
+  withTemplate("{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}{# </think> #}", async (own) => {
+    const ask = async (content: string) => {
+      const messages = [...ASK, { role: "assistant", content }];
+      const fields = { continue_final_message: true, temperature: 0, max_tokens: 3 };
+      return (await own.post(CHAT, { messages, ...fields })).json.choices[0].message;
+    };
+    const thinking = await ask("<think>I wonder");
+    expect(thinking.reasoning_content).toEqual(expect.any(String));
+    expect(thinking.content).toBe("");
+    const said = await ask("<think>I wonder</think>It is");
+    expect(said.reasoning_content).toBeUndefined();
+    expect(said.content).not.toBe("");
+  }));
+
 describe("what other providers write", () => {
   it("histories are accepted", async () => {
     const messages = [
@@ -384,6 +399,11 @@ describe("what other providers write", () => {
         tool_calls: [],
       },
       { role: "assistant", content: null, function_call: { name: "f", arguments: "{}" } },
+      { role: "assistant", content: null, function_call: { name: "f", arguments: null } },
+      {
+        role: "assistant",
+        tool_calls: [{ id: "a", function: { name: "f", arguments: null } }, { function: { name: "f" } }],
+      },
       { role: "user", content: "And?" },
     ];
     expect((await server.post(CHAT, { messages, max_tokens: 1 })).status).toBe(200);

@@ -82,7 +82,7 @@ describe("ChatTemplate", () => {
   });
 
   it("hands arguments of tool calls on as objects, and as text to templates that join them to text", async () => {
-    const call = (args: string | object): ChatMessage[] => [
+    const call = (args: string | object | null): ChatMessage[] => [
       ...ask,
       {
         role: "assistant",
@@ -97,10 +97,12 @@ describe("ChatTemplate", () => {
       '{"a": 1.0, "b": "1.0", "c": [12345678901234567890, 100.0]}',
     );
     expect(await object.render(call("no {json"))).toBe('"no {json"');
+    for (const none of [null, "", " "]) expect(await object.render(call(none))).toBe("{}");
     const text = template("{{ 'x' + messages[1].tool_calls[0].function.arguments }}");
     expect(await text.render(call('{"town":"Bern"}'))).toBe('x{"town":"Bern"}');
     expect(await text.render(call({ town: "Bern" }))).toBe('x{"town": "Bern"}');
     await expect(text.render(call("{"))).resolves.toBe("x{");
+    expect(await text.render(call(null))).toBe("x{}");
   });
 
   it.each<[string, string]>([

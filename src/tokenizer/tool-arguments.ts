@@ -4,15 +4,25 @@ import { Float, jsonText } from "./jinja/index.ts";
 
 type Message = Readonly<Record<string, unknown>>;
 
+/** Clients write the arguments of a call that has none as `{}`, as nothing, or as null. */
+export const areNone = (value: unknown): boolean =>
+  value === null || value === undefined || (typeof value === "string" && value.trim() === "");
+
 /** Messages with every text of arguments that is a JSON object parsed. */
 export function parsedArguments(messages: readonly unknown[]): readonly unknown[] {
-  return changed(messages, (text) => (typeof text === "string" ? parseObject(text) : undefined)) ?? messages;
+  const parsed = (value: unknown): unknown =>
+    areNone(value) ? {} : typeof value === "string" ? parseObject(value) : undefined;
+  return changed(messages, parsed) ?? messages;
 }
 
 /** Messages with all arguments as text; null where none is an object or parsed to one. */
 export function writtenArguments(messages: readonly unknown[]): readonly unknown[] | null {
   let differs = false;
   const written = changed(messages, (value) => {
+    if (areNone(value)) {
+      differs = true;
+      return "{}";
+    }
     if (typeof value === "string") {
       differs ||= parseObject(value) !== undefined;
       return value;

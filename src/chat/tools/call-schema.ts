@@ -18,9 +18,20 @@ export function callSchema(tool: ToolFunction, key = "arguments"): Schema {
   };
 }
 
-/** The schema of one parameter, with the definitions that it may refer to. */
+/** References to places other than definitions. */
+const OTHER_REFERENCE = /"\$ref":"#(?!\/\$defs\/|\/definitions\/)/;
+
+/** The schema of one parameter, with what it may refer to: the definitions, or all of the parameters where that is not enough. */
 export function parameterSchema(tool: ToolFunction, name: string): Schema {
-  const { properties, $defs, definitions } = parametersOf(tool) as Readonly<Record<string, Record<string, Schema>>>;
+  const parameters = parametersOf(tool) as Readonly<Record<string, Record<string, Schema>>>;
+  if (OTHER_REFERENCE.test(JSON.stringify(parameters))) {
+    const place = "/$defs/parameters";
+    return {
+      $ref: `#${place}/properties/${name}`,
+      $defs: { parameters: rebasedSchema(parameters, place) },
+    };
+  }
+  const { properties, $defs, definitions } = parameters;
   return { ...($defs && { $defs }), ...(definitions && { definitions }), ...properties![name] };
 }
 

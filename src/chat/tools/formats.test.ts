@@ -85,6 +85,18 @@ it.each<[format: string, what: string, text: string, expected: object]>([
     "<tool_call>\n<function=add>\n<parameter=zip>\n12345\n</parameter>\n<parameter=key>\n7\n</parameter>\n<parameter=list>\n8\n</parameter>\n</function>\n</tool_call>",
     { content: "", calls: [["add", '{"zip": "12345", "key": 7, "list": 8}']] },
   ],
+  [
+    "qwen3_coder",
+    "a value without its end",
+    "<tool_call>\n<function=add>\n<parameter=s>\nhalf\n</function>\n</tool_call>",
+    { content: "", calls: [["add", '{"s": "half"}']] },
+  ],
+  [
+    "qwen3_coder",
+    "no end of a name",
+    `<tool_call><function=add><parameter=${"s".repeat(1100)}`,
+    { content: `<parameter=${"s".repeat(1100)}`, calls: [["add", "{}"]] },
+  ],
   ["qwen3_coder", "no function", "<tool_call>hello", { content: "<tool_call>hello" }],
   ["llama3", "a call", '{"name": "add", "parameters": {"a": 1}}', { content: "", calls: [["add", '{"a": 1}']] }],
   [

@@ -17,6 +17,7 @@ class Body implements CallBody {
     this.#held += text;
     if (!this.#isObject) {
       const begun = this.#held.trimStart();
+      if (begun === "") this.#held = "";
       if (begun === "") return { parts: [], rest: null };
       if (begun[0] !== "{") return { parts: said(OPEN), rest: this.#held };
       this.#isObject = true;
@@ -29,6 +30,7 @@ class Body implements CallBody {
     const parts = this.#scanner.name === null ? [] : this.#scanner.parts();
     const behind = this.#held.trimStart();
     if (CLOSE.startsWith(behind)) {
+      this.#held = behind;
       if (behind !== CLOSE) return { parts, rest: null };
     }
     const rest = behind.startsWith(CLOSE) ? behind.slice(CLOSE.length) : this.#held;

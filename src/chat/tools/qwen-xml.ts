@@ -8,8 +8,9 @@ import type { ToolFormat, ToolFunction } from "./tool-format.ts";
 const OPEN = "<tool_call>";
 const CLOSE = "</tool_call>";
 const FUNCTION = /^\s*<function=([^>\n]+)>/;
-const PARAMETER = /^\s*<parameter=([^>\n]+)>\n?/;
+const PARAMETER = /^\s*<parameter=([^>\n]+)>/;
 const PARAMETER_END = "</parameter>";
+const FUNCTION_END = "</function>";
 const END = /^\s*<\/function>\s*(?:<\/tool_call>)?/;
 
 type Properties = Readonly<Record<string, unknown>>;
@@ -19,11 +20,18 @@ const propertiesOf = (tool: ToolFunction | undefined): Properties => {
   return isJsonObject(properties) ? properties : {};
 };
 
+/** Longer than any name with its mark: what is longer is none. */
+const MAX_MARK = 1024;
+
 class Body implements CallBody {
   readonly #tools: readonly ToolFunction[];
   #held = "";
   #properties: Properties | null = null;
   #hasArguments = false;
+  /** Name of the parameter whose value is being read. */
+  #name: string | null = null;
+  /** What is certain of the value; what may be a part of its end is held. */
+  #value = "";
 
   constructor(tools: readonly ToolFunction[]) {
     this.#tools = tools;
@@ -33,10 +41,11 @@ class Body implements CallBody {
     this.#held += text;
     const parts: AnswerPart[] = [];
     if (!this.#properties) {
-      const found = FUNCTION.exec(this.#held);
+      const found = FUNCTION.exec(this.#held.slice(0, MAX_MARK));
       if (!found) {
         const begun = this.#held.trimStart();
-        const mayBe = "<function=".startsWith(begun.slice(0, 10)) && !begun.includes("\n");
+        const mayBe =
+          "<function=".startsWith(begun.slice(0, 10)) && !begun.includes("\n") && this.#held.length < MAX_MARK;
         return mayBe ? { parts, rest: null } : { parts: said(OPEN), rest: this.#held };
       }
       parts.push({ kind: "call", name: found[1]! });
@@ -44,20 +53,43 @@ class Body implements CallBody {
       this.#held = this.#held.slice(found[0].length);
     }
     for (;;) {
-      const end = END.exec(this.#held);
-      if (end && (end[0].endsWith(CLOSE) || !CLOSE.startsWith(this.#held.slice(end[0].length)))) {
-        parts.push({ kind: "arguments", text: this.#hasArguments ? "}" : "{}" });
-        return { parts, rest: this.#held.slice(end[0].length) };
+      if (this.#name === null) {
+        const end = END.exec(this.#held);
+        if (end && (end[0].endsWith(CLOSE) || !CLOSE.startsWith(this.#held.slice(end[0].length)))) {
+          parts.push(this.#close());
+          return { parts, rest: this.#held.slice(end[0].length) };
+        }
+        const begin = PARAMETER.exec(this.#held.slice(0, MAX_MARK));
+        if (!begin && this.#held.length < MAX_MARK) return { parts, rest: null };
+        if (!begin) return { parts: [...parts, this.#close()], rest: this.#held };
+        this.#name = begin[1]!;
+        this.#value = "";
+        this.#held = this.#held.slice(begin[0].length);
       }
-      const begin = PARAMETER.exec(this.#held);
-      const at = begin ? this.#held.indexOf(PARAMETER_END, begin[0].length) : -1;
-      if (!begin || at < 0) return { parts, rest: null };
-      const value = this.#held.slice(begin[0].length, at).replace(/\n$/, "");
-      const member = `${JSON.stringify(begin[1])}: ${this.#json(begin[1]!, value)}`;
-      parts.push({ kind: "arguments", text: `${this.#hasArguments ? ", " : "{"}${member}` });
-      this.#hasArguments = true;
+      const at = this.#held.indexOf(PARAMETER_END);
+      if (at < 0) {
+        const certain = Math.max(0, this.#held.length - PARAMETER_END.length + 1);
+        this.#value += this.#held.slice(0, certain);
+        this.#held = this.#held.slice(certain);
+        return { parts, rest: null };
+      }
+      parts.push(this.#member(this.#value + this.#held.slice(0, at)));
       this.#held = this.#held.slice(at + PARAMETER_END.length);
     }
+  }
+
+  /** The member that the parameter becomes; `text` is its value as it stands. */
+  #member(text: string): AnswerPart {
+    const name = this.#name!;
+    this.#name = null;
+    const before = this.#hasArguments ? ", " : "{";
+    this.#hasArguments = true;
+    const value = text.replace(/^\n/, "").replace(/\n$/, "");
+    return { kind: "arguments", text: `${before}${JSON.stringify(name)}: ${this.#json(name, value)}` };
+  }
+
+  #close(): AnswerPart {
+    return { kind: "arguments", text: this.#hasArguments ? "}" : "{}" };
   }
 
   /** A value is JSON where its schema allows what it says as JSON, and a text as it stands otherwise. */
@@ -74,9 +106,11 @@ class Body implements CallBody {
 
   end(): AnswerPart[] {
     if (!this.#properties) return said(OPEN + this.#held);
-    const isOver = END.test(this.#held);
-    if (!isOver) return [];
-    return [{ kind: "arguments", text: this.#hasArguments ? "}" : "{}" }];
+    // A value whose end the model forgot ends with the call. What is cut off stays open, so that nobody takes it for whole.
+    const value = this.#value + this.#held;
+    const at = this.#name === null ? -1 : value.indexOf(FUNCTION_END);
+    if (at >= 0) return [this.#member(value.slice(0, at)), this.#close()];
+    return this.#name === null && END.test(this.#held) ? [this.#close()] : [];
   }
 }
 

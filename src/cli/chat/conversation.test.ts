@@ -46,6 +46,27 @@ describe("Conversation", () => {
     conversation.release();
   });
 
+  it("a turn that is answered again takes the place of the old one, and stays where no answer comes about", async () => {
+    const conversation = new Conversation(llm, undefined);
+    const first = await say(conversation, "Hello");
+    let second = "";
+    for await (const { text } of conversation.answerAgain({ ...OPTIONS, temperature: 1, seed: 3 })) second += text;
+    expect(second).not.toBe(first);
+    const after = [
+      { role: "user", content: "Hello" },
+      { role: "assistant", content: second },
+    ];
+    expect(conversation.messages).toEqual(after);
+    const failing = conversation.answerAgain({ ...OPTIONS, temperature: -1 });
+    await expect(failing.next()).rejects.toThrow("temperature");
+    expect(conversation.messages).toEqual(after);
+    await expect(conversation.answerAgain({ ...OPTIONS, signal: AbortSignal.abort() }).next()).rejects.toThrow(
+      "aborted",
+    );
+    expect(conversation.messages).toEqual(after);
+    conversation.release();
+  });
+
   it("an answer that is stopped early is continued with the part that is there", async () => {
     const conversation = new Conversation(llm, undefined);
     let part = "";

@@ -95,6 +95,29 @@ export class Conversation {
     }
   }
 
+  /** What the user said last; undefined when there is no turn. */
+  get lastSaid(): string | undefined {
+    const said = this.#known("/regen").findLast(({ role }) => role === "user")?.content;
+    return typeof said === "string" ? said : undefined;
+  }
+
+  /** Answers the last turn again. Where no new answer comes about, the turn stays as it was. */
+  async *answerAgain(options: AnswerOptions): AsyncGenerator<GenerationChunk, void> {
+    const messages = this.#known("/regen");
+    const said = this.lastSaid;
+    if (said === undefined) return;
+    const turn = messages.splice(messages.findLastIndex(({ role }) => role === "user"));
+    let isAnswered = false;
+    try {
+      for await (const chunk of this.answer(said, options)) {
+        isAnswered ||= chunk.text !== "";
+        yield chunk;
+      }
+    } finally {
+      if (!isAnswered) messages.push(...turn);
+    }
+  }
+
   /** Takes the last turn back. returns: what the user said; undefined when there is no turn */
   undo(): string | undefined {
     const messages = this.#known("/undo");

@@ -11,7 +11,7 @@ import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { COMMAND_NAMES, commandsText, completeLine } from "../chat/chat-commands.ts";
-import { Conversation } from "../chat/conversation.ts";
+import { type AnswerOptions, Conversation } from "../chat/conversation.ts";
 import { historyPath, readHistory, writeHistory } from "../chat/history-file.ts";
 import { LineReader } from "../chat/line-reader.ts";
 import { settingsText, withSetting } from "../chat/settings.ts";
@@ -180,7 +180,8 @@ class Chat {
     }
   }
 
-  async #answer(text: string): Promise<void> {
+  /** text: what the user said; null to answer the last turn again */
+  async #answer(text: string | null): Promise<void> {
     const settings = this.#settings;
     const { io } = this.#context;
     const { json } = this.#flags;
@@ -189,7 +190,7 @@ class Chat {
     this.#answering = abort;
     let answer = "";
     try {
-      const chunks = this.#conversation.answer(text, {
+      const options: AnswerOptions = {
         ...settings,
         maxNewTokens: settings.maxNewTokens ?? this.#flags.maxNewTokens,
         shifts: this.#flags.contextShift,
@@ -203,7 +204,9 @@ class Chat {
         },
         signal: abort.signal,
         onPrefill: (done, total) => progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
-      });
+      };
+      const conversation = this.#conversation;
+      const chunks = text === null ? conversation.answerAgain(options) : conversation.answer(text, options);
       for await (const chunk of chunks) {
         progress.clear();
         answer += chunk.text;
@@ -264,9 +267,8 @@ class Chat {
         break;
       }
       case "/regen": {
-        const said = this.#conversation.undo();
-        if (said === undefined) say("nothing was said yet\n");
-        else await this.#regenerate(said);
+        if (this.#conversation.lastSaid === undefined) say("nothing was said yet\n");
+        else await this.#regenerate();
         break;
       }
       case "/history": {
@@ -308,12 +310,12 @@ class Chat {
     }
   }
 
-  async #regenerate(said: string): Promise<void> {
+  async #regenerate(): Promise<void> {
     const { samplingDefaults } = this.#conversation.llm;
     const { temperature, seed } = parseSamplingConfig(this.#settings, samplingDefaults);
     if (temperature === 0) this.#note("(greedy answers are always the same; /set temperature 0.8 draws)");
     this.#settings = { ...this.#settings, seed: (seed + 1) % 2 ** 32 };
-    await this.#answer(said);
+    await this.#answer(null);
   }
 
   async #changeKv(spec: string): Promise<void> {
