@@ -68,6 +68,7 @@ type SharedFields = Pick<
   readonly ropeTag: string;
   /** The calibration that was made since loading. */
   readonly made: { layers: Calibration | null };
+  readonly longestContext: (kv: string) => number;
 };
 
 /** What a model and each of its views have for themselves. */
@@ -228,6 +229,7 @@ export class LLM {
           ropeTag: options.rope ? `+rope${JSON.stringify(config.rope)}` : "",
           calibrationOption: option,
           made,
+          longestContext: started.longestContext,
         },
         {
           decoder,
@@ -251,17 +253,19 @@ export class LLM {
   /**
    * The same model with another KV format. Weights, backend and tokenizer are shared; the cache is separate. It can be disposed
    * of before this model, and must not be used after it. Where the format says `calibration=auto`, a model that has no calibration gets
-   * one first (`calibrate`).
-   * @throws TurboQuantError invalid_argument — not a format, or one that this model cannot have
+   * one first (`calibrate`). contextLength: the most tokens of a sequence there, at most `longestContext(kv)`; default: as here
+   * @throws TurboQuantError invalid_argument — not a format, or one that this model cannot have; a context that this device does not hold
    */
-  async withKv(kv: string): Promise<LLM> {
+  async withKv(kv: string, options: { readonly contextLength?: number } = {}): Promise<LLM> {
     this.#assertLive();
+    refuseUnknownOptions("withKv", options, { contextLength: true });
     const spec = parseKvSpec(kv);
     checkBudgetGiven(spec, this.cache.pool.budgetBytes);
+    if (options.contextLength !== undefined) this.#checkHeld(options.contextLength, spec.text);
     if (wantsCalibration(spec, undefined)) await this.calibrate();
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
-    const { contextLength } = this.runner;
+    const { contextLength = this.runner.contextLength } = options;
     const kvBudgetBytes = this.cache.pool.budgetBytes;
     try {
       const view = new LLM(this.#shared, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
@@ -271,6 +275,25 @@ export class LLM {
       decoder.dispose();
       throw error;
     }
+  }
+
+  /**
+   * The most tokens of a sequence that this device holds in a format beside these weights, at most the model's own; 0 where not one page
+   * fits. Caches that lie in memory already are not counted.
+   * @throws TurboQuantError invalid_argument — not a format
+   */
+  longestContext(kv: string): number {
+    return this.#shared.longestContext(parseKvSpec(kv).text);
+  }
+
+  #checkHeld(tokens: number, kv: string): void {
+    const most = this.longestContext(kv);
+    if (Number.isInteger(tokens) && tokens >= 1 && tokens <= most) return;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `withKv: contextLength: expected 1 to ${most} (what this device holds in ${kv}), got ${tokens}; shorten it, or choose a smaller format`,
+      { contextLength: tokens, longest: most },
+    );
   }
 
   /** Compiles the kernels that generation usually needs, so that the first token does not wait for them. */

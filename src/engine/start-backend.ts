@@ -18,6 +18,8 @@ export interface Started {
   readonly choice: string | undefined;
   /** A note for the user that `auto` did not choose an existing GPU. */
   readonly note: string | null;
+  /** The most tokens of a sequence in another format, at most the model's own; 0 where not one page fits. */
+  readonly longestContext: (kv: string) => number;
 }
 
 /** The reason without the advice behind it, since the advice was followed. */
@@ -39,7 +41,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
   };
   if (typeof backend === "object") {
     checkNeeds(backend, needs);
-    return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
+    return { ...fitted(backend, options, model), choice: undefined, note: null };
   }
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;
@@ -54,7 +56,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
       ...(threads !== undefined && { threads }),
     });
     try {
-      return { ops, fit: fitOf(ops, options, model), choice, note };
+      return { ...fitted(ops, options, model), choice, note };
     } catch (error) {
       await ops.dispose();
       // The GPU has too little memory, or no kernels for the weights.
@@ -69,6 +71,19 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
     }
   };
   return start(backend);
+}
+
+function fitted(ops: Ops, options: LoadOptions, model: PlannedModel): Pick<Started, "ops" | "fit" | "longestContext"> {
+  const longestContext = (kv: string): number => {
+    const { contextLength: _, ...others } = options;
+    try {
+      return fitOf(ops, { ...others, kv, otherKv: [] }, model).contextLength;
+    } catch (error) {
+      if (error instanceof TurboQuantError && error.code === "out_of_memory") return 0;
+      throw error;
+    }
+  };
+  return { ops, fit: fitOf(ops, options, model), longestContext };
 }
 
 /** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
