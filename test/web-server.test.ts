@@ -35,8 +35,12 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
     server = undefined;
   });
 
-  /** A first visit: nothing is remembered. */
-  async function visit(apiKeys: readonly string[] = [], settings: object = {}) {
+  /** engine: what is remembered of an earlier visit; null on a first one */
+  async function visit(
+    apiKeys: readonly string[] = [],
+    settings: object = {},
+    engine: object | null = { where: "server", model: "qwen3-1m", url: "" },
+  ) {
     server = await startServer({
       model: "qwen3-1m",
       load: { kv: "k4v4" },
@@ -46,19 +50,27 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     await page.addInitScript(
-      (text) => {
+      ([text, engine]) => {
         localStorage["turboquant.settings"] ??= text;
+        if (engine) localStorage["turboquant.engine"] ??= engine;
       },
-      JSON.stringify({ maxNewTokens: 24, temperature: 0, seed: 0, system: "", ...settings }),
+      [
+        JSON.stringify({ maxNewTokens: 24, temperature: 0, seed: 0, system: "", ...settings }),
+        engine && JSON.stringify(engine),
+      ] as const,
     );
     await page.goto(`${server.url}/`);
     return { page, server };
   }
 
-  it("talks to the server's model at first sight, and says what was cached there", async () => {
-    const { page, server } = await visit();
+  it("opens with a model in the tab, talks to the server's when asked, and says what was cached there", async () => {
+    const { page, server } = await visit([], {}, null);
     await untilReady(page);
-    expect(await page.locator(".model-button").textContent()).toContain("qwen3-1mserver");
+    expect(await page.locator(".model-button").textContent()).toMatch(/qwen3-3mWASM/);
+    expect(await page.getByRole("link", { name: "Report" }).count(), "there is none").toBe(0);
+    await page.getByRole("button", { name: "Talk to qwen3-1m on the server" }).click();
+    await page.locator(".model-place", { hasText: "server" }).waitFor();
+    await untilReady(page);
     const messages = [{ role: "user", content: FRANCE }];
     const expected = await collect(server.llm.chat(messages, { maxNewTokens: 24, temperature: 0 }));
     expect(await say(page, FRANCE)).toBe(expected.text.trim());
@@ -117,7 +129,7 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("asks for the key of a server that wants one", async () => {
-    const { page } = await visit(["secret"]);
+    const { page } = await visit(["secret"], {}, null);
     // Without the key the page has models of its own.
     await untilReady(page);
     await page.locator(".model-button").click();

@@ -5,6 +5,8 @@ import { join, relative, sep } from "node:path";
 import type { Plugin } from "vite";
 
 const WORKER = "service-worker.js";
+/** Written after the build, if at all. */
+const REPORT = "report.html";
 /** The placeholder in src/sw/service-worker.ts that is replaced. */
 const PLACEHOLDER = /["'`]__PRECACHE__["'`]/;
 
@@ -20,7 +22,11 @@ function filesBelow(folder: string): string[] {
  * an answer is first bound.
  */
 const belongs = (path: string): boolean =>
-  path !== WORKER && !path.startsWith("checkpoints/") && !path.endsWith(".map") && !path.endsWith(".wasm");
+  path !== WORKER &&
+  path !== REPORT &&
+  !path.startsWith("checkpoints/") &&
+  !path.endsWith(".map") &&
+  !path.endsWith(".wasm");
 
 export function precacheList(): Plugin {
   let outDir = "";

@@ -3,17 +3,20 @@ import "./styles/index.css";
 import { render } from "preact";
 import { App } from "./app.tsx";
 import { openChats } from "./chat/chat-store.ts";
-import { firstChoice, listEmbeddedModels } from "./engine/engine-choice.ts";
+import { firstChoice, listOffered } from "./engine/engine-choice.ts";
 import { loadEngine } from "./engine/engine-store.ts";
-import { modelsStore } from "./models/models-store.ts";
+import { modelsStore, serverModelStore } from "./models/models-store.ts";
+import { findReport } from "./report/report-store.ts";
 import { registerServiceWorker } from "./sw/register.ts";
 
 render(<App />, document.getElementById("app")!);
 registerServiceWorker();
 void openChats();
 void (async () => {
-  const models = await listEmbeddedModels();
+  const { models, serverModel } = await listOffered();
   modelsStore.set(models);
+  serverModelStore.set(serverModel);
   const choice = await firstChoice(models);
   if (choice) await loadEngine(choice);
+  await findReport();
 })();

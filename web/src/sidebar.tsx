@@ -1,5 +1,6 @@
 /** @file The sidebar: views, conversations, and settings of the whole page. */
 import { chatStore, deleteConversation, openConversation, startNew } from "./chat/chat-store.ts";
+import { reportStore } from "./report/report-store.ts";
 import { keptStore, takeUpdate } from "./sw/register.ts";
 import { formatAge } from "./ui/format.ts";
 import { Icon, type IconName } from "./ui/icon.tsx";
@@ -22,6 +23,8 @@ const LINKS: readonly (readonly [View, string, IconName])[] = [
 
 export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
   const view = useStore(viewStore);
+  const report = useStore(reportStore);
+  const links = LINKS.filter(([name]) => name !== "report" || report === "there" || view === "report");
   return (
     <div class="sidebar">
       <p class="wordmark">
@@ -30,7 +33,7 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
       </p>
       <nav aria-label="Views">
         <ul class="nav">
-          {LINKS.map(([name, label, icon]) => (
+          {links.map(([name, label, icon]) => (
             <li key={name}>
               <a href={linkTo(name)} aria-current={view === name ? "page" : undefined} onClick={onNavigate}>
                 <Icon name={icon} />

@@ -4,10 +4,13 @@ import { engineStore } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
 import { formatBytes, formatCount, formatRanges } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
+import { Term } from "../ui/term.tsx";
 import { CacheFile } from "./cache-file.tsx";
+import { wordsOfTokens } from "./format-names.ts";
 import { FormatPicker } from "./format-picker.tsx";
 import { LayerBars } from "./layer-bars.tsx";
 import { SpeedFigures } from "./speed-figures.tsx";
+import { switchStore } from "./switch-format.ts";
 
 export function CachePanel() {
   const { cache, info } = useStore(engineStore);
@@ -15,9 +18,10 @@ export function CachePanel() {
   return (
     <div class="panel">
       <Headline cache={cache} info={info} />
+      <FormatPicker />
+      <SwitchNote />
       {cache && cache.numBytes > 0 && <LayerBars cache={cache} kv={info?.kv ?? ""} />}
       {info && info.kinds.length > 1 && <LayerKinds kinds={info.kinds} />}
-      <FormatPicker />
       <Calibration />
       <SpeedFigures />
       {info && <Context used={cache?.tokens ?? 0} limit={info.contextLength} />}
@@ -51,14 +55,7 @@ function LayerKinds({ kinds }: { readonly kinds: ModelInfo["kinds"] }) {
 }
 
 function Headline({ cache, info }: { readonly cache: CacheState | null; readonly info: ModelInfo | null }) {
-  if (!cache || cache.numBytes === 0) {
-    return (
-      <div class="headline">
-        <p class="figure figure-empty">0 B</p>
-        <p class="headline-note">Pages are allocated as the conversation grows, 64 tokens at a time.</p>
-      </div>
-    );
-  }
+  if (!cache || cache.numBytes === 0) return <EmptyHeadline info={info} />;
   const { numBytes, f16Bytes, tokens } = cache;
   const saves = numBytes < f16Bytes;
   return (
@@ -70,13 +67,70 @@ function Headline({ cache, info }: { readonly cache: CacheState | null; readonly
       <p class="headline-note">
         {saves ? (
           <>
-            <strong class="saving">{(f16Bytes / numBytes).toFixed(2)}× smaller</strong> than f16, which takes{" "}
-            {formatBytes(f16Bytes)}
+            <strong class="saving">{(f16Bytes / numBytes).toFixed(2)}× smaller</strong> than <Term name="f16" />, which
+            takes {formatBytes(f16Bytes)}
           </>
         ) : (
           <NoSaving cache={cache} savesFrom={info?.savesFrom ?? null} />
         )}
       </p>
+    </div>
+  );
+}
+
+/** Before there is a cache: how far a conversation may go on this device. */
+function EmptyHeadline({ info }: { readonly info: ModelInfo | null }) {
+  const reach = info?.contextLength ?? 0;
+  if (!info || reach === 0) {
+    return (
+      <p class="headline-note">
+        What the model remembers of your conversation, its <Term name="KV cache" />, is shown here.
+      </p>
+    );
+  }
+  const f16 = info.reaches.find(({ kv }) => kv === "f16");
+  return (
+    <div class="headline">
+      <p class="figure">
+        {formatCount(reach)}
+        <span class="figure-beside">
+          {" "}
+          <Term name="token">tokens</Term> fit, some {formatCount(wordsOfTokens(reach))} words
+        </span>
+      </p>
+      <p class="headline-note">
+        What the model remembers of a conversation, its <Term name="KV cache" />, grows with every word.{" "}
+        {f16 && f16.tokens < reach && (
+          <>
+            As <Term name="f16" /> this device holds <strong>{formatCount(f16.tokens)}</strong>.
+          </>
+        )}
+      </p>
+    </div>
+  );
+}
+
+/** What the last change of the format did to this conversation, while it happens and after. */
+function SwitchNote() {
+  const change = useStore(switchStore);
+  const cache = useStore(engineStore, ({ cache }) => cache);
+  if (!change) return null;
+  const { kv, before, beforeKv, done, isWriting } = change;
+  return (
+    <div class="switch-note" role="status">
+      {isWriting ? (
+        <>
+          <p>
+            Writing {formatCount(before.tokens)} tokens anew in {kv}
+          </p>
+          <progress value={done} max={before.tokens} aria-label={`Written in ${kv}`} />
+        </>
+      ) : (
+        <p>
+          {beforeKv} {formatBytes(before.numBytes)} <span aria-hidden="true">→</span>
+          <span class="visually-hidden"> is now </span> {kv} <strong>{formatBytes(cache?.numBytes ?? 0)}</strong>
+        </p>
+      )}
     </div>
   );
 }
@@ -111,7 +165,9 @@ function Context({ used, limit }: { readonly used: number; readonly limit: numbe
   return (
     <div class="context">
       <p class="label-row">
-        <span class="label">Context</span>
+        <span class="label">
+          <Term name="Context" />
+        </span>
         <span class="number">
           {formatCount(used)} <span class="faint">of {formatCount(limit)}</span>
         </span>

@@ -1,31 +1,54 @@
-/** @file Selects the format of the cache: one of a few presets, or any spec that the engine accepts. */
+/**
+ * @file Selects the format of the cache. Each is shown with what this conversation takes in it and how far it reaches on this device, so
+ * that the choice is seen before it is made. Any other spec that the engine accepts can be typed.
+ */
 import { useState } from "preact/hooks";
 import { chatStore } from "../chat/chat-store.ts";
-import { changeKv, engineStore, plainError } from "../engine/engine-store.ts";
+import { engineStore, plainError } from "../engine/engine-store.ts";
+import type { CacheState, ModelInfo } from "../engine/protocol.ts";
+import { formatBytes, formatCount } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
-
-const PRESETS = ["f16", "k8v8", "k4v4", "k3v3", "k2v2"] as const;
+import { Term } from "../ui/term.tsx";
+import { wordsOf } from "./format-names.ts";
+import { switchFormat, switchStore } from "./switch-format.ts";
 
 export function FormatPicker() {
-  const { choice, status } = useStore(engineStore);
-  const { isAnswering } = useStore(chatStore);
+  const choice = useStore(engineStore, ({ choice }) => choice);
+  const status = useStore(engineStore, ({ status }) => status);
+  const info = useStore(engineStore, ({ info }) => info);
+  const cache = useStore(engineStore, ({ cache }) => cache);
+  const change = useStore(switchStore);
+  const isAnswering = useStore(chatStore, ({ isAnswering }) => isAnswering);
   const [error, setError] = useState("");
   const kv = choice?.where === "tab" ? choice.kv : "";
-  const isPreset = PRESETS.some((preset) => preset === kv);
   const isBusy = status !== "ready" || isAnswering;
-  const change = async (next: string): Promise<void> => {
+  const choose = async (next: string): Promise<void> => {
     if (next === kv || next === "") return;
     setError("");
-    await changeKv(next).catch((error: unknown) => setError(plainError(error).message.replace(/^--kv: /, "")));
+    await switchFormat(next).catch((error: unknown) => setError(plainError(error).message.replace(/^--kv: /, "")));
   };
+  if (!info || info.reaches.length === 0) return null;
+  const isWriting = change?.isWriting ?? false;
+  const rows = rowsOf(info, isWriting ? change!.before : cache, isWriting ? "" : kv);
+  const isOffered = rows.some((row) => row.kv === kv && wordsOf(row.kv) !== "");
   return (
     <fieldset class="format" disabled={isBusy}>
-      <legend class="label">Format</legend>
-      <div class="segmented">
-        {PRESETS.map((preset) => (
-          <label key={preset} class="segment">
-            <input type="radio" name="kv" checked={kv === preset} onChange={() => void change(preset)} />
-            <span>{preset}</span>
+      <legend class="label">
+        <Term name="format">Format</Term>
+      </legend>
+      <p class="hint">{captionOf(info, cache)}</p>
+      <div class="format-rows">
+        {rows.map((row) => (
+          <label key={row.kv} class="format-row">
+            <input type="radio" name="kv" checked={row.kv === kv} onChange={() => void choose(row.kv)} />
+            <span class="format-name">
+              {row.kv} <span class="faint">{wordsOf(row.kv)}</span>
+            </span>
+            <span class="number">{formatBytes(row.numBytes)}</span>
+            <span class="format-bar" aria-hidden="true">
+              <span style={{ width: `${100 * row.share}%` }} />
+            </span>
+            {row.reach && <span class="format-reach faint number">{row.reach}</span>}
           </label>
         ))}
       </div>
@@ -37,10 +60,10 @@ export function FormatPicker() {
           autocapitalize="none"
           autocomplete="off"
           placeholder="another: k5v3,window=64"
-          value={isPreset ? "" : kv}
+          value={isOffered ? "" : kv}
           aria-invalid={error !== ""}
           aria-describedby={error ? "format-error" : undefined}
-          onChange={({ currentTarget }) => void change(currentTarget.value.trim())}
+          onChange={({ currentTarget }) => void choose(currentTarget.value.trim())}
           onKeyDown={(event) => {
             if (event.key === "Enter") event.currentTarget.blur();
           }}
@@ -53,4 +76,42 @@ export function FormatPicker() {
       )}
     </fieldset>
   );
+}
+
+interface Row {
+  readonly kv: string;
+  readonly numBytes: number;
+  /** Of the row that takes the most, from 0 to 1. */
+  readonly share: number;
+  /** Empty where all formats reach as far. */
+  readonly reach: string;
+}
+
+/** Of the conversation at hand, or of one as long as the model takes it. inUse: the format that `cache` is in */
+function rowsOf({ reaches }: ModelInfo, cache: CacheState | null, inUse: string): Row[] {
+  // What is allocated at the moment may be a page more than what the length asks for.
+  const bytesOf = (kv: string): number | undefined =>
+    kv === inUse ? cache?.numBytes : cache?.formats.find((format) => format.kv === kv)?.numBytes;
+  const isEmpty = !cache || cache.tokens === 0;
+  const rows = reaches.map(({ kv, tokens, fullBytes }) => ({
+    kv,
+    tokens,
+    numBytes: isEmpty ? fullBytes : (bytesOf(kv) ?? 0),
+  }));
+  const most = Math.max(1, ...rows.map(({ numBytes }) => numBytes));
+  const isSame = rows.every(({ tokens }) => tokens === rows[0]!.tokens);
+  return rows.map(({ kv, tokens, numBytes }) => ({
+    kv,
+    numBytes,
+    share: numBytes / most,
+    reach: isSame ? "" : tokens > 0 ? `up to ${formatCount(tokens)} tokens here` : "does not fit this device",
+  }));
+}
+
+function captionOf({ reaches, modelContext }: ModelInfo, cache: CacheState | null): string {
+  const isSame = reaches.every(({ tokens }) => tokens === reaches[0]!.tokens);
+  const reach = isSame ? ` Each reaches ${formatCount(reaches[0]!.tokens)} tokens on this device.` : "";
+  return cache && cache.tokens > 0
+    ? `What this conversation takes in each.${reach}`
+    : `What ${formatCount(modelContext)} tokens take in each.${reach}`;
 }

@@ -1,6 +1,8 @@
 /** @file A bar for each layer, divided into parts, on the scale of the same layer in f16; and the same as a table. */
 import type { CacheState } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";
+import { Term } from "../ui/term.tsx";
+import { isTerm } from "../ui/terms.ts";
 import { bytesOf, labelOf, SEGMENTS, sumSegments } from "./segments.ts";
 
 interface LayerBarsProps {
@@ -45,13 +47,24 @@ export function LayerBars({ cache, kv }: LayerBarsProps) {
         {SEGMENTS.filter((name) => sum[name] > 0).map((name) => (
           <li key={name}>
             <span class={`swatch segment-${name}`} />
-            <span>{labelOf(name, kv)}</span>
+            <SegmentTerm label={labelOf(name, kv)} />
             <span class="number">{formatBytes(sum[name])}</span>
           </li>
         ))}
       </ul>
       <LayerTable cache={cache} kv={kv} />
     </figure>
+  );
+}
+
+/** The name of a part, which can be asked what it means, and its bits. */
+function SegmentTerm({ label }: { readonly label: string }) {
+  const [name = label, bits] = label.split(", ");
+  return (
+    <span>
+      {isTerm(name) ? <Term name={name} /> : name}
+      {bits && `, ${bits}`}
+    </span>
   );
 }
 

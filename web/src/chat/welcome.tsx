@@ -1,14 +1,16 @@
 /** @file Shown before the first message: what this page is, and suggestions. */
-import { engineStore } from "../engine/engine-store.ts";
+import { engineStore, loadEngine } from "../engine/engine-store.ts";
+import { serverModelStore } from "../models/models-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
+import { Term } from "../ui/term.tsx";
 import { sendMessage } from "./chat-store.ts";
 import { writeDraft } from "./drafts.ts";
+import { ReachPicture } from "./reach-picture.tsx";
 import { STARTERS } from "./starters.ts";
 
 export function Welcome() {
   const { status, info } = useStore(engineStore);
-  const isTab = info?.backendName !== "server";
   return (
     <section class="welcome">
       <h1>
@@ -17,10 +19,11 @@ export function Welcome() {
         and what it remembers.
       </h1>
       <p class="lead">
-        {isTab
-          ? "It runs in this tab. Every key and value it attends to is kept in a few bits, and read as it lies."
-          : "It runs on the server. Every key and value it attends to is kept in a few bits, and read as it lies."}
+        A model takes notes on every word it reads, its <Term name="KV cache" />, and in long talks they outgrow the
+        model. Here they are kept in a few bits, so the same memory holds a longer talk.
       </p>
+      {info && <ReachPicture info={info} />}
+      <Place />
       <ul class="starters">
         {STARTERS.map(({ title, note, text }) => (
           <li key={title}>
@@ -40,5 +43,28 @@ export function Welcome() {
         ))}
       </ul>
     </section>
+  );
+}
+
+/** Where the model runs, and where else there is one. */
+function Place() {
+  const info = useStore(engineStore, ({ info }) => info);
+  const serverModel = useStore(serverModelStore);
+  if (!info) return null;
+  if (info.backendName === "server") return <p class="hint">{info.name} runs on the server.</p>;
+  const address = { url: "" };
+  return (
+    <p class="hint">
+      {info.name} runs in this tab.{" "}
+      {serverModel && (
+        <button
+          type="button"
+          class="link-button"
+          onClick={() => void loadEngine({ where: "server", address, model: serverModel })}
+        >
+          Talk to {serverModel} on the server
+        </button>
+      )}
+    </p>
   );
 }

@@ -1,6 +1,7 @@
 /** @file Bytes of a sequence compared with f16, both as allocated. */
 import { allocatedBytes, growingSequence, type KvSpec, type LLM, parseKvSpec } from "turboquant";
 import { bytesOfSegments, type Sequence, segmentsOf } from "turboquant/cache";
+import type { FormatFigures } from "./format-figures.ts";
 import type { CacheState } from "./protocol.ts";
 
 const F16 = parseKvSpec("f16");
@@ -9,13 +10,14 @@ const GRID_TOKENS = 16;
 /** A format that does not save by this length stores floats. */
 const LAST_TOKENS = 2048;
 
-export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "shelf"> {
+export function cacheState(llm: LLM, sequence: Sequence, figures: FormatFigures): Omit<CacheState, "shelf"> {
   const inF16 = growingSequence(llm.config, F16)(sequence.length);
   const f16Layers = segmentsOf(inF16).map(bytesOfSegments);
   return {
     tokens: sequence.length,
     numBytes: sequence.numBytes,
     f16Bytes: inF16.numBytes,
+    formats: figures.at(sequence.length),
     layers: segmentsOf(sequence).map((layer, i) => ({ ...layer, f16Bytes: f16Layers[i]! })),
   };
 }

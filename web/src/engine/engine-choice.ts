@@ -59,15 +59,12 @@ export function rememberChoice(choice: EngineChoice): void {
 }
 
 /**
- * The engine of the last visit if it is still available. On a first visit: the model of the server that the page comes from, if
- * any, otherwise the first embedded model. null when there is none.
+ * The engine of the last visit if it is still available. On a first visit: the first embedded model, in this tab, where all that the page
+ * shows can be tried; where there is none, the model of the server that the page comes from. null when there is none.
  */
 export async function firstChoice(models: readonly EmbeddedModel[]): Promise<EngineChoice | null> {
   const last = readSaved("engine", isRemembered);
-  if (!last) {
-    const [model] = await listServerModels(OWN_SERVER).catch(() => []);
-    if (model) return { where: "server", model: model.id, address: OWN_SERVER };
-  }
+  if (!last && models.length === 0) return ownServerChoice();
   if (last?.where === "server") return { where: "server", model: last.model, address: { url: last.url ?? "" } };
   const settings = {
     kv: last?.kv ?? DEFAULT_KV,
@@ -79,9 +76,26 @@ export async function firstChoice(models: readonly EmbeddedModel[]): Promise<Eng
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
 }
 
-/** Reads checkpoints/index.json beside the page; empty where only the models of a server are offered. */
-export async function listEmbeddedModels(): Promise<EmbeddedModel[]> {
+/** The first model of the server that the page comes from; null where the page has no such server. */
+export async function ownServerChoice(): Promise<ServerChoice | null> {
+  const [model] = await listServerModels(OWN_SERVER).catch(() => []);
+  return model ? { where: "server", model: model.id, address: OWN_SERVER } : null;
+}
+
+/** What lies beside the page. */
+export interface Offered {
+  /** Empty where only the models of a server are offered. */
+  readonly models: readonly EmbeddedModel[];
+  /** The model of the server that the page comes from; empty on a server of files. */
+  readonly serverModel: string;
+}
+
+/** Reads checkpoints/index.json. `turboquant serve` names its model in a header of it, which spares a request that other servers would refuse. */
+export async function listOffered(): Promise<Offered> {
   const response = await fetch(new URL("checkpoints/index.json", document.baseURI)).catch(() => null);
   const list: unknown = response?.ok ? await response.json().catch(() => null) : null;
-  return Array.isArray(list) ? (list as EmbeddedModel[]) : [];
+  return {
+    models: Array.isArray(list) ? (list as EmbeddedModel[]) : [],
+    serverModel: decodeURIComponent(response?.headers.get("x-turboquant-model") ?? ""),
+  };
 }

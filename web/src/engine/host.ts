@@ -2,6 +2,7 @@
 import { calibrateWhenIdle, LLM, TurboQuantError } from "turboquant";
 import { cacheKinds, modelOfConfig, type PlannedModel, planMemory } from "turboquant/plan";
 import { cacheState, savesFrom } from "./cache-state.ts";
+import { FormatFigures } from "./format-figures.ts";
 import { openModel } from "./open-model.ts";
 import type {
   CacheState,
@@ -17,6 +18,7 @@ import type {
   LoadRequest,
   ModelInfo,
   Restored,
+  RewriteEvent,
 } from "./protocol.ts";
 import { runComparison } from "./run-comparison.ts";
 import { SessionShelf } from "./session-shelf.ts";
@@ -45,6 +47,9 @@ export class Host {
   /** The same weights in the format that was chosen last. */
   #llm: LLM | null = null;
   #shelf: SessionShelf | null = null;
+  #figures: FormatFigures | null = null;
+  /** Tokens of conversations whose caches were dropped with the last change of the format. */
+  #dropped = new Map<string, readonly number[]>();
 
   async load(request: LoadRequest, send: (event: LoadEvent) => void, signal: AbortSignal): Promise<ModelInfo> {
     await this.#unload();
@@ -68,12 +73,15 @@ export class Host {
   }
 
   /**
-   * Changes the cache format. The caches of all conversations are in
-   * the old format, so they are dropped and computed again when needed.
+   * Changes the cache format, and the context to what the device holds of it. The caches of all conversations are in the old format, so
+   * they are dropped and computed again when needed.
    */
   async setKv(kv: string): Promise<ModelInfo> {
     const owner = this.#require(this.#owner);
-    const next = await owner.withKv(kv);
+    const longest = owner.longestContext(kv);
+    const next = await owner.withKv(kv, longest > 0 ? { contextLength: longest } : {});
+    // Those that are still to be written anew from an earlier change have more tokens there than on the shelf.
+    this.#dropped = new Map([...(this.#shelf?.tokens() ?? []), ...this.#dropped]);
     this.#shelf?.clear();
     if (this.#llm !== owner) await this.#llm?.dispose();
     this.#use(next);
@@ -107,8 +115,26 @@ export class Host {
     return { note: outcome.note, info };
   }
 
+  async rewrite(
+    conversation: string,
+    send: (event: RewriteEvent) => void,
+    signal: AbortSignal,
+  ): Promise<CacheState | null> {
+    const shelf = this.#require(this.#shelf);
+    const ids = this.#dropped.get(conversation);
+    if (!ids || ids.length === 0 || ids.length > this.#require(this.#llm).runner.contextLength) return null;
+    const session = shelf.take(conversation);
+    const onPrefill = (done: number, total: number): void => send({ done, total, cache: this.#state(conversation) });
+    const shared = session.rewindTo(ids);
+    // The token that ends the generation is drawn, and not in the cache.
+    for await (const _ of session.generate(ids.slice(shared), { maxNewTokens: 1, temperature: 0, signal, onPrefill }));
+    this.#dropped.delete(conversation);
+    return this.#state(conversation);
+  }
+
   async chat(request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<ChatResult> {
     const llm = this.#require(this.#llm);
+    this.#dropped.delete(request.conversation);
     const session = this.#require(this.#shelf).take(request.conversation);
     const options = {
       ...request.sampling,
@@ -154,6 +180,7 @@ export class Host {
   }
 
   async forget(conversation: string): Promise<null> {
+    this.#dropped.delete(conversation);
     this.#shelf?.drop(conversation);
     return null;
   }
@@ -168,7 +195,7 @@ export class Host {
     const shelf = this.#require(this.#shelf);
     const llm = this.#require(this.#llm);
     return {
-      ...cacheState(llm, shelf.require(conversation).sequence),
+      ...cacheState(llm, shelf.require(conversation).sequence, this.#require(this.#figures)),
       shelf: { sessions: shelf.size, numBytes: llm.cache.numBytes },
     };
   }
@@ -186,12 +213,15 @@ export class Host {
       hasChatTemplate: tokenizer.chatTemplate !== null,
       savesFrom: savesFrom(config, decoder.kv, runner.contextLength),
       kinds: cacheKinds(modelOfConfig(config, name), decoder.kv, runner.contextLength),
+      modelContext: config.maxPositionEmbeddings,
+      reaches: this.#require(this.#figures).reaches(),
     };
   }
 
   #use(llm: LLM): void {
     this.#llm = llm;
     this.#shelf = new SessionShelf(llm);
+    this.#figures = new FormatFigures(llm);
   }
 
   async #unload(): Promise<void> {
@@ -200,6 +230,8 @@ export class Host {
     this.#owner = this.#llm = null;
     const shelf = this.#shelf;
     this.#shelf = null;
+    this.#figures = null;
+    this.#dropped.clear();
     shelf?.clear();
     if (llm !== owner) await llm?.dispose();
     await owner?.dispose();

@@ -49,6 +49,23 @@ export interface ModelInfo {
   readonly savesFrom: number | null;
   /** What layers keep; empty for a server's model. */
   readonly kinds: readonly CacheKind[];
+  /** The most tokens that the model itself takes. */
+  readonly modelContext: number;
+  /** How far each format that the page offers reaches on this device, and the one that is in use; empty for a server's model. */
+  readonly reaches: readonly FormatReach[];
+}
+
+export interface FormatBytes {
+  readonly kv: string;
+  readonly numBytes: number;
+}
+
+export interface FormatReach {
+  readonly kv: string;
+  /** The longest conversation that this device holds, at most what the model takes. */
+  readonly tokens: number;
+  /** Bytes of a conversation as long as the model takes it. */
+  readonly fullBytes: number;
 }
 
 /** The cache of one conversation, computed from the allocated pages. */
@@ -57,6 +74,8 @@ export interface CacheState {
   readonly numBytes: number;
   /** Bytes that the same allocator takes for as many tokens in f16. */
   readonly f16Bytes: number;
+  /** What as many tokens take in each format that the page offers; empty for a server. */
+  readonly formats: readonly FormatBytes[];
   /** Of layers that keep something, each with its share of `f16Bytes`. */
   readonly layers: readonly (LayerSegments & { readonly f16Bytes: number })[];
   /** Number and total bytes of all caches in this tab, this one included; null for a server. */
@@ -77,6 +96,13 @@ export type ChatEvent =
   | { readonly type: "prefill"; readonly done: number; readonly total: number }
   | { readonly type: "text"; readonly text: string; readonly tokens: number }
   | { readonly type: "cache"; readonly cache: CacheState };
+
+/** While a cache is written anew: tokens that are in it, and all tokens. */
+export interface RewriteEvent {
+  readonly done: number;
+  readonly total: number;
+  readonly cache: CacheState;
+}
 
 export interface ChatResult {
   readonly finishReason: FinishReason;
@@ -153,6 +179,11 @@ export interface CalibrationOutcome {
 export interface Calls {
   readonly load: { readonly argument: LoadRequest; readonly event: LoadEvent; readonly result: ModelInfo };
   readonly setKv: { readonly argument: string; readonly event: never; readonly result: ModelInfo };
+  /**
+   * Writes the cache of a conversation anew that another format was chosen for. The result is null where there was none. A call that is
+   * aborted leaves the tokens that were written, and a chat goes on from there.
+   */
+  readonly rewrite: { readonly argument: string; readonly event: RewriteEvent; readonly result: CacheState | null };
   readonly chat: { readonly argument: ChatRequest; readonly event: ChatEvent; readonly result: ChatResult };
   readonly compare: { readonly argument: CompareRequest; readonly event: CompareEvent; readonly result: null };
   readonly save: { readonly argument: string; readonly event: never; readonly result: Uint8Array };

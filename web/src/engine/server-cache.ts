@@ -24,5 +24,5 @@ export function serverCache(report: WireCache | null | undefined): CacheState | 
       f16Bytes: own ?? f16Bytes / length,
     }),
   );
-  return { tokens, numBytes: bytes, f16Bytes, layers, shelf: null };
+  return { tokens, numBytes: bytes, f16Bytes, formats: [], layers, shelf: null };
 }

@@ -96,6 +96,8 @@ export class ServerEngine implements Engine {
       hasChatTemplate: true,
       savesFrom: null,
       kinds: [],
+      modelContext: model.max_model_len ?? 0,
+      reaches: [],
     };
   }
 

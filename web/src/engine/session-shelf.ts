@@ -17,6 +17,14 @@ export class SessionShelf {
     return this.#sessions.size;
   }
 
+  /** The tokens of each conversation that are in its cache. */
+  tokens(): [conversation: string, tokens: readonly number[]][] {
+    return [...this.#sessions].map(([conversation, { tokens, sequence }]) => [
+      conversation,
+      tokens.slice(0, sequence.length),
+    ]);
+  }
+
   /** The conversation's session, or a new one. The least recently used one is dropped to make room. */
   take(conversation: string): Session {
     const session = this.#sessions.get(conversation) ?? this.#llm.createSession();

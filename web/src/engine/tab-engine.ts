@@ -1,6 +1,7 @@
 /** @file The engine in this tab, running in a worker on WebGPU or WASM. */
 import type { ChatOptions, Engine } from "./engine.ts";
 import type {
+  CacheState,
   CalibrationOutcome,
   CalibrationProgress,
   ChatRequest,
@@ -11,6 +12,7 @@ import type {
   LoadRequest,
   ModelInfo,
   Restored,
+  RewriteEvent,
 } from "./protocol.ts";
 import { EngineRpc } from "./rpc.ts";
 
@@ -51,6 +53,14 @@ export class TabEngine implements Engine {
     const outcome = await this.#rpc.call("calibrate", null, { onEvent });
     if (outcome?.info) this.#info = outcome.info;
     return outcome;
+  }
+
+  /** See `Calls.rewrite`. */
+  rewrite(
+    conversation: string,
+    options: { readonly onEvent: (event: RewriteEvent) => void; readonly signal: AbortSignal },
+  ): Promise<CacheState | null> {
+    return this.#rpc.call("rewrite", conversation, options);
   }
 
   chat(request: ChatRequest, options: ChatOptions): Promise<ChatResult> {

@@ -39,6 +39,7 @@ type Handler<N extends CallName> = (
 const handlers: { readonly [N in CallName]: Handler<N> } = {
   load: (request, send, signal) => host.load(request, send, signal),
   setKv: (kv) => host.setKv(kv),
+  rewrite: (conversation, send, signal) => host.rewrite(conversation, send, signal),
   chat: (request, send, signal) => host.chat(request, send, signal),
   compare: (request, send, signal) => host.compare(request, send, signal),
   save: (conversation) => host.save(conversation),
