@@ -143,6 +143,7 @@ describe("the web page", () => {
     writeFileSync(join(folder, "secret.txt"), "secret");
     writeFileSync(join(web, "index.html"), "<!doctype html><title>x</title>");
     writeFileSync(join(web, "assets/app-Ab12Cd34.js"), "export {}");
+    writeFileSync(join(web, "assets/large-Ab12Cd34.js"), "//".repeat(5000));
     const server = await startServer({
       fake: {},
       server: { staticFiles: builtWebFiles(web) },
@@ -156,6 +157,11 @@ describe("the web page", () => {
     const script = await fetch(`${server.url}/assets/app-Ab12Cd34.js`);
     expect(script.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
     expect(script.headers.get("cache-control")).toContain("immutable");
+    expect(script.headers.get("content-encoding"), "too small").toBeNull();
+    const large = await fetch(`${server.url}/assets/large-Ab12Cd34.js`, { headers: { "accept-encoding": "br" } });
+    expect(large.headers.get("content-encoding")).toBe("br");
+    expect(large.headers.get("vary")).toContain("accept-encoding");
+    expect(await large.text()).toBe("//".repeat(5000));
     for (const path of [
       "/../secret.txt",
       "/%2e%2e/secret.txt",

@@ -2,8 +2,10 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
-import type { StaticFile, StaticFiles } from "../server/server-context.ts";
+import type { ContentEncoding, StaticFile, StaticFiles } from "../server/server-context.ts";
 import { EMBEDDED_MODELS, packageRoot } from "./package-root.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -25,6 +27,9 @@ const TYPES: Readonly<Record<string, string>> = {
 const HASHED = /[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
 /** Larger files, such as weights, are read from disk each time. */
 const MAX_CACHED_BYTES = 4 << 20;
+/** Smaller files fit a packet or two anyway. */
+const MIN_COMPRESSED_BYTES = 1024;
+const COMPRESSIBLE = /^(?:text\/|application\/(?:json|wasm|manifest\+json)|image\/svg)/;
 
 /** The page that was built with this package; null when there is none. */
 export function builtWebFiles(directory = join(packageRoot(), "dist", "web")): StaticFiles | null {
@@ -37,15 +42,41 @@ export function builtWebFiles(directory = join(packageRoot(), "dist", "web")): S
     if (known) return known;
     const bytes = (await read(join(directory, name))) ?? (await read(checkpointPath(name)));
     if (!bytes) return null;
+    const type = TYPES[extname(name)] ?? "application/octet-stream";
+    const isKept = bytes.length <= MAX_CACHED_BYTES;
     const file: StaticFile = {
       bytes: new Uint8Array(bytes),
-      type: TYPES[extname(name)] ?? "application/octet-stream",
+      type,
       isImmutable: name.startsWith("assets/") && HASHED.test(name),
+      ...(isKept && isWorthCompressing(name, type, bytes) && { compressed: compressor(bytes) }),
     };
-    if (bytes.length <= MAX_CACHED_BYTES) cache.set(name, file);
+    if (isKept) cache.set(name, file);
     return file;
   };
 }
+
+/** Files of models are read by their lengths, which a compressed answer does not say. */
+const isWorthCompressing = (name: string, type: string, bytes: Uint8Array): boolean =>
+  bytes.length >= MIN_COMPRESSED_BYTES && COMPRESSIBLE.test(type) && !/^checkpoints\/.+\//.test(name);
+
+/** Compresses when first asked, once in each encoding. */
+function compressor(bytes: Uint8Array): NonNullable<StaticFile["compressed"]> {
+  const made = new Map<ContentEncoding, Promise<Uint8Array<ArrayBuffer>>>();
+  return (encoding) => {
+    const known = made.get(encoding);
+    if (known) return known;
+    const work = compress[encoding](bytes).then((compressed) => new Uint8Array(compressed));
+    made.set(encoding, work);
+    return work;
+  };
+}
+
+const [brotli, gzipped] = [promisify(brotliCompress), promisify(gzip)];
+const compress: Readonly<Record<ContentEncoding, (bytes: Uint8Array) => Promise<Uint8Array>>> = {
+  // The highest level takes ten times as long and saves a few percent.
+  br: (bytes) => brotli(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }),
+  gzip: (bytes) => gzipped(bytes, { level: 9 }),
+};
 
 const read = async (path: string | null): Promise<Uint8Array | null> =>
   path === null ? null : await readFile(path).catch(() => null);

@@ -24,7 +24,13 @@ export interface StaticFile {
   readonly type: string;
   /** Whether browsers may cache the file forever, because its name changes with its content. */
   readonly isImmutable: boolean;
+  /** The bytes in a compressed form; absent where that saves nothing. */
+  readonly compressed?: (encoding: ContentEncoding) => Promise<Uint8Array<ArrayBuffer>>;
 }
+
+/** As in `Accept-Encoding`, what saves most first. */
+export const CONTENT_ENCODINGS = ["br", "gzip"] as const;
+export type ContentEncoding = (typeof CONTENT_ENCODINGS)[number];
 
 /** Returns a file of the web page by path ("/assets/x.js"); null when there is none. */
 export type StaticFiles = (path: string) => Promise<StaticFile | null>;
