@@ -3,6 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
+import { useMedia } from "../ui/use-media.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
 import { draftStore, openDraft, writeDraft } from "./drafts.ts";
 
@@ -19,6 +20,7 @@ export function Composer() {
   // The model that works answers also while another one is loaded.
   const canAnswer = useStore(engineStore, ({ engine }) => engine !== null);
   const input = useRef<HTMLTextAreaElement>(null);
+  const isTouch = useMedia("(pointer: coarse)");
   const [isComposing, setIsComposing] = useState(false);
   useLayoutEffect(() => openDraft(current.id), [current.id]);
   useEffect(() => growToText(input.current), [draft]);
@@ -49,6 +51,8 @@ export function Composer() {
         id="composer-input"
         ref={input}
         rows={1}
+        dir="auto"
+        enterkeyhint={isTouch ? "enter" : "send"}
         value={draft}
         placeholder={isAnsweredElsewhere ? "Another tab is answering this conversation" : "Say something"}
         onInput={({ currentTarget }) => writeDraft(currentTarget.value)}
@@ -56,7 +60,8 @@ export function Composer() {
         onCompositionEnd={() => setIsComposing(false)}
         onKeyDown={(event) => {
           if (event.key === "Escape" && isAnswering) stopAnswer();
-          if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+          // On a phone Enter breaks the line, since there is no Shift to do it with.
+          if (event.key !== "Enter" || event.shiftKey || isComposing || isTouch) return;
           event.preventDefault();
           send();
         }}

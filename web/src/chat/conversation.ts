@@ -1,5 +1,6 @@
 /** @file A conversation as data, and pure functions that change one. */
 import type { ChatMessage } from "turboquant";
+import { withoutThought } from "../prose/thought.ts";
 
 /**
  * - `streaming`: being written · `done`: ended by itself · `cut`: ended at the limit of tokens · `stopped`: ended by the user
@@ -132,6 +133,6 @@ export function promptOf({ system, messages }: Conversation): ChatMessage[] {
   );
   return [
     ...(system.trim() ? [{ role: "system", content: system }] : []),
-    ...complete.map(({ role, text }) => ({ role, content: text })),
+    ...complete.map(({ role, text }) => ({ role, content: role === "assistant" ? withoutThought(text) : text })),
   ];
 }

@@ -1,10 +1,12 @@
 /** @file One message with its buttons. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import { withoutThought } from "../prose/thought.ts";
+import { AnswerText } from "../prose/thought-view.tsx";
+import { CopyButton } from "../ui/copy-button.tsx";
 import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { answerAgain, editMessage } from "./chat-store.ts";
 import type { Message } from "./conversation.ts";
-import { Markdown } from "./markdown.tsx";
 
 interface MessageItemProps {
   readonly message: Message;
@@ -31,7 +33,7 @@ function UserMessage({ message, canChange }: Omit<MessageItemProps, "prefill">) 
   return (
     <li class="message message-user">
       <h3 class="visually-hidden">You</h3>
-      <div class={isFolded ? "bubble folded" : "bubble"}>{message.text}</div>
+      <Bubble text={message.text} isFolded={isFolded} />
       <div class="message-actions">
         {message.text.length > FOLD_LENGTH && (
           <button type="button" class="link-button" aria-expanded={!isFolded} onClick={() => setIsFolded(!isFolded)}>
@@ -49,6 +51,29 @@ function UserMessage({ message, canChange }: Omit<MessageItemProps, "prefill">) 
         </button>
       </div>
     </li>
+  );
+}
+
+/** How much of a folded message's end is shown: the question stands there. */
+const END_LENGTH = 320;
+
+/** Of a folded message its beginning and its end. */
+function Bubble({ text, isFolded }: { readonly text: string; readonly isFolded: boolean }) {
+  if (!isFolded) {
+    return (
+      <div class="bubble" dir="auto">
+        {text}
+      </div>
+    );
+  }
+  const end = text.slice(-END_LENGTH);
+  const line = end.indexOf("\n");
+  const from = line >= 0 && line < END_LENGTH / 2 ? line + 1 : end.indexOf(" ") + 1;
+  return (
+    <div class="bubble" dir="auto">
+      <div class="folded">{text.slice(0, FOLD_LENGTH)}</div>
+      <div class="folded-end">…{end.slice(from)}</div>
+    </div>
   );
 }
 
@@ -73,6 +98,7 @@ function EditForm({ message, onClose }: { readonly message: Message; readonly on
         <textarea
           ref={input}
           rows={Math.min(12, text.split("\n").length + 1)}
+          dir="auto"
           aria-label="Your message"
           value={text}
           onInput={({ currentTarget }) => setText(currentTarget.value)}
@@ -101,7 +127,7 @@ function Answer({ message, canChange, prefill }: MessageItemProps) {
   return (
     <li class="message message-answer" aria-busy={isStreaming}>
       <h3 class="visually-hidden">Answer</h3>
-      {isStreaming && text === "" ? <Waiting prefill={prefill} /> : <Markdown text={text} />}
+      {isStreaming && text === "" ? <Waiting prefill={prefill} /> : <AnswerText text={text} isWriting={isStreaming} />}
       {!isStreaming && text === "" && !problem && <p class="hint">No text.</p>}
       {problem && (
         <p class="message-problem">
@@ -111,7 +137,7 @@ function Answer({ message, canChange, prefill }: MessageItemProps) {
       )}
       {!isStreaming && (
         <div class="message-actions">
-          <CopyButton text={text} />
+          <CopyButton text={withoutThought(text)} />
           <button
             type="button"
             class="icon-button"
@@ -145,30 +171,5 @@ function Waiting({ prefill }: Pick<MessageItemProps, "prefill">) {
       <p>{text}</p>
       <progress value={prefill.done} max={prefill.total} aria-label={text} />
     </div>
-  );
-}
-
-/** How long "copied" is shown. */
-const COPIED_MS = 1500;
-
-function CopyButton({ text }: { readonly text: string }) {
-  const [isCopied, setIsCopied] = useState(false);
-  const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(text);
-    setIsCopied(true);
-    setTimeout(() => setIsCopied(false), COPIED_MS);
-  };
-  // Pages served over plain HTTP have no clipboard.
-  if (!navigator.clipboard) return null;
-  return (
-    <button
-      type="button"
-      class="icon-button"
-      aria-label={isCopied ? "Copied" : "Copy"}
-      title="Copy"
-      onClick={() => void copy()}
-    >
-      <Icon name="copy" />
-    </button>
   );
 }

@@ -77,7 +77,7 @@ export async function firstChoice(models: readonly EmbeddedModel[]): Promise<Eng
 }
 
 /** The first model of the server that the page comes from; null where the page has no such server. */
-export async function ownServerChoice(): Promise<ServerChoice | null> {
+async function ownServerChoice(): Promise<ServerChoice | null> {
   const [model] = await listServerModels(OWN_SERVER).catch(() => []);
   return model ? { where: "server", model: model.id, address: OWN_SERVER } : null;
 }

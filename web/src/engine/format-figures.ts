@@ -4,7 +4,7 @@ import { CacheMemory, modelOfConfig } from "turboquant/plan";
 import type { FormatBytes, FormatReach } from "./protocol.ts";
 
 /** The formats that the page offers, from many bits to few. */
-export const OFFERED_FORMATS = ["f16", "k8v8", "k4v4", "k3v3", "k2v2"] as const;
+const OFFERED_FORMATS = ["f16", "k8v8", "k4v4", "k3v3", "k2v2"] as const;
 
 export class FormatFigures {
   readonly #formats: readonly { readonly kv: string; readonly memory: CacheMemory }[];

@@ -1,4 +1,5 @@
 /** @file A server's model over its OpenAI-compatible API: `GET /v1/models`, `POST /v1/chat/completions` with streaming. */
+import { ThoughtWriter } from "../prose/thought.ts";
 import type { ChatOptions, Engine } from "./engine.ts";
 import type { CacheState, ChatRequest, ChatResult, ModelInfo, Sampling } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
@@ -14,7 +15,11 @@ export interface ServerAddress {
 /** The fields of a streamed chunk that we read; most servers other than ours leave some out. */
 interface Chunk {
   readonly choices?: readonly {
-    readonly delta?: { readonly content?: string | null };
+    readonly delta?: {
+      readonly content?: string | null;
+      readonly reasoning_content?: string | null;
+      readonly reasoning?: string | null;
+    };
     readonly finish_reason?: string | null;
     readonly kv_cache?: WireCache | null;
   }[];
@@ -121,6 +126,7 @@ export class ServerEngine implements Engine {
     });
     if (!response.ok || !response.body) throw await errorOf(response);
 
+    const thoughts = new ThoughtWriter();
     let firstAt = 0;
     let pieces = 0;
     let finish: string | null = null;
@@ -139,7 +145,8 @@ export class ServerEngine implements Engine {
           cache = report;
           onEvent({ type: "cache", cache });
         }
-        const text = choice?.delta?.content;
+        const { content, reasoning_content, reasoning } = choice?.delta ?? {};
+        const text = thoughts.write(reasoning_content ?? reasoning ?? "", content ?? "");
         if (!text) continue;
         firstAt ||= performance.now();
         onEvent({ type: "text", text, tokens: ++pieces });

@@ -3,6 +3,7 @@
 const PATHS = {
   menu: "M3.5 6h13M3.5 10h13M3.5 14h13",
   plus: "M10 4v12M4 10h12",
+  check: "M4.5 10.5l3.5 3.5 7.5-8",
   close: "M5 5l10 10M15 5L5 15",
   send: "M10 16V4.5M5 9.5l5-5 5 5",
   stop: "M6.5 6.5h7v7h-7z",

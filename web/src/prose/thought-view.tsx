@@ -1,0 +1,21 @@
+/** @file What the model thought before its answer: folded, and one line while it is thinking. */
+import { Markdown } from "./markdown.tsx";
+import { splitThought } from "./thought.ts";
+
+/** isWriting: whether the answer is being written */
+export function AnswerText({ text, isWriting }: { readonly text: string; readonly isWriting: boolean }) {
+  const { thought, answer, isOpen } = splitThought(text);
+  return (
+    <>
+      {thought !== "" && (
+        <details class="thought">
+          <summary>{isOpen && isWriting ? "Thinking…" : `Thought for ${countWords(thought)} words`}</summary>
+          <Markdown text={thought} />
+        </details>
+      )}
+      {(answer !== "" || thought === "") && <Markdown text={answer} />}
+    </>
+  );
+}
+
+const countWords = (text: string): string => text.split(/\s+/).length.toLocaleString("en");
