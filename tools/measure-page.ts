@@ -17,6 +17,8 @@ import { readArguments, refuse } from "./command-line.ts";
 const LOADS = Number(readArguments()[0] ?? 9);
 /** The beginning of a WebAssembly module in base64. */
 const KERNELS = "AGFzbQ";
+/** What reads PDFs comes with the first PDF. */
+const LOADED_ON_DEMAND = /^(read-pdf|pdf)[.-]/;
 
 /** A string, because helpers that a compiler inserts into functions would not exist in the page. */
 const WATCH = `
@@ -32,7 +34,7 @@ const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 function printSizes(folder: string): void {
   const totals = { raw: 0, gzip: 0, brotli: 0 };
   const kernels = { raw: 0, gzip: 0, brotli: 0 };
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".js"))) {
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".js") && !LOADED_ON_DEMAND.test(file))) {
     const bytes = readFileSync(join(folder, name));
     const size = { raw: bytes.length, gzip: gzipSync(bytes).length, brotli: brotliCompressSync(bytes).length };
     const sum = bytes.includes(KERNELS) ? kernels : totals;

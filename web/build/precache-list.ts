@@ -17,6 +17,9 @@ function filesBelow(folder: string): string[] {
   });
 }
 
+/** What reads PDFs is larger than the page, and is loaded with the first PDF. */
+const READS_PDF = /^assets\/(read-pdf|pdf)[.-]/;
+
 /**
  * Models are left out, because the page stores them when they are loaded, and the engine for structured output, which is read when
  * an answer is first bound.
@@ -26,7 +29,8 @@ const belongs = (path: string): boolean =>
   path !== REPORT &&
   !path.startsWith("checkpoints/") &&
   !path.endsWith(".map") &&
-  !path.endsWith(".wasm");
+  !path.endsWith(".wasm") &&
+  !READS_PDF.test(path);
 
 export function precacheList(): Plugin {
   let outDir = "";

@@ -3,7 +3,7 @@ import { useCallback, useState } from "preact/hooks";
 import { CachePanel } from "./cache-panel/cache-panel.tsx";
 import { ChatView } from "./chat/chat-view.tsx";
 import { CompareView } from "./compare/compare-view.tsx";
-import { useDroppedModel } from "./models/drop-model.ts";
+import { useDroppedFiles } from "./models/drop.ts";
 import { ModelDialog } from "./models/model-dialog.tsx";
 import { PlanView } from "./plan/plan-view.tsx";
 import { ReportView } from "./report/report-view.tsx";
@@ -30,7 +30,7 @@ export function App() {
   const hasNoPanel = useMedia(NO_ROOM_FOR_PANEL);
   const [open, setOpen] = useState<Open>("none");
   const close = useCallback(() => setOpen("none"), []);
-  useDroppedModel(close);
+  useDroppedFiles(close);
   const sidebar = <Sidebar onSettings={() => setOpen("settings")} onNavigate={close} />;
   return (
     <div class="app" data-panel={view === "chat" && !hasNoPanel ? "" : undefined}>

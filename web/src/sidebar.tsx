@@ -1,5 +1,7 @@
 /** @file The sidebar: views, conversations, and settings of the whole page. */
 import { chatStore, deleteConversation, openConversation, startNew } from "./chat/chat-store.ts";
+import type { EngineChoice, ServerChoice } from "./engine/engine-choice.ts";
+import { engineStore } from "./engine/engine-store.ts";
 import { reportStore } from "./report/report-store.ts";
 import { keptStore, takeUpdate } from "./sw/register.ts";
 import { formatAge } from "./ui/format.ts";
@@ -61,6 +63,7 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
 function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
   const others = useStore(chatStore, (state) => state.others);
   const currentId = useStore(chatStore, (state) => state.current.id);
+  const choice = useStore(engineStore, (state) => state.choice);
   const show = (open: () => void): void => {
     open();
     location.hash = linkTo("chat");
@@ -76,7 +79,7 @@ function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
           <Icon name="plus" />
         </button>
       </header>
-      {others.length === 0 && <p class="hint">What you say is kept in this browser and goes nowhere else.</p>}
+      {others.length === 0 && <p class="hint">{whereWordsGo(choice)}</p>}
       <ul>
         {others.map(({ id, title, updatedAt }) => (
           <li key={id} class="conversation">
@@ -106,6 +109,7 @@ function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
 
 function Kept() {
   const kept = useStore(keptStore);
+  const choice = useStore(engineStore, (state) => state.choice);
   if (kept === "update") {
     return (
       <p class="hint">
@@ -116,5 +120,21 @@ function Kept() {
       </p>
     );
   }
-  return kept === "offline" ? <p class="hint kept">Works offline</p> : null;
+  return kept === "offline" ? <p class="hint kept">{offlineNote(choice)}</p> : null;
+}
+
+const hostOf = ({ address }: ServerChoice): string => new URL(address.url || ".", location.href).host;
+
+function whereWordsGo(choice: EngineChoice | null): string {
+  if (choice?.where === "server")
+    return `What you say is kept in this browser, and sent to ${hostOf(choice)}, whose model answers.`;
+  return choice
+    ? "What you say is kept in this browser and goes nowhere else."
+    : "What you say is kept in this browser.";
+}
+
+/** What opens without a network; a picked file has to be picked again in any case. */
+function offlineNote(choice: EngineChoice | null): string {
+  if (choice?.where === "server") return `The page opens offline, its model on ${hostOf(choice)} does not`;
+  return choice?.model.kind === "url" ? "The page opens offline, a model from the web does not" : "Works offline";
 }

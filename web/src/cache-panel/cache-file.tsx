@@ -1,11 +1,11 @@
 /** @file Saves the cache as a file and opens such files: packed pages and tokens, in the format of `turboquant chat`. */
 import { useRef, useState } from "preact/hooks";
-import { adoptRestored, chatStore } from "../chat/chat-store.ts";
-import { newId } from "../chat/conversation.ts";
+import { chatStore } from "../chat/chat-store.ts";
 import { engineStore, plainError, tabEngine } from "../engine/engine-store.ts";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
+import { restoreCacheFile } from "./restore-file.ts";
 
 const EXTENSION = ".tqkv";
 /** By this time the browser has read the file behind the download link. */
@@ -46,10 +46,8 @@ export function CacheFile() {
     return `Saved, ${formatBytes(bytes.length)}. It goes on with the same model and format.`;
   };
   const restoreCache = async (file: File): Promise<string> => {
-    const id = newId();
-    const restored = await tabEngine()!.restore(id, new Uint8Array(await file.arrayBuffer()));
-    adoptRestored(id, restored);
-    return `Restored ${restored.cache.tokens} tokens; nothing had to be computed again.`;
+    const { tokens } = await restoreCacheFile(file);
+    return `Restored ${tokens} tokens; nothing had to be computed again.`;
   };
 
   return (

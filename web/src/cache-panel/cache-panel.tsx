@@ -2,6 +2,7 @@
 import { chatStore } from "../chat/chat-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
+import { CacheKept } from "../kept/cache-kept.tsx";
 import { formatBytes, formatCount, formatRanges } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 import { Term } from "../ui/term.tsx";
@@ -25,6 +26,7 @@ export function CachePanel() {
       <Calibration />
       <SpeedFigures />
       {info && <Context used={cache?.tokens ?? 0} limit={info.contextLength} />}
+      <CacheKept />
       <CacheFile />
       {cache?.shelf && cache.shelf.sessions > 1 && (
         <p class="hint">

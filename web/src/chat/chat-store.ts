@@ -1,10 +1,16 @@
 /** @file The store of all conversations and the current one: opening, sending, stopping, answering again, deleting. */
-import { engineStore, recoverEngine, setCache, tabEngine } from "../engine/engine-store.ts";
+
+import { isSurelyShort, isTooLong, measure, measureStore } from "../documents/count-tokens.ts";
+import type { DocumentText } from "../documents/read-document.ts";
+import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
 import type { Restored } from "../engine/protocol.ts";
+import { removeOrphans } from "../kept/kept-caches.ts";
+import { forgetCache, keepCache } from "../kept/kept-store.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
 import { Answers, type Prefill } from "./answers.ts";
 import {
+  type AskOptions,
   ask,
   type Conversation,
   edit,
@@ -146,6 +152,7 @@ export async function openChats(): Promise<void> {
     else if (last && readSaved("conversation", isId, "tab")) patch({ current: { ...newConversation(), id: last } });
   }
   addEventListener("pagehide", () => keeper?.leave());
+  if (db.isLasting) await removeOrphans(new Set(kept.map(({ id }) => id)));
 }
 
 /** Reads what another tab has written. */
@@ -236,7 +243,7 @@ export async function deleteConversation(id: string): Promise<void> {
 function endUndo(): void {
   const { deleted } = chatStore.get();
   if (!deleted) return;
-  tabEngine()?.forget(deleted.id);
+  void forgetCache(deleted.id);
   dropDraft(deleted.id);
   patch({ deleted: null });
 }
@@ -255,14 +262,31 @@ export function stopAnswer(): void {
   answers.stop(chatStore.get().current.id);
 }
 
-/** title: for a new conversation; by default the beginning of the text */
-export const sendMessage = (text: string, title?: string): Promise<void> =>
-  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text, Date.now(), title));
+/** returns: whether it was sent; a message that does not fit the context is not, and `measureStore` says so */
+export const sendMessage = (text: string, options: AskOptions = {}): Promise<boolean> =>
+  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text, options));
 
-export const editMessage = (messageId: string, text: string): Promise<void> =>
+/** The model sees the current conversation from this message on; empty: from the next message on. */
+export function leaveOutBefore(messageId: string): void {
+  show({ ...chatStore.get().current, from: messageId });
+}
+
+/** Puts another text in the place of a document of the current conversation. */
+export function replaceDocument(document: DocumentText, by: DocumentText): void {
+  const { current } = chatStore.get();
+  const messages = current.messages.map((message) =>
+    message.documents?.includes(document)
+      ? { ...message, documents: message.documents.map((each) => (each === document ? by : each)) }
+      : message,
+  );
+  show({ ...current, messages });
+}
+
+export const editMessage = (messageId: string, text: string): Promise<boolean> =>
   answer(edit(chatStore.get().current, messageId, text));
 
-export const answerAgain = (messageId: string): Promise<void> => answer(regenerate(chatStore.get().current, messageId));
+export const answerAgain = (messageId: string): Promise<boolean> =>
+  answer(regenerate(chatStore.get().current, messageId));
 
 /** Makes the messages of a restored cache the current conversation. */
 export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
@@ -272,18 +296,34 @@ export function adoptRestored(id: string, { messages, system, cache }: Restored)
   show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored });
   resetSpeed();
   setCache(cache);
+  keepCache(id);
 }
 
-async function answer(conversation: Conversation): Promise<void> {
+async function answer(conversation: Conversation): Promise<boolean> {
   const { engine, info } = engineStore.get();
   const { isAnswering, isAnsweredElsewhere } = chatStore.get();
   const { id } = conversation;
-  if (!engine || !info || isAnswering || isAnsweredElsewhere) return;
-  if (conversation.messages.at(-1)?.state !== "streaming") return;
+  if (!engine || !info || isAnswering || isAnsweredElsewhere) return false;
+  if (conversation.messages.at(-1)?.state !== "streaming") return false;
   patch({ isAnswering: true, prefill: null });
-  resetSpeed();
-  show(conversation);
+  const measured = isSurelyShort(conversation, info.contextLength)
+    ? null
+    : await measure(conversation).catch(() => null);
+  if (measured && isTooLong(measured)) {
+    measureStore.set(measured);
+    if (isCurrent(id)) patch({ isAnswering: false });
+    return false;
+  }
+  if (isCurrent(id)) {
+    resetSpeed();
+    show(conversation);
+  } else {
+    list(conversation);
+    keep(conversation, true);
+  }
   const work = (): Promise<void> => answers.write(conversation, engine, info, samplingOf(settingsStore.get()));
   await (tabs ? tabs.whileAnswering(id, work) : work());
   if (isCurrent(id)) patch({ isAnswering: false, prefill: null });
+  if (!gone.has(id)) keepCache(id);
+  return true;
 }

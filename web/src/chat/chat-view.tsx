@@ -1,10 +1,13 @@
 /** @file The view of the current conversation, with the field for the next message. */
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { AttachmentList } from "../documents/attachments.tsx";
+import { ContextGuard } from "../documents/context-guard.tsx";
 import { dismissError, engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { chatStore, undoDelete } from "./chat-store.ts";
 import { Composer } from "./composer.tsx";
+import { startOf } from "./conversation.ts";
 import { LoadStatus } from "./load-status.tsx";
 import { MessageItem } from "./message-item.tsx";
 import { Welcome } from "./welcome.tsx";
@@ -37,9 +40,10 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
           <Welcome />
         ) : (
           <ol class="messages" aria-label={current.title}>
-            {current.messages.map((message) => (
+            {current.messages.map((message, at) => (
               <MessageItem
                 key={message.id}
+                isFirstSeen={at > 0 && at === startOf(current)}
                 message={message}
                 canChange={!isAnswering}
                 prefill={message === last ? prefill : null}
@@ -53,6 +57,8 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
         <Undo />
         <EngineProblem onChooseModel={onChooseModel} />
         <LoadStatus />
+        <ContextGuard />
+        <AttachmentList conversation={current.id} />
         <Composer />
         {/* Announces whole answers only: single tokens would drown everything else. */}
         <p class="visually-hidden" role="status">

@@ -1,11 +1,23 @@
 /** @file The field for the next message. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { AttachButton } from "../documents/attachments.tsx";
+import {
+  attachFiles,
+  attachmentsOf,
+  attachmentsStore,
+  attachText,
+  putBack,
+  takeDocuments,
+} from "../documents/documents-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { useMedia } from "../ui/use-media.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
 import { draftStore, openDraft, writeDraft } from "./drafts.ts";
+
+/** A pasted text of so many characters is a document to be asked about, not a message. */
+const LONG_PASTE = 4000;
 
 /** The field grows with its text, up to a third of the window (styles/chat.css). */
 function growToText(element: HTMLTextAreaElement | null): void {
@@ -28,13 +40,21 @@ export function Composer() {
     // On a phone, focusing would open the keyboard over the page.
     if (matchMedia("(pointer: fine)").matches) input.current?.focus();
   }, [current.id]);
-  const canSend = canAnswer && !isAnswering && !isAnsweredElsewhere && draft.trim() !== "";
+  const attachments = attachmentsOf(useStore(attachmentsStore), current.id);
+  const isReading = attachments.some(({ document, problem }) => !document && !problem);
+  const canSend = canAnswer && !isAnswering && !isAnsweredElsewhere && !isReading && draft.trim() !== "";
   const send = (): void => {
     // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
-    if (!canAnswer || isAnswering || isAnsweredElsewhere || text === "") return;
+    if (!canAnswer || isAnswering || isAnsweredElsewhere || isReading || text === "") return;
+    const { id } = current;
+    const documents = takeDocuments(id);
     writeDraft("");
-    void sendMessage(text);
+    void sendMessage(text, { documents }).then((isSent) => {
+      if (isSent || chatStore.get().current.id !== id) return;
+      writeDraft(text);
+      putBack(id, documents);
+    });
   };
   return (
     <form
@@ -44,6 +64,7 @@ export function Composer() {
         send();
       }}
     >
+      <AttachButton conversation={current.id} />
       <label class="visually-hidden" for="composer-input">
         Message
       </label>
@@ -54,7 +75,22 @@ export function Composer() {
         dir="auto"
         enterkeyhint={isTouch ? "enter" : "send"}
         value={draft}
-        placeholder={isAnsweredElsewhere ? "Another tab is answering this conversation" : "Say something"}
+        placeholder={
+          isAnsweredElsewhere
+            ? "Another tab is answering this conversation"
+            : attachments.length > 0
+              ? "Ask about it"
+              : "Say something"
+        }
+        onPaste={(event) => {
+          const { clipboardData } = event;
+          const files = [...(clipboardData?.files ?? [])];
+          const text = clipboardData?.getData("text/plain") ?? "";
+          if (files.length === 0 && text.length < LONG_PASTE) return;
+          event.preventDefault();
+          if (files.length > 0) void attachFiles(current.id, files);
+          else attachText(current.id, text);
+        }}
         onInput={({ currentTarget }) => writeDraft(currentTarget.value)}
         onCompositionStart={() => setIsComposing(true)}
         onCompositionEnd={() => setIsComposing(false)}

@@ -19,7 +19,7 @@ function twoTurns() {
     ["One?", "1"],
     ["Two?", "2"],
   ] as const) {
-    conversation = ask(conversation, question, 2);
+    conversation = ask(conversation, question, { now: 2 });
     conversation = changeAnswer(conversation, conversation.messages.at(-1)!.id, { text: answer, state: "done" });
   }
   return conversation;
@@ -29,13 +29,13 @@ const textsOf = (conversation: ReturnType<typeof twoTurns>) => conversation.mess
 
 describe("a conversation", () => {
   it("asks: the question, an answer that is being written, a title", () => {
-    const conversation = ask(newConversation(), "What is the capital of France?", 5);
+    const conversation = ask(newConversation(), "What is the capital of France?", { now: 5 });
     expect(conversation.messages.map(({ role, state }) => [role, state])).toEqual([
       ["user", undefined],
       ["assistant", "streaming"],
     ]);
     expect(conversation).toMatchObject({ title: "What is the capital of France?", updatedAt: 5 });
-    expect(ask(newConversation(), "a long story", 5, "A name").title).toBe("A name");
+    expect(ask(newConversation(), "a long story", { now: 5, title: "A name" }).title).toBe("A name");
   });
 
   it("edits: what followed the message is gone, what came before stays", () => {
@@ -97,8 +97,8 @@ describe("titleFrom", () => {
 
   it("of two tabs is merged: what both have, then what either has said alone", () => {
     const base = twoTurns();
-    const theirs = ask(base, "Spain?", 9);
-    const mine = ask(base, "Italy?", 8);
+    const theirs = ask(base, "Spain?", { now: 9 });
+    const mine = ask(base, "Italy?", { now: 8 });
     const merged = mergeConversations(theirs, mine);
     expect(textsOf(merged)).toEqual(["One?", "1", "Two?", "2", "Spain?", "", "Italy?", ""]);
     expect(merged.updatedAt).toBe(9);
@@ -112,5 +112,30 @@ describe("titleFrom", () => {
     const theirs = changeAnswer(asked, answer, { text: "Hello", state: "done" });
     expect(mergeConversations(theirs, asked).messages[1]).toMatchObject({ text: "Hello", state: "done" });
     expect(mergeConversations(asked, theirs).messages[1]).toMatchObject({ text: "Hello", state: "done" });
+  });
+
+  it("with documents: they come under their names before the question, give the title, and stay when it is edited", () => {
+    const documents = [
+      { name: "a.md", text: "First." },
+      { name: "b.pdf", text: "Second.", pages: 2 },
+    ];
+    const asked = ask(newConversation(), "What?", { documents });
+    expect(promptOf(asked)).toEqual([{ role: "user", content: "a.md\n\nFirst.\n\nb.pdf\n\nSecond.\n\nWhat?" }]);
+    expect(ask(newConversation(), "", { documents }).title).toBe("a.md");
+    expect(edit(asked, asked.messages[0]!.id, "Why?").messages[0]).toMatchObject({ text: "Why?", documents });
+  });
+
+  it("whose oldest turns are left out shows the model the rest, now and later", () => {
+    const two = twoTurns();
+    const from = two.messages[2]!.id;
+    expect(promptOf(ask({ ...two, from }, "Three?")).map(({ content }) => content)).toEqual([
+      ...["Be brief.", "Two?", "2", "Three?"],
+    ]);
+    // From the next message on.
+    const next = ask({ ...two, from: "" }, "Three?");
+    const answered = changeAnswer(next, next.messages.at(-1)!.id, { text: "3", state: "done" });
+    expect(promptOf(ask(answered, "Four?")).map(({ content }) => content)).toEqual([
+      ...["Be brief.", "Three?", "3", "Four?"],
+    ]);
   });
 });

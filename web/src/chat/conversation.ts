@@ -1,5 +1,6 @@
 /** @file A conversation as data, and pure functions that change one. */
 import type { ChatMessage } from "turboquant";
+import type { DocumentText } from "../documents/read-document.ts";
 import { withoutThought } from "../prose/thought.ts";
 
 /**
@@ -21,6 +22,8 @@ export interface Message {
   readonly id: string;
   readonly role: "user" | "assistant";
   readonly text: string;
+  /** Only in questions: what they are about, part of the prompt before the text. */
+  readonly documents?: readonly DocumentText[];
   /** Only in answers. */
   readonly state?: AnswerState;
   readonly figures?: AnswerFigures;
@@ -34,6 +37,8 @@ export interface Conversation {
   readonly updatedAt: number;
   readonly system: string;
   readonly messages: readonly Message[];
+  /** The message from which on the model sees the conversation, where the oldest turns were left out for lack of room; empty: the next one. */
+  readonly from?: string;
 }
 
 const TITLE_LENGTH = 48;
@@ -54,23 +59,37 @@ export function titleFrom(text: string): string {
   return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE_LENGTH / 2))}…`;
 }
 
-/** Appends a user message and an empty answer. */
-export function ask(conversation: Conversation, text: string, now = Date.now(), name = titleFrom(text)): Conversation {
-  const messages: Message[] = [
-    ...conversation.messages,
-    { id: newId(), role: "user", text },
-    { id: newId(), role: "assistant", text: "", state: "streaming" },
-  ];
-  const title = conversation.title === UNTITLED ? name : conversation.title;
-  return { ...conversation, title, messages, updatedAt: now };
+export interface AskOptions {
+  readonly now?: number;
+  /** Of a new conversation; by default the beginning of the text, or else the name of the first document. */
+  readonly title?: string;
+  readonly documents?: readonly DocumentText[];
 }
 
-/** Replaces the text of a user message, removes everything after it, and appends an empty answer. */
+/** Appends a user message and an empty answer. */
+export function ask(
+  conversation: Conversation,
+  text: string,
+  { now = Date.now(), title: name, documents = [] }: AskOptions = {},
+): Conversation {
+  const question = newId();
+  const messages: Message[] = [
+    ...conversation.messages,
+    { id: question, role: "user", text, ...(documents.length > 0 && { documents }) },
+    { id: newId(), role: "assistant", text: "", state: "streaming" },
+  ];
+  const fallback = titleFrom(text.trim() || documents[0]?.name || "");
+  const title = conversation.title === UNTITLED ? (name ?? fallback) : conversation.title;
+  return { ...conversation, title, messages, updatedAt: now, ...(conversation.from === "" && { from: question }) };
+}
+
+/** Replaces the text of a user message, removes everything after it, and appends an empty answer. Its documents stay. */
 export function edit(conversation: Conversation, messageId: string, text: string, now = Date.now()): Conversation {
   const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "user");
   if (at < 0) return conversation;
+  const { documents = [] } = conversation.messages[at]!;
   const before = { ...conversation, messages: conversation.messages.slice(0, at) };
-  return ask(at === 0 ? { ...before, title: UNTITLED } : before, text, now);
+  return ask(at === 0 ? { ...before, title: UNTITLED } : before, text, { now, documents });
 }
 
 /** Removes the answer and everything after it, and appends an empty answer. */
@@ -126,13 +145,33 @@ export function markInterrupted(conversation: Conversation, problem: string): Co
   };
 }
 
-/** The messages for the model: all except the answer to come, and without empty answers. */
-export function promptOf({ system, messages }: Conversation): ChatMessage[] {
-  const complete = messages.filter(
-    ({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""),
-  );
+/** Where the part begins that the model sees. */
+export const startOf = ({
+  messages,
+  from,
+}: Pick<Conversation, "messages"> & { readonly from?: string | undefined }): number =>
+  from === ""
+    ? messages.length
+    : Math.max(
+        messages.findIndex(({ id }) => id === from),
+        0,
+      );
+
+/** A question as the model reads it: each document under its name, then the text. */
+function contentOf({ text, documents = [] }: Pick<Message, "text" | "documents">): string {
+  return [...documents.map(({ name, text }) => `${name}\n\n${text}`), text].filter(Boolean).join("\n\n");
+}
+
+/** The messages for the model: all except the answer to come, without empty answers and without what was left out. */
+export function promptOf({ system, messages, from }: Conversation): ChatMessage[] {
+  const complete = messages
+    .slice(startOf({ messages, from }))
+    .filter(({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""));
   return [
     ...(system.trim() ? [{ role: "system", content: system }] : []),
-    ...complete.map(({ role, text }) => ({ role, content: role === "assistant" ? withoutThought(text) : text })),
+    ...complete.map((message) => ({
+      role: message.role,
+      content: message.role === "assistant" ? withoutThought(message.text) : contentOf(message),
+    })),
   ];
 }

@@ -7,17 +7,20 @@ import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { answerAgain, editMessage } from "./chat-store.ts";
 import type { Message } from "./conversation.ts";
+import { writeDraft } from "./drafts.ts";
 
 interface MessageItemProps {
   readonly message: Message;
   /** False while an answer is being written. */
   readonly canChange: boolean;
+  /** Whether the model sees nothing of what is above. */
+  readonly isFirstSeen?: boolean;
   readonly prefill: { readonly done: number; readonly total: number } | null;
 }
 
-export function MessageItem({ message, canChange, prefill }: MessageItemProps) {
+export function MessageItem({ message, canChange, isFirstSeen = false, prefill }: MessageItemProps) {
   return message.role === "user" ? (
-    <UserMessage message={message} canChange={canChange} />
+    <UserMessage message={message} canChange={canChange} isFirstSeen={isFirstSeen} />
   ) : (
     <Answer message={message} canChange={canChange} prefill={prefill} />
   );
@@ -26,13 +29,26 @@ export function MessageItem({ message, canChange, prefill }: MessageItemProps) {
 /** Longer messages are folded: a long text is pasted to ask about it, not to read it again. */
 const FOLD_LENGTH = 900;
 
-function UserMessage({ message, canChange }: Omit<MessageItemProps, "prefill">) {
+function UserMessage({ message, canChange, isFirstSeen }: Omit<MessageItemProps, "prefill">) {
   const [isEditing, setIsEditing] = useState(false);
   const [isFolded, setIsFolded] = useState(message.text.length > FOLD_LENGTH);
   if (isEditing) return <EditForm message={message} onClose={() => setIsEditing(false)} />;
   return (
     <li class="message message-user">
+      {isFirstSeen && <p class="left-out">The model no longer sees what is above.</p>}
       <h3 class="visually-hidden">You</h3>
+      {message.documents && (
+        <ul class="attachments" aria-label="Documents">
+          {message.documents.map(({ name, text, pages }) => (
+            <li key={name} class="attachment">
+              <Icon name="document" />
+              <span class="attachment-text">
+                {name}, {pages ? `${pages} pages` : `${formatCount(text.length)} characters`}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
       <Bubble text={message.text} isFolded={isFolded} />
       <div class="message-actions">
         {message.text.length > FOLD_LENGTH && (
@@ -84,7 +100,10 @@ function EditForm({ message, onClose }: { readonly message: Message; readonly on
   const submit = (): void => {
     if (text.trim() === "") return;
     onClose();
-    void editMessage(message.id, text.trim());
+    void editMessage(message.id, text.trim()).then((isSent) => {
+      // What does not fit the context is kept where it can be changed.
+      if (!isSent) writeDraft(text.trim());
+    });
   };
   return (
     <li class="message message-user">

@@ -31,7 +31,7 @@ export function Welcome() {
               type="button"
               class="starter"
               onClick={() => {
-                if (status === "ready") void sendMessage(text, title);
+                if (status === "ready") void sendMessage(text, { title });
                 else writeDraft(text);
               }}
             >

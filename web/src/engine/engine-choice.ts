@@ -12,6 +12,8 @@ export interface TabChoice {
   readonly kv: string;
   readonly backend: BackendChoice;
   readonly weights: WeightChoice;
+  /** Tokens that the model is stretched to, beyond its own context. */
+  readonly contextLength?: number;
 }
 
 export interface ServerChoice {

@@ -53,9 +53,9 @@ async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> 
     const names = models.map(({ id }) => id).join(", ") || "none";
     throw new EngineError({ code: "not_found", message: `the server has no ${choice.model}; it has ${names}` });
   }
-  const { model, kv, backend, weights } = choice;
+  const { model, kv, backend, weights, contextLength } = choice;
   return TabEngine.load(
-    { model, kv, backend, weights, baseUrl: document.baseURI },
+    { model, kv, backend, weights, contextLength, baseUrl: document.baseURI },
     { signal, onEvent: (event) => (event.phase === "plan" ? patch({ plan: event }) : showProgress(event)) },
   );
 }

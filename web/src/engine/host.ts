@@ -1,6 +1,7 @@
 /** @file The engine inside its worker: one model, and the caches of recent conversations. */
-import { calibrateWhenIdle, LLM, TurboQuantError } from "turboquant";
+import { calibrateWhenIdle, LLM, type Session, TurboQuantError } from "turboquant";
 import { cacheKinds, modelOfConfig, type PlannedModel, planMemory } from "turboquant/plan";
+import { CacheKeeper, LEAST_SHARED_TOKENS } from "./cache-keeper.ts";
 import { cacheState, savesFrom } from "./cache-state.ts";
 import { FormatFigures } from "./format-figures.ts";
 import { openModel } from "./open-model.ts";
@@ -13,6 +14,7 @@ import type {
   ChatResult,
   CompareEvent,
   CompareRequest,
+  KeepOutcome,
   LoadEvent,
   LoadPlan,
   LoadRequest,
@@ -47,6 +49,7 @@ export class Host {
   /** The same weights in the format that was chosen last. */
   #llm: LLM | null = null;
   #shelf: SessionShelf | null = null;
+  readonly #kept = CacheKeeper.open();
   #figures: FormatFigures | null = null;
   /** Tokens of conversations whose caches were dropped with the last change of the format. */
   #dropped = new Map<string, readonly number[]>();
@@ -58,6 +61,7 @@ export class Host {
       kv: request.kv,
       backend: request.backend,
       weights: request.weights,
+      ...(request.contextLength && { contextLength: request.contextLength, rope: { scaling: "yarn" } }),
       signal,
       onModel: (planned) => {
         const plan = planOf(planned, request);
@@ -135,13 +139,16 @@ export class Host {
   async chat(request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<ChatResult> {
     const llm = this.#require(this.#llm);
     this.#dropped.delete(request.conversation);
-    const session = this.#require(this.#shelf).take(request.conversation);
+    const ids = await this.#encode(request.messages, llm);
+    const session = await this.#sessionFor(request.conversation, ids);
     const options = {
       ...request.sampling,
       signal,
-      onPrefill: (done: number, total: number) => send({ type: "prefill", done, total }),
+      onPrefill: (done: number, total: number) => {
+        send({ type: "prefill", done, total });
+        send({ type: "cache", cache: this.#state(request.conversation) });
+      },
     };
-    const ids = await this.#encode(request, llm);
     let lastLook = 0;
     let tokens = 0;
     const shared = session.rewindTo(ids);
@@ -162,6 +169,10 @@ export class Host {
     throw new TurboQuantError("internal", "chat: the generation ended without a last chunk");
   }
 
+  async measure(messages: ChatRequest["messages"]): Promise<number> {
+    return (await this.#encode(messages, this.#require(this.#llm))).length;
+  }
+
   async compare(request: CompareRequest, send: (event: CompareEvent) => void, signal: AbortSignal): Promise<null> {
     await runComparison(this.#require(this.#owner), request, send, signal);
     return null;
@@ -179,14 +190,51 @@ export class Host {
     return { system, messages, cache: this.#state(conversation) };
   }
 
+  /** The cache of a conversation that is in memory. */
+  look(conversation: string): CacheState | null {
+    return this.#shelf?.has(conversation) ? this.#state(conversation) : null;
+  }
+
+  /** Reads the cache of a conversation that the browser keeps. */
+  async lookKept(conversation: string): Promise<CacheState | null> {
+    const [llm, shelf] = [this.#llm, this.#shelf];
+    const kept = await this.#kept;
+    if (!llm || !shelf || !kept?.has(conversation, llm) || this.#dropped.has(conversation))
+      return this.look(conversation);
+    const session = shelf.has(conversation) ? null : await kept.restore(conversation, llm);
+    if (session) shelf.put(conversation, session);
+    return this.look(conversation);
+  }
+
+  async keep(conversation: string): Promise<KeepOutcome> {
+    const [llm, shelf] = [this.#llm, this.#shelf];
+    const kept = await this.#kept;
+    if (!llm || !shelf?.has(conversation) || !kept) return { kept: null, problem: "" };
+    return kept.keep(conversation, shelf.require(conversation), llm);
+  }
+
+  /** The conversation's session: in memory, or else the one that has most of the prompt, be it another conversation's about the same document. */
+  async #sessionFor(conversation: string, ids: readonly number[]): Promise<Session> {
+    const llm = this.#require(this.#llm);
+    const shelf = this.#require(this.#shelf);
+    if (shelf.has(conversation)) return shelf.take(conversation);
+    const kept = await this.#kept;
+    const found = kept?.find(ids, conversation, llm);
+    const forked = shelf.fork(ids, Math.max(found?.shared ?? 0, LEAST_SHARED_TOKENS));
+    const session = forked?.session ?? (found && (await kept!.restore(found.id, llm)));
+    if (session) shelf.put(conversation, session);
+    return shelf.take(conversation);
+  }
+
   async forget(conversation: string): Promise<null> {
     this.#dropped.delete(conversation);
     this.#shelf?.drop(conversation);
+    await (await this.#kept)?.remove(conversation);
     return null;
   }
 
   /** Encodes the prompt. A base model has no template, so it continues the text of the messages. */
-  async #encode({ messages }: ChatRequest, llm: LLM): Promise<number[]> {
+  async #encode(messages: ChatRequest["messages"], llm: LLM): Promise<number[]> {
     if (llm.tokenizer.chatTemplate) return llm.encodeChat(messages);
     return llm.tokenizer.encode(messages.map(({ content }) => content ?? "").join(""));
   }

@@ -2,6 +2,7 @@
 import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage, WeightType } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
 import type { CacheKind } from "turboquant/plan";
+import type { KeptCache } from "../kept/kept-caches.ts";
 
 /** A file of an embedded model, as in checkpoints/index.json. */
 export interface ListedFile {
@@ -29,6 +30,8 @@ export interface LoadRequest {
   readonly kv: string;
   readonly backend: BackendChoice;
   readonly weights: WeightChoice;
+  /** Tokens that the model is stretched to (YaRN), beyond its own context. */
+  readonly contextLength?: number | undefined;
   /** Absolute URL of the page's folder. A worker would resolve relative URLs against its script. */
   readonly baseUrl: string;
 }
@@ -175,6 +178,13 @@ export interface CalibrationOutcome {
   readonly info: ModelInfo | null;
 }
 
+export interface KeepOutcome {
+  /** null when nothing is kept: there is no cache, it is too large, or storing failed. */
+  readonly kept: KeptCache | null;
+  /** Why storing failed; empty when it did not. */
+  readonly problem: string;
+}
+
 /** Every call to the worker: its argument, the events it may send, its result. */
 export interface Calls {
   readonly load: { readonly argument: LoadRequest; readonly event: LoadEvent; readonly result: ModelInfo };
@@ -184,6 +194,8 @@ export interface Calls {
    * aborted leaves the tokens that were written, and a chat goes on from there.
    */
   readonly rewrite: { readonly argument: string; readonly event: RewriteEvent; readonly result: CacheState | null };
+  /** Tokens of a prompt. Does not stand in the queue of the others. */
+  readonly measure: { readonly argument: readonly ChatMessage[]; readonly event: never; readonly result: number };
   readonly chat: { readonly argument: ChatRequest; readonly event: ChatEvent; readonly result: ChatResult };
   readonly compare: { readonly argument: CompareRequest; readonly event: CompareEvent; readonly result: null };
   readonly save: { readonly argument: string; readonly event: never; readonly result: Uint8Array };
@@ -201,7 +213,14 @@ export interface Calls {
     readonly event: CalibrationProgress;
     readonly result: CalibrationOutcome | null;
   };
-  /** Frees the cache of a conversation that was deleted. */
+  /**
+   * The cache of a conversation: in memory, or read there if the browser keeps it. The result is null where there is none. Waits for the
+   * others only where it has to be read.
+   */
+  readonly look: { readonly argument: string; readonly event: never; readonly result: CacheState | null };
+  /** Keeps the cache of a conversation in the browser. */
+  readonly keep: { readonly argument: string; readonly event: never; readonly result: KeepOutcome };
+  /** Frees the cache of a conversation that was deleted, and removes what the browser keeps of it. */
   readonly forget: { readonly argument: string; readonly event: never; readonly result: null };
 }
 export type CallName = keyof Calls;

@@ -5,7 +5,7 @@ const LAYERS = [{ layer: 2, codes: 10, scales: 2, sinks: 3, window: 1, state: 5 
 
 it("takes a report over", () => {
   const report = { tokens: 7, bytes: 21, f16_bytes: 40 };
-  const state = { tokens: 7, numBytes: 21, f16Bytes: 40, shelf: null };
+  const state = { tokens: 7, numBytes: 21, f16Bytes: 40, formats: [], shelf: null };
   const layers = LAYERS.map((layer) => ({ ...layer, f16Bytes: 40 }));
   expect(serverCache({ ...report, layers: LAYERS.map((layer) => ({ ...layer, f16_bytes: 40 })) })).toEqual({
     ...state,

@@ -1,5 +1,6 @@
 /** @file Keeps the sessions of recent conversations, so that returning to one does not compute its cache again. */
 import { type LLM, type Session, TurboQuantError } from "turboquant";
+import { commonPrefix } from "./common-prefix.ts";
 
 /** Number of sessions kept. Compressed caches are small, but a tab has little memory. */
 const MAX_SESSIONS = 8;
@@ -23,6 +24,21 @@ export class SessionShelf {
       conversation,
       tokens.slice(0, sequence.length),
     ]);
+  }
+
+  has(conversation: string): boolean {
+    return this.#sessions.has(conversation);
+  }
+
+  /** A fork of the session that has most of a prompt already, if that is at least so much; its pages are shared. */
+  fork(ids: ArrayLike<number>, least: number): { readonly session: Session; readonly shared: number } | null {
+    let best: Session | null = null;
+    let shared = least - 1;
+    for (const session of this.#sessions.values()) {
+      const own = Math.min(commonPrefix(session.tokens, ids), session.sequence.length);
+      if (own > shared) [best, shared] = [session, own];
+    }
+    return best && { session: best.fork(), shared };
   }
 
   /** The conversation's session, or a new one. The least recently used one is dropped to make room. */

@@ -8,6 +8,7 @@ import type {
   ChatResult,
   CompareEvent,
   CompareRequest,
+  KeepOutcome,
   LoadEvent,
   LoadRequest,
   ModelInfo,
@@ -63,6 +64,11 @@ export class TabEngine implements Engine {
     return this.#rpc.call("rewrite", conversation, options);
   }
 
+  /** Tokens of a prompt. */
+  measure(messages: ChatRequest["messages"]): Promise<number> {
+    return this.#rpc.call("measure", messages);
+  }
+
   chat(request: ChatRequest, options: ChatOptions): Promise<ChatResult> {
     return this.#rpc.call("chat", request, options);
   }
@@ -74,6 +80,16 @@ export class TabEngine implements Engine {
     await this.#rpc.call("compare", request, options);
   }
 
+  /** See `Calls.look`. */
+  look(conversation: string): Promise<CacheState | null> {
+    return this.#rpc.call("look", conversation);
+  }
+
+  /** See `Calls.keep`. */
+  keep(conversation: string): Promise<KeepOutcome> {
+    return this.#rpc.call("keep", conversation);
+  }
+
   save(conversation: string): Promise<Uint8Array> {
     return this.#rpc.call("save", conversation);
   }
@@ -82,9 +98,9 @@ export class TabEngine implements Engine {
     return this.#rpc.call("restore", { conversation, bytes });
   }
 
-  forget(conversation: string): void {
-    // The result is not needed, and an engine that has ended has nothing to free.
-    this.#rpc.call("forget", conversation).catch(() => {});
+  /** An engine that has ended has nothing to free. */
+  async forget(conversation: string): Promise<void> {
+    await this.#rpc.call("forget", conversation).catch(() => {});
   }
 
   dispose(): void {

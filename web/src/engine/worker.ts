@@ -11,6 +11,8 @@ const scope = self as unknown as {
 
 const host = new Host();
 const running = new Map<number, AbortController>();
+/** Calls that do not wait for the others: they take a moment, or wait by themselves. */
+const BESIDE: ReadonlySet<CallName> = new Set(["calibrate", "measure", "look"]);
 /** Calls that have not begun. */
 const waiting = new Set<number>();
 let queue: Promise<void> = Promise.resolve();
@@ -40,10 +42,13 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
   load: (request, send, signal) => host.load(request, send, signal),
   setKv: (kv) => host.setKv(kv),
   rewrite: (conversation, send, signal) => host.rewrite(conversation, send, signal),
+  measure: (messages) => host.measure(messages),
   chat: (request, send, signal) => host.chat(request, send, signal),
   compare: (request, send, signal) => host.compare(request, send, signal),
   save: (conversation) => host.save(conversation),
   restore: ({ conversation, bytes }) => host.restore(conversation, bytes),
+  look: async (conversation) => host.look(conversation) ?? enqueue(() => host.lookKept(conversation)),
+  keep: (conversation) => host.keep(conversation),
   forget: (conversation) => host.forget(conversation),
   calibrate: (_, send, signal) => host.calibrate({ send, signal, isIdle: () => busy === 0, enqueue }),
 };
@@ -84,5 +89,5 @@ scope.onmessage = ({ data }) => {
   waiting.add(data.id);
   const work = (): Promise<void> => run(data.id, data.call, data.argument, controller.signal);
   // There is one model and one device, so calls are queued; calibrating waits until none is.
-  void (data.call === "calibrate" ? work() : enqueue(work));
+  void (BESIDE.has(data.call) ? work() : enqueue(work));
 };

@@ -1,5 +1,6 @@
 /** @file The dialog for the settings of answers: length, temperature, system message. */
 import { changeSettings, settingsStore } from "../chat/settings.ts";
+import { KeptList } from "../kept/kept-list.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { useStore } from "../ui/store.ts";
 
@@ -77,6 +78,7 @@ export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
           />
           <span class="hint">Part of every conversation from its next message on.</span>
         </label>
+        <KeptList />
       </div>
     </Dialog>
   );

@@ -24,6 +24,8 @@ const PATHS = {
   restore: "M10 12.5v-8M6.5 7.5L10 4l3.5 3.5M4 15.5h12",
   settings: "M4 6.5h6M14 6.5h2M4 13.5h2M10 13.5h6M12 4.7v3.6M8 11.7v3.6",
   folder: "M3.5 5.5h5l1.5 2h6.5v8h-13z",
+  attach: "M14.5 9.5l-5 5a3.2 3.2 0 0 1-4.5-4.5l6-6a2.1 2.1 0 0 1 3 3l-5.8 5.8a1 1 0 0 1-1.5-1.5L12 6",
+  document: "M5.5 3.5h6l3 3v10h-9zM11.5 3.5v3h3M8 10h4M8 13h4",
   warning: "M10 4l7 12H3zM10 8.5v3.5M10 14v.2",
 } as const;
 

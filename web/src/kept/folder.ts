@@ -1,0 +1,57 @@
+/** @file The folders in which the page keeps files by itself: the origin's private file system, of which a browser tells nobody else. */
+
+/** Null where the browser has none or forbids it: plain HTTP, private windows of some browsers, storage that the user denies. */
+export async function keptFolder(name: "caches" | "models"): Promise<FileSystemDirectoryHandle | null> {
+  try {
+    const root = await navigator.storage.getDirectory();
+    return await root.getDirectoryHandle(name, { create: true });
+  } catch {
+    return null;
+  }
+}
+
+/** lib.dom has directories without their iterator. */
+export const entriesOf = (folder: FileSystemDirectoryHandle): AsyncIterable<[string, FileSystemHandle]> =>
+  (folder as unknown as { entries(): AsyncIterable<[string, FileSystemHandle]> }).entries();
+
+export async function readFile(folder: FileSystemDirectoryHandle, name: string): Promise<File | null> {
+  try {
+    return await (await folder.getFileHandle(name)).getFile();
+  } catch {
+    return null;
+  }
+}
+
+/** What is there no longer needs no deletion. */
+export async function removeEntry(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
+  await folder.removeEntry(name, { recursive: true }).catch(() => {});
+}
+
+/** What lib.dom lacks, because only workers have it. */
+interface WithSyncAccess {
+  createSyncAccessHandle(): Promise<{
+    write(bytes: Uint8Array, options: { readonly at: number }): number;
+    truncate(size: number): void;
+    flush(): void;
+    close(): void;
+  }>;
+}
+
+/** Writes a file, in a worker. @throws DOMException QuotaExceededError, NoModificationAllowedError (another tab writes it) */
+export async function writeFile(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<number> {
+  const file = (await folder.getFileHandle(name, { create: true })) as FileSystemFileHandle & WithSyncAccess;
+  const handle = await file.createSyncAccessHandle();
+  let at = 0;
+  try {
+    handle.truncate(0);
+    for await (const part of parts) at += handle.write(part, { at });
+    handle.flush();
+  } finally {
+    handle.close();
+  }
+  return at;
+}
