@@ -39,7 +39,8 @@ export default defineConfig({
       output: {
         // A service worker controls the folder it is in, and needs a stable name.
         // Some servers do not know .mjs, and a worker of an unknown type is not run.
-        assetFileNames: ({ names }) => (names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]"),
+        assetFileNames: ({ names }) =>
+          names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]",
         entryFileNames: ({ name }) => (name === "service-worker" ? "[name].js" : "assets/[name]-[hash].js"),
       },
     },
