@@ -109,18 +109,18 @@ export function turn(side: usize, matrix: usize, x: usize, n: usize, d: usize, o
   return load<i32>(side, TYPE) <= 8 && load<u32>(side, FEEDBACK) != 0;
 }
 
-/** Chooses the codes and scales of n prepared rows for those sides that have error feedback. keys, values: f32 [n][dim] */
-function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
-  const d = <usize>load<u32>(p + K_SIDE, DIM), e = <usize>load<u32>(p + V_SIDE, DIM);
+/** Chooses the codes and scales of n prepared rows for those sides that have error feedback. keySide, valueSide: of the codes, or of the window · keys, values: f32 [n][dim] */
+function feedBackSides(keySide: usize, valueSide: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
+  const d = <usize>load<u32>(keySide, DIM), e = <usize>load<u32>(valueSide, DIM);
   const k = scratch + QUANTIZE_K, v = scratch + QUANTIZE_V;
-  const ofKeys = hasFeedback(p + K_SIDE), ofValues = hasFeedback(p + V_SIDE);
+  const ofKeys = hasFeedback(keySide), ofValues = hasFeedback(valueSide);
   if (ofKeys) {
-    for (let r: usize = 0; r < n; r++) searchFactor(keys + r * d * 4, d, p + K_SIDE, k, r);
-    expectFeedback(p + K_SIDE, head, d, k);
+    for (let r: usize = 0; r < n; r++) searchFactor(keys + r * d * 4, d, keySide, k, r);
+    expectFeedback(keySide, head, d, k);
   }
   if (ofValues) {
-    for (let r: usize = 0; r < n; r++) searchFactor(values + r * e * 4, e, p + V_SIDE, v, r);
-    expectFeedback(p + V_SIDE, head, e, v);
+    for (let r: usize = 0; r < n; r++) searchFactor(values + r * e * 4, e, valueSide, v, r);
+    expectFeedback(valueSide, head, e, v);
   }
   if (ofKeys && ofValues && d == e) chooseFedBack(n, k, v, d);
   else {
@@ -144,22 +144,34 @@ function readCodes(codes: usize, scale: usize, centroids: usize, x: usize, d: us
 
 /**
  * Stores n prepared rows of one side as sinks and window of 8 bits. Where the window stands alone, a row becomes what it is stored as.
- * window: the side's window · x: f32 [n][d] · others: see `storeRows`
+ * window: the side's window · x: f32 [n][d] · s: scratch memory of the side's quantizer, which already holds the codes if there is error
+ * feedback · others: see `storeRows`
  */
 function storeEightBits(p: usize, window: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
   const d = <usize>load<u32>(window, DIM), tokens = <usize>load<u32>(p, RESIDUAL_TOKENS), isAlone = load<u32>(p, IS_ALONE) != 0;
+  const isChosen = hasFeedback(window);
   for (let r: usize = 0; r < n; r++) {
     const y = x + r * d * 4;
     const slot = <usize>load<u32>(p, SLOTS) + (first + r) * SLOT_BYTES;
     const page = <usize>load<u32>(slot, 8), index = head * tokens + <usize>load<u32>(slot, 12);
     if (!page) continue;
-    searchFactor(y, d, window, s, 0);
-    choose(d, 8, window, s);
-    storeCodes(s + S_CODES, d, 8, window, page, index);
+    if (!isChosen) {
+      searchFactor(y, d, window, s, 0);
+      choose(d, 8, window, s);
+    }
+    const at = isChosen ? r : 0, codes = s + S_CODES + at * CODES_BYTES;
+    storeCodes(codes, d, 8, window, page, index);
     const scale = page + load<u32>(window, SCALES) + index * 2;
-    store<u16>(scale, <u16>toHalf(load<f32>(s, S_SCALE)));
-    if (isAlone) readCodes(s + S_CODES, scale, load<u32>(window, CENTROIDS), y, d);
+    store<u16>(scale, <u16>toHalf(load<f32>(s + at * 4, S_SCALE)));
+    if (isAlone) readCodes(codes, scale, load<u32>(window, CENTROIDS), y, d);
   }
+}
+
+/** Whether any of n rows has a page for sinks and window. first: row of the step */
+function haveCopies(p: usize, n: usize, first: usize): bool {
+  const slots = <usize>load<u32>(p, SLOTS) + first * SLOT_BYTES;
+  for (let r: usize = 0; r < n; r++) if (load<u32>(slots + r * SLOT_BYTES, 8)) return true;
+  return false;
 }
 
 /** Reads n rows of one side from the window, or from pages of a finer tier. window: as in `K_WINDOW` · x: f32 [n][d] · others: see `storeRows` */
@@ -270,9 +282,11 @@ function storeKeysAndValues(p: usize, n: usize, first: usize, head: usize, scrat
   const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, e);
   const values = turn(p + V_SIDE, valueMatrix, scratch + VALUES + VECTORS, n, e, scratch + VALUES + PRODUCTS);
 
-  if (load<u32>(p, K_WINDOW)) {
-    storeEightBits(p, load<u32>(p, K_WINDOW), keys, n, first, head, scratch + QUANTIZE_K);
-    storeEightBits(p, load<u32>(p, V_WINDOW), values, n, first, head, scratch + QUANTIZE_V);
+  const keyWindow = <usize>load<u32>(p, K_WINDOW), valueWindow = <usize>load<u32>(p, V_WINDOW);
+  if (keyWindow && haveCopies(p, n, first)) {
+    feedBackSides(keyWindow, valueWindow, keys, values, n, head, scratch);
+    storeEightBits(p, keyWindow, keys, n, first, head, scratch + QUANTIZE_K);
+    storeEightBits(p, valueWindow, values, n, first, head, scratch + QUANTIZE_V);
   }
   storeCoded(p, keys, values, n, first, head, scratch);
 }
@@ -290,7 +304,7 @@ function storeCoded(p: usize, keys: usize, values: usize, n: usize, first: usize
     let end = from + 1;
     while (end < n && load<u32>(slots + end * SLOT_BYTES)) end++;
     const k = keys + from * d * 4, v = values + from * e * 4;
-    feedBackSides(p, k, v, end - from, head, scratch);
+    feedBackSides(p + K_SIDE, p + V_SIDE, k, v, end - from, head, scratch);
     storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), k, end - from, first + from, head, scratch + QUANTIZE_K);
     storeRows(p, p + V_SIDE, load<u32>(p, RESIDUAL_V), v, end - from, first + from, head, scratch + QUANTIZE_V);
     from = end;

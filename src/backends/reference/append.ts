@@ -99,8 +99,24 @@ export function appendKv(
         }
         if (residual && residualAddress) {
           const residualPage = storage.bytes(residualAddress);
-          kCopies.write(k, residualPage, residual.layout, "k", h, position % residual.layout.pageTokens);
-          vCopies.write(v, residualPage, residual.layout, "v", h, position % residual.layout.pageTokens);
+          kCopies.write(
+            k,
+            residualPage,
+            residual.layout,
+            "k",
+            h,
+            position % residual.layout.pageTokens,
+            ofKey?.feedback,
+          );
+          vCopies.write(
+            v,
+            residualPage,
+            residual.layout,
+            "v",
+            h,
+            position % residual.layout.pageTokens,
+            ofValue?.feedback,
+          );
         }
       }
       for (let h = 0; h < numHeads; h++) {

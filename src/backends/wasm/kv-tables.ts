@@ -152,7 +152,7 @@ export class KvTables {
         to.put(floatBytes(recodedCentroids(of, dim))),
       );
     const window = format.windowBits === 8 ? layerCache(format, layer).residual?.layout : undefined;
-    const windowBlocks = (which: "k" | "v"): Pick<SideTables, "windowAppend" | "windowAttend"> => {
+    const windowBlocks = (which: "k" | "v", feedback: number): Pick<SideTables, "windowAppend" | "windowAttend"> => {
       if (!window) return { windowAppend: 0, windowAttend: 0 };
       const dim = dimOf(layer, which);
       const of = windowSide(format);
@@ -161,7 +161,7 @@ export class KvTables {
       const quantizer = shared(`quantizer/${dim}/${book.key}`, (to) => to.put(book.quantizer()));
       const centroids = centroidsOf(of, dim);
       return {
-        windowAppend: putBlock(appendSide, windowAppendSide(window[which], dim, quantizer, centroids)),
+        windowAppend: putBlock(appendSide, windowAppendSide(window[which], dim, quantizer, centroids, feedback)),
         windowAttend: putBlock(attendSide, windowAttendSide(window[which], dim, codebook)),
       };
     };
@@ -171,6 +171,7 @@ export class KvTables {
       const codec = wasmCodecs.of(of);
       const book = codec.book?.(of, headDim);
       const rows = codec.projectionsOf?.(of, headDim) ?? 0;
+      const feedback = put(transforms[which].feedback);
       const projections = (): Float32Array => projectionMatrix("gaussian", headDim, format.seed, rows);
       return {
         type: codec.typeCode(of),
@@ -193,8 +194,8 @@ export class KvTables {
             : null,
         forward: put(transforms[which].forward),
         inverse: put(transforms[which].inverse),
-        feedback: put(transforms[which].feedback),
-        ...windowBlocks(which),
+        feedback,
+        ...windowBlocks(which, feedback),
       };
     };
     /** What a coarser tier is stored and read as, beside what it has in common with the finest. finest: its tables */

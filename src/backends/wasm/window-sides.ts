@@ -31,8 +31,9 @@ export const windowAppendSide = (
   dim: number,
   quantizer: number,
   centroids: number,
+  feedback: number,
 ): ValuesOf<typeof appendSide> =>
-  tierAppendSide(layout, dim, { type: TYPE, rule: "least-squares", search: false, quantizer, feedback: 0 }, centroids);
+  tierAppendSide(layout, dim, { type: TYPE, rule: "least-squares", search: false, quantizer, feedback }, centroids);
 
 /** Of vectors that are in the space of the codes already. centroids: address, or 0 for codes that are never coded anew */
 export function tierAppendSide(

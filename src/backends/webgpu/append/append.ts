@@ -244,9 +244,13 @@ export class AppendKernels {
         .store({ name, side, headDim, layout: main[name], feedback: transforms[name].feedback !== null });
     const windowText = (side: "k" | "v", layout: PageLayout): string => {
       const of = windowSide(format);
-      return wgslCodecs
-        .of(of)
-        .store({ name: `window_${side}`, side: of, headDim, layout: layout[side], feedback: false });
+      return wgslCodecs.of(of).store({
+        name: `window_${side}`,
+        side: of,
+        headDim,
+        layout: layout[side],
+        feedback: transforms[side].feedback !== null,
+      });
     };
     const inserts = {
       MAX_FLOAT16: `const MAX_FLOAT16 = ${floatText(MAX_FLOAT16)};`,

@@ -50,7 +50,8 @@ export function nearestText(name: string): string {
  * inverses: those of the factors that were searched · codes: statements that leave codes, targets, centroids and errors
  */
 export function feedbackText(name: string, inverses: readonly number[], codes: string): string {
-  const upper = name.toUpperCase();
+  // Rows of the window have the factors of their side.
+  const upper = name.slice(-1).toUpperCase();
   return `
   let inverse = ${chosenText(inverses)};
   let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
