@@ -94,9 +94,13 @@ describe("modifiers", () => {
   });
 
   it("the bits of sinks and window, apart from their lengths", () => {
-    expect(layer("k4v4,window=8bit")).toEqual({ ...layer("k4v4"), windowBits: 8 });
-    expect(layer("k4v4,window=8bit,window=32")).toEqual({ ...layer("k4v4,window=32"), windowBits: 8 });
+    expect(layer("k4v4,window=8bit")).toEqual({ ...layer("k4v4,sinks=16,window=144"), windowBits: 8 });
+    expect(layer("k4v3,window=8bit")).toEqual({ ...layer("k4v3,sinks=16,window=96"), windowBits: 8 });
+    expect(layer("k4v4,window=8bit,window=32,sinks=4")).toEqual({ ...layer("k4v4,window=32"), windowBits: 8 });
+    expect(layer("k4v4,window=8bit,sinks=4")).toEqual({ ...layer("k4v4,window=144"), windowBits: 8 });
+    expect(layer("paper-4,window=8bit")).toEqual({ ...layer("paper-4"), windowBits: 8 });
     expect(parseKvSpec("k4v4,window=8bit,window=32").text).toBe("k4v4,window=32,window=8bit");
+    expect(parseKvSpec("k4v4,window=8bit,window=144,sinks=16").text).toBe("k4v4,window=8bit");
     for (const same of ["k4v4,window=16bit", "k4v4,window=8bit,window=16bit"]) {
       expect(parseKvSpec(same).text).toBe("k4v4");
       expect(layer(same)).toEqual(layer("k4v4"));

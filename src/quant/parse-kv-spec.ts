@@ -3,7 +3,7 @@
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import { allCodecs, codecOf, isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
-import { canonicalPreset } from "./codecs/scalar/turboquant-spec.ts";
+import { canonicalPreset, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSpec } from "./codecs/side-spec.ts";
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
 import { indexSide } from "./index-side.ts";
@@ -13,7 +13,7 @@ import { KEPT_KINDS, type KeptKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
 import { canonicalTiers, specParts } from "./parse-tiers.ts";
 import type { RotationKind } from "./rules.ts";
-import { checkWindowSides } from "./window-side.ts";
+import { checkWindowSides, EIGHT_BIT_SINKS, eightBitWindow } from "./window-side.ts";
 
 export interface KvSpec {
   /** The canonical text; equal texts mean equal formats. */
@@ -168,7 +168,17 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
         ranges.push(...parseLayers(value, draft));
     }
   }
+  sizeEightBits(draft, parts);
   return ranges;
+}
+
+/** A preset whose window is asked for in 8 bits has more sinks and a window of its own length, unless they are named. */
+function sizeEightBits(draft: Draft, parts: readonly string[]): void {
+  if (draft.tiers || draft.windowBits !== 8 || draft.window === 0) return;
+  const isNamed = (size: RegExp): boolean => parts.some((part) => size.test(part));
+  if (!isNamed(/^sinks=/)) draft.sinks = EIGHT_BIT_SINKS;
+  const bits = [draft.k, draft.v].map(({ type }) => turboQuantBits(type) ?? 8);
+  if (!isNamed(/^window=\d+$/)) draft.window = eightBitWindow(Math.min(...bits));
 }
 
 /**

@@ -20,6 +20,15 @@ const EIGHT_BITS: SideFormat = {
   feedback: true,
 };
 
+/** Sinks of `window=8bit` where a spec does not name their number: those of a page, of which four would take as much. */
+export const EIGHT_BIT_SINKS = 16;
+
+/**
+ * Tokens in the window of `window=8bit` where a spec does not name their number: so many that at 2,048 tokens they add no more than 0.4 bits a
+ * value to the codes (docs/decisions/0015). bits: of the coarser side
+ */
+export const eightBitWindow = (bits: number): number => (bits >= 4 ? 144 : 96);
+
 /** How K and V of sinks and window are stored. */
 export const windowSide = ({ windowBits }: Pick<LayerKvFormat, "windowBits">): SideFormat =>
   windowBits === 8 ? EIGHT_BITS : HALVES;
