@@ -7,6 +7,7 @@ import { type PageLayout, pageLayout, type Region, type SideLayout } from "./pag
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { createRotation } from "./rotation.ts";
 import { type HeadCalibration, RowCodec } from "./row-codec.ts";
+import { TRELLIS_DISTORTION } from "./trellis.ts";
 import { TurboQuantMse } from "./turboquant-mse.ts";
 import { TurboQuantProd } from "./turboquant-prod.ts";
 
@@ -55,6 +56,30 @@ const SPECS = [
 ];
 
 describe("RowCodec", () => {
+  it("has a trellis in what it stores, and not in its name alone: other bytes, and the loss that it is there for: n = 400", () => {
+    const lossOf = (spec: string): { loss: number; bytes: string[] } => {
+      const bytes: string[] = [];
+      let [loss, norm] = [0, 0];
+      for (let seed = 1; seed <= 400; seed++) {
+        const f = fixture(spec, 64);
+        const { prepared, back } = roundTrip(f, gaussianVector(64, seed));
+        loss += squaredDistance(prepared, back);
+        norm += innerProduct(prepared, prepared);
+        bytes.push(
+          regionsOf(f.layout.k)
+            .flatMap((region) => [...bytesOf(f, region)])
+            .join(),
+        );
+      }
+      return { loss: loss / norm, bytes };
+    };
+    const [on, off] = [lossOf("k2v2"), lossOf("k2v2,trellis=off")];
+    expect(on.bytes.filter((row, i) => row === off.bytes[i])).toEqual([]);
+    // The standard error of 400 rows is 0.0006.
+    expect(Math.abs(on.loss - TRELLIS_DISTORTION)).toBeLessThan(0.003);
+    expect(on.loss).toBeLessThan(0.84 * off.loss);
+  });
+
   it("touches the bytes of its row and no others, for every type, side and head_dim", () => {
     for (const spec of SPECS) {
       for (const headDim of [8, 24, 80, 128]) {
