@@ -70,7 +70,11 @@ export async function measureHealth(serve: readonly string[]) {
           })
           // One that is refused before it has arrived is cut off.
           .catch((error: Error) => {
-            if (!["EPIPE", "ECONNRESET"].includes((error.cause as NodeJS.ErrnoException | undefined)?.code ?? ""))
+            if (
+              !["EPIPE", "ECONNRESET", "UND_ERR_SOCKET"].includes(
+                (error.cause as NodeJS.ErrnoException | undefined)?.code ?? "",
+              )
+            )
               throw error;
           })
           .finally(() => {

@@ -83,6 +83,7 @@ async function handle(
     const authorization = request.headers.get("authorization") ?? undefined;
     const key = OPEN_ROUTES.has(path) ? "" : await checkKey(authorization, server.apiKeys);
     call.client = key || address;
+    call.owner = key;
     response = await handler(call, params, new URL(request.url).searchParams);
   } catch (error) {
     const apiError = toApiError(error);

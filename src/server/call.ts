@@ -18,6 +18,8 @@ export class Call {
   readonly created = Math.floor(Date.now() / 1000);
   /** The scheduler's queue is fair between different values of this. */
   client = "";
+  /** Whose kept prefixes and slots the request may use: those of its key, where there are keys. */
+  owner = "";
   /** Paths of fields of the request that were not known and left out. */
   ignoredFields: readonly string[] = [];
   readonly #started = performance.now();
@@ -59,6 +61,11 @@ export class Call {
   /** Equal seeds give equal answers only with an equal fingerprint: the build and the format of the cache. */
   get fingerprint(): string {
     return `turboquant-${this.server.version}-${this.server.llm.decoder.kv.text}`;
+  }
+
+  /** salt: what the request sets apart from others of its owner's */
+  owned(salt: string | null | undefined): { readonly client: string; readonly owner: string } {
+    return { client: this.client, owner: salt ? JSON.stringify([this.owner, salt]) : this.owner };
   }
 
   get schedule(): Omit<CallOptions, "options"> {

@@ -32,7 +32,7 @@ export async function chatCompletions(call: Call): Promise<Response> {
       ...call.schedule,
       options: {
         ...samplingOptions(request, llm),
-        client: call.client,
+        ...call.owned(request.cache_salt),
         maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
         logprobs: request.logprobs ? top : 0,
         wantsLogprob: request.logprobs === true,

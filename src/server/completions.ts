@@ -53,7 +53,7 @@ export async function completions(call: Call): Promise<Response> {
   if (request.echo && typeof request.logprobs === "number") checkEcho(prompts, n, request.logprobs);
   const options = {
     ...samplingOptions(request, llm),
-    client: call.client,
+    ...call.owned(request.cache_salt),
     maxNewTokens: Math.max(1, maxTokens),
     scoreOnly: maxTokens === 0,
     logprobs: request.logprobs ?? 0,

@@ -13,6 +13,7 @@ import { toolFields } from "./tool-fields.ts";
 
 const MAX_TOKENS = 2 ** 31;
 const MAX_STOPS = 16;
+const MAX_SALT = 1024;
 const MAX_STOP_TOKENS = 256;
 const MAX_SHOWN_TOKENS = 1 << 17;
 
@@ -48,6 +49,8 @@ const commonFields = {
   skip_special_tokens: flag,
   spaces_between_special_tokens: ignored,
   cache_prompt: flag,
+  // vLLM's: prompts share what is kept of them only with those of the same salt.
+  cache_salt: text.max(MAX_SALT, `expected at most ${MAX_SALT} characters`).nullish(),
   id_slot: whole(-1, 1 << 20),
   return_kv_cache: flag,
   ...structuredFields,

@@ -1,15 +1,20 @@
 /** @file `/slots`: save, restore or erase the conversation that a slot saw last. Requests and answers are llama.cpp's. */
 import { isSafeFileName } from "../formats/safe-file-name.ts";
+import { sha256Hex } from "../formats/sha256.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import { slotFileRequest } from "./request-schema.ts";
 import type { SlotStore } from "./server-context.ts";
 
-export function listSlots({ server }: Call): Response {
+const OWNER_DIGITS = 16;
+
+export function listSlots({ server, owner }: Call): Response {
   const { llm, scheduler } = server;
   return Response.json(
-    scheduler.slots.all.map(({ id, choice, entry }) => {
-      const sequence = choice?.sequence ?? (entry?.isLive ? entry.sequence : null);
+    scheduler.slots.all.map(({ id, choice, entry, owner: own }) => {
+      // How much others have said is theirs to know.
+      const running = choice && (choice.request.options.owner ?? "") === owner ? choice.sequence : null;
+      const sequence = running ?? (choice === null && own === owner && entry?.isLive ? entry.sequence : null);
       return {
         id,
         n_ctx: llm.runner.contextLength,
@@ -36,7 +41,7 @@ export async function slotAction(call: Call, idText: string, action: string | un
     case "restore":
       return restoreSlot(call, id);
     case "erase":
-      return Response.json({ id_slot: id, n_erased: slots.erase(id) });
+      return Response.json({ id_slot: id, n_erased: slots.erase(id, call.owner) });
     default:
       throw new ApiError(400, `action: expected save, restore or erase, got ${JSON.stringify(action ?? null)}`, {
         code: "invalid_value",
@@ -46,9 +51,9 @@ export async function slotAction(call: Call, idText: string, action: string | un
 }
 
 async function saveSlot(call: Call, id: number): Promise<Response> {
-  const { store, name } = await storeAndName(call);
+  const { store, name, filename } = await storeAndName(call);
   const started = performance.now();
-  const saved = call.server.scheduler.slots.save(id);
+  const saved = call.server.scheduler.slots.save(id, call.owner);
   if (!saved) {
     throw new ApiError(
       400,
@@ -66,7 +71,7 @@ async function saveSlot(call: Call, id: number): Promise<Response> {
   }
   return Response.json({
     id_slot: id,
-    filename: name,
+    filename,
     n_saved: saved.tokens,
     n_written: written,
     timings: { save_ms: performance.now() - started },
@@ -74,24 +79,30 @@ async function saveSlot(call: Call, id: number): Promise<Response> {
 }
 
 async function restoreSlot(call: Call, id: number): Promise<Response> {
-  const { store, name } = await storeAndName(call);
+  const { store, name, filename } = await storeAndName(call);
   const started = performance.now();
   const bytes = await store.read(name);
-  const restored = call.server.scheduler.slots.restore(id, bytes);
+  const restored = call.server.scheduler.slots.restore(id, bytes, call.owner);
   return Response.json({
     id_slot: id,
-    filename: name,
+    filename,
     n_restored: restored,
     n_read: bytes.length,
     timings: { restore_ms: performance.now() - started },
   });
 }
 
+/** With several keys, each has names of its own in the folder. */
+function ownName({ server, owner }: Call, name: string): string {
+  if (server.apiKeys.length < 2) return name;
+  return `${sha256Hex([new TextEncoder().encode(owner)]).slice(0, OWNER_DIGITS)}-${name}`;
+}
+
 /**
  * The store and the file name that a request means.
  * @throws ApiError 501 — saving is switched off; 400 — not a valid file name
  */
-async function storeAndName(call: Call): Promise<{ store: SlotStore; name: string }> {
+async function storeAndName(call: Call): Promise<{ store: SlotStore; name: string; filename: string }> {
   const { slotStore } = call.server;
   if (!slotStore) {
     throw new ApiError(501, "slots: saving is off; start the server with --slot-save-path DIRECTORY", {
@@ -105,5 +116,5 @@ async function storeAndName(call: Call): Promise<{ store: SlotStore; name: strin
       param: "filename",
     });
   }
-  return { store: slotStore, name: filename };
+  return { store: slotStore, name: ownName(call, filename), filename };
 }

@@ -69,9 +69,9 @@ export class KvCacheManager {
     this.#deviceBytes = Number.POSITIVE_INFINITY;
   }
 
-  findPrefix({ ids, hashes, mayCache }: Request): PrefixEntry | null {
+  findPrefix({ ids, hashes, root, mayCache }: Request): PrefixEntry | null {
     if (!mayCache) return null;
-    return this.prefixes.find(ids, hashes, MIN_SPAN, this.#llm.decoder.ropeLength(ids.length));
+    return this.prefixes.find(ids, hashes, MIN_SPAN, this.#llm.decoder.ropeLength(ids.length), root);
   }
 
   /**
@@ -107,7 +107,7 @@ export class KvCacheManager {
     choice.saved = null;
     if (!sequence) return null;
     if (request.mayCache && sequence.length > 0) {
-      return this.prefixes.add(sequence, tokens, request.hashes, this.isRowInvariant);
+      return this.prefixes.add(sequence, tokens, request.hashes, this.isRowInvariant, request.root);
     }
     sequence.release();
     return null;

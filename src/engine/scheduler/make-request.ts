@@ -5,7 +5,7 @@ import { Continuation } from "../continuation.ts";
 import type { LLM } from "../llm.ts";
 import { nthConfig, parseSamplingConfig } from "../sampling-params.ts";
 import { OutputQueue } from "./output-queue.ts";
-import { pageHashes } from "./page-hashes.ts";
+import { pageHashes, saltedRoot } from "./page-hashes.ts";
 import { type Choice, REQUEST_ONLY, type Request, type ScheduleOptions } from "./request.ts";
 
 /** @throws TurboQuantError invalid_argument — a wrong option or token, or a prompt that does not fit the context */
@@ -25,9 +25,11 @@ export function makeRequest(
   const ids = Array.from(prompt);
   checkPrompt(ids, llm, scoreOnly ? 0 : 1);
   const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined;
+  const root = saltedRoot(options.owner ?? "");
   const request: Request = {
     ids,
-    hashes: mayCache ? pageHashes(ids) : [],
+    hashes: mayCache ? pageHashes(ids, [], root) : [],
+    root,
     mayCache,
     options,
     output: new OutputQueue(),

@@ -47,14 +47,20 @@ export class PrefixCache {
   /**
    * The longest entry that is a prefix of `tokens` and leaves at least `minRest` of them to compute; null when there is none.
    *
-   * hashes: `pageHashes(tokens)` · ropeLength: that of a prompt of these tokens (`Sequence.ropeLength`)
+   * hashes: `pageHashes(tokens)` · ropeLength: that of a prompt of these tokens (`Sequence.ropeLength`) · root: of `pageHashes`
    */
-  find(tokens: readonly number[], hashes: readonly string[], minRest: number, ropeLength = 0): PrefixEntry | null {
+  find(
+    tokens: readonly number[],
+    hashes: readonly string[],
+    minRest: number,
+    ropeLength = 0,
+    root: string = ROOT_HASH,
+  ): PrefixEntry | null {
     const limit = tokens.length - minRest;
     for (let pages = Math.min(hashes.length, Math.floor(Math.max(0, limit) / PAGE_TOKENS)); pages >= 0; pages--) {
       const start = pages * PAGE_TOKENS;
       let best: PrefixEntry | null = null;
-      for (const entry of this.#byHash.get(pages === 0 ? ROOT_HASH : hashes[pages - 1]!) ?? []) {
+      for (const entry of this.#byHash.get(pages === 0 ? root : hashes[pages - 1]!) ?? []) {
         const fits =
           entry.length <= limit &&
           entry.sequence.ropeLength === ropeLength &&
@@ -107,12 +113,18 @@ export class PrefixCache {
   /**
    * Takes over a sequence of any length.
    *
-   * tokens: its tokens, and perhaps some beyond it · known: hashes of its first pages · isFindable: whether prompts may continue it
+   * tokens: its tokens, and perhaps some beyond it · known: hashes of its first pages · isFindable: whether prompts may continue it · root: of `pageHashes`
    */
-  add(sequence: Sequence, tokens: readonly number[], known: readonly string[], isFindable: boolean): PrefixEntry {
+  add(
+    sequence: Sequence,
+    tokens: readonly number[],
+    known: readonly string[],
+    isFindable: boolean,
+    root: string = ROOT_HASH,
+  ): PrefixEntry {
     const { length } = sequence;
-    const hashes = pageHashes(tokens.slice(0, length), known);
-    const hash = hashes.at(-1) ?? ROOT_HASH;
+    const hashes = pageHashes(tokens.slice(0, length), known, root);
+    const hash = hashes.at(-1) ?? root;
     const tail = tokens.slice(hashes.length * PAGE_TOKENS, length);
     const entry: PrefixEntry = { sequence, length, tokens, hash, tail, isLive: true };
     if (isFindable && length > 0) {

@@ -11,6 +11,8 @@ export interface ScheduleOptions extends RunOptions {
   readonly n?: number;
   /** Clients share the machine evenly. Default: all requests are from one client. */
   readonly client?: string;
+  /** Whose prefixes and slots these are: nothing is shared between different ones. Default: all share everything. */
+  readonly owner?: string;
   /** Reuse a cached prefix of the prompt, and cache the result for later requests; default true. */
   readonly cachePrompt?: boolean;
   /** Report the log-probability of every prompt token, with this many most likely tokens at each position. */
@@ -28,6 +30,7 @@ export const REQUEST_ONLY: Readonly<Record<Exclude<keyof ScheduleOptions, keyof 
   ...GENERATE_ONLY,
   n: true,
   client: true,
+  owner: true,
   cachePrompt: true,
   promptLogprobs: true,
   scoreOnly: true,
@@ -60,6 +63,8 @@ export interface Request {
   readonly ids: readonly number[];
   /** Hashes of the prompt's whole pages; empty when the cache is not to be used. */
   readonly hashes: readonly string[];
+  /** Before the first of the hashes: those with another one share nothing with it. */
+  readonly root: string;
   /** Whether cached prefixes may be used for it, and whether its own may be cached. */
   readonly mayCache: boolean;
   readonly options: ScheduleOptions;

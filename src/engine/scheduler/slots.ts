@@ -3,6 +3,7 @@ import { restoreSequence, snapshotParts } from "../../cache/snapshot.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { LLM } from "../llm.ts";
 import type { KvCacheManager } from "./kv-cache-manager.ts";
+import { saltedRoot } from "./page-hashes.ts";
 import type { PrefixEntry } from "./prefix-cache.ts";
 import type { Choice } from "./request.ts";
 
@@ -11,6 +12,8 @@ export interface Slot {
   readonly choice: Choice | null;
   /** The last conversation; its pages may have been evicted. */
   readonly entry: PrefixEntry | null;
+  /** Whose the conversation is (`ScheduleOptions.owner`). */
+  readonly owner: string;
 }
 
 export interface SavedSlot {
@@ -28,7 +31,7 @@ export class SlotTable {
   readonly #manager: KvCacheManager;
 
   constructor(count: number, llm: LLM, manager: KvCacheManager) {
-    this.#slots = Array.from({ length: count }, (_, id) => ({ id, choice: null, entry: null }));
+    this.#slots = Array.from({ length: count }, (_, id) => ({ id, choice: null, entry: null, owner: "" }));
     this.#llm = llm;
     this.#manager = manager;
   }
@@ -47,7 +50,9 @@ export class SlotTable {
     const slot =
       wanted && !wanted.choice
         ? wanted
-        : (free.find(({ entry }) => entry?.isLive && goesOn(choice.tokens, entry)) ??
+        : (free.find(
+            ({ entry, owner }) => entry?.isLive && owner === ownerOf(choice) && goesOn(choice.tokens, entry),
+          ) ??
           free.find(({ entry }) => !entry?.isLive) ??
           free[0]);
     if (!slot) return;
@@ -60,16 +65,18 @@ export class SlotTable {
     if (slot?.choice !== choice) return;
     slot.choice = null;
     // If the choice's sequence was not kept, the slot keeps its earlier conversation.
-    if (entry) slot.entry = entry;
+    if (!entry) return;
+    slot.entry = entry;
+    slot.owner = ownerOf(choice);
   }
 
   /**
-   * The last conversation of a slot, as it is now, as the pieces of a snapshot file; null when it has none.
+   * The last conversation of a slot, as it is now, as the pieces of a snapshot file; null when it has none of this owner's.
    * @throws TurboQuantError invalid_argument — no such slot
    */
-  save(id: number): SavedSlot | null {
-    const { entry } = this.#at(id);
-    if (!entry?.isLive) return null;
+  save(id: number, owner = ""): SavedSlot | null {
+    const { entry, owner: own } = this.#at(id);
+    if (!entry?.isLive || own !== owner) return null;
     const pieces = snapshotParts(entry.sequence, { ...this.#manager.identity, tokens: entry.tokens ?? [] });
     // Begun at once: until the first piece is asked for, the conversation may give its pages up.
     const first = pieces.next();
@@ -95,20 +102,22 @@ export class SlotTable {
    * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room; invalid_argument —
    * no such slot, or one in use
    */
-  restore(id: number, bytes: Uint8Array): number {
+  restore(id: number, bytes: Uint8Array, owner = ""): number {
     const slot = this.#idle(id);
     this.#manager.makeRoom(bytes.length);
     const { sequence, tokens } = restoreSequence(this.#llm.cache, bytes, this.#manager.identity);
-    slot.entry = this.#manager.prefixes.add(sequence, tokens, [], tokens.length > 0);
+    slot.entry = this.#manager.prefixes.add(sequence, tokens, [], tokens.length > 0, saltedRoot(owner));
+    slot.owner = owner;
     return sequence.length;
   }
 
   /**
-   * Removes the last conversation of a slot. returns: its number of tokens
+   * Removes the last conversation of a slot, if it is this owner's. returns: its number of tokens
    * @throws as `restore`
    */
-  erase(id: number): number {
+  erase(id: number, owner = ""): number {
     const slot = this.#idle(id);
+    if (slot.owner !== owner) return 0;
     const erased = slot.entry?.isLive ? slot.entry.length : 0;
     if (slot.entry) this.#manager.prefixes.remove(slot.entry);
     slot.entry = null;
@@ -133,6 +142,8 @@ export class SlotTable {
     });
   }
 }
+
+const ownerOf = ({ request }: Choice): string => request.options.owner ?? "";
 
 /** Whether a prompt begins with at least half of a conversation, so that it is its next turn or the last turn again. */
 function goesOn(tokens: readonly number[], { tokens: said, length }: PrefixEntry): boolean {
