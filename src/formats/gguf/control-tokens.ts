@@ -1,4 +1,5 @@
 /** @file Tokens that are control tokens by their text, whatever a GGUF file says of their types and of which of them end a turn. */
+import type { TokenList } from "../token-list.ts";
 
 /** They end a turn also when the file names another token for that, as in llama.cpp; no text has them as a word. */
 const ENDS = new Set([
@@ -31,19 +32,20 @@ const ENDS_UNLESS_ORDINARY = new Set([
 ]);
 
 /** Converters have listed such tokens as ordinary ones, whose text would be spelled. */
-export const isControl = (token: string): boolean => ENDS.has(token);
+export const controlTokens = (tokens: TokenList): number[] => idsOfAll(ENDS, tokens);
 
 /** isSpecial: whether the file does not call the token ordinary */
-export function endsByName(tokens: readonly string[], isSpecial: (id: number) => boolean): number[] {
-  const texts = new Set(tokens);
-  const hasAll = (...names: string[]): boolean => names.every((name) => texts.has(name));
+export function endsByName(tokens: TokenList, isSpecial: (id: number) => boolean): number[] {
+  const hasAll = (...names: string[]): boolean => names.every((name) => tokens.find(name) >= 0);
   // In the formats of gpt-oss and of Solar, messages end with it and answers go on.
   const endsMessage = hasAll("<|return|>", "<|call|>") || hasAll("<|flush|>", "<|calls|>");
   // Gemma 4 has it as text of a page.
   const endsNothing = hasAll("<|tool_response>");
-  return tokens.flatMap((text, id) => {
-    if (text === "<|end|>" && endsMessage) return [];
-    if (text === "</s>" && endsNothing) return [];
-    return ENDS.has(text) || (ENDS_UNLESS_ORDINARY.has(text) && isSpecial(id)) ? [id] : [];
-  });
+  const none = new Set([...(endsMessage ? ["<|end|>"] : []), ...(endsNothing ? ["</s>"] : [])]);
+  const ends = idsOfAll(ENDS, tokens, none);
+  const others = idsOfAll(ENDS_UNLESS_ORDINARY, tokens, none);
+  return [...ends, ...others.filter(isSpecial)].sort((a, b) => a - b);
 }
+
+const idsOfAll = (texts: Iterable<string>, tokens: TokenList, but?: ReadonlySet<string>): number[] =>
+  [...texts].flatMap((text) => (but?.has(text) ? [] : tokens.idsOf(text)));

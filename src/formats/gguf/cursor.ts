@@ -1,4 +1,5 @@
 /** @file Reads the little-endian values of a GGUF header out of the first bytes of a file, refusing lengths that lie. */
+import { TextList, textOf } from "../text-list.ts";
 
 /** Metadata value types by number in the specification of GGUF: u8 i8 u16 i16 u32 i32 f32 bool string array u64 i64 f64. */
 const STRING = 8;
@@ -10,7 +11,7 @@ const MAX_STRING_BYTES = 10 << 20;
 const MAX_NESTING = 4;
 
 /** Integers beyond 2^53 stay bigint. */
-export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
+export type GgufValue = number | bigint | boolean | string | TextList | readonly GgufValue[];
 
 /** Thrown when the bytes read so far end before the header does, while the file has more. */
 export class MoreBytes extends Error {}
@@ -22,8 +23,6 @@ export class Cursor {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #fileSize: number;
-  /** A token may be U+FEFF, which would be dropped as a mark otherwise. */
-  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #at = 0;
   #elements = 0;
 
@@ -44,7 +43,10 @@ export class Cursor {
 
   /** A 64-bit count or size. @throws Damage — it cannot be one of this file, as each of what it counts takes `each` bytes */
   count(what: string, each: number): number {
-    const value = this.#view.getBigUint64(this.#take(8), true);
+    const at = this.#take(8);
+    const low = this.#view.getUint32(at, true);
+    if (this.#view.getUint32(at + 4, true) === 0 && low * Math.max(1, each) <= this.#fileSize) return low;
+    const value = this.#view.getBigUint64(at, true);
     if (value * BigInt(Math.max(1, each)) > BigInt(this.#fileSize)) {
       throw new Damage(`${what}: the count ${value} is beyond what a file of ${this.#fileSize} bytes can hold`);
     }
@@ -56,12 +58,17 @@ export class Cursor {
   }
 
   string(what: string): string {
+    const start = this.#string(what);
+    return textOf(this.#bytes, start, this.#at);
+  }
+
+  /** Goes to the end of a string. returns: where it begins */
+  #string(what: string): number {
     const length = this.count(`${what}: length of a string`, 1);
     if (length > MAX_STRING_BYTES) {
       throw new Damage(`${what}: expected a string of at most ${MAX_STRING_BYTES} bytes, got a length of ${length}`);
     }
-    const start = this.#take(length);
-    return this.#decoder.decode(this.#bytes.subarray(start, start + length));
+    return this.#take(length);
   }
 
   /** key: for messages */
@@ -98,7 +105,7 @@ export class Cursor {
     }
   }
 
-  #array(key: string, depth: number): GgufValue[] {
+  #array(key: string, depth: number): GgufValue {
     const type = this.u32();
     const size = SIZES[type];
     if (size === undefined) throw new Damage(`${key}: expected an array of a type from 0 to 12, got ${type}`);
@@ -110,9 +117,19 @@ export class Cursor {
         `${key}: expected at most ${MAX_ELEMENTS} elements in all arrays, got ${this.#elements} with the length of this one`,
       );
     }
+    if (type === STRING) return this.#strings(key, length);
     const values: GgufValue[] = [];
     for (let i = 0; i < length; i++) values.push(this.value(key, type, depth + 1));
     return values;
+  }
+
+  #strings(key: string, length: number): TextList {
+    const [starts, ends] = [new Uint32Array(length), new Uint32Array(length)];
+    for (let i = 0; i < length; i++) {
+      starts[i] = this.#string(key);
+      ends[i] = this.#at;
+    }
+    return new TextList(this.#bytes, starts, ends);
   }
 
   #take(bytes: number): number {

@@ -170,7 +170,7 @@ const ggufFiles = async (source: FileSource): Promise<string[]> =>
 function checkTokens({ metadata, tensors }: Gguf): void {
   const key = "tokenizer.ggml.tokens";
   const rows = tensors.get("token_embd.weight")?.shape[0];
-  if (rows !== undefined && rows < metadata.strings(key).length)
+  if (rows !== undefined && rows < metadata.texts(key).length)
     throw metadata.invalid(key, `at most the ${rows} tokens that token_embd.weight has rows for`);
 }
 
@@ -178,7 +178,7 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
   const embedding = tensors.get("token_embd.weight");
   const factors = tensors.get("rope_freqs.weight");
   const [short, long] = ["short", "long"].map((which) => tensors.get(`rope_factors_${which}.weight`));
-  const numTokens = metadata.strings("tokenizer.ggml.tokens").length;
+  const numTokens = metadata.texts("tokenizer.ggml.tokens").length;
   const own = configJson(metadata, {
     architecture,
     vocabSize: embedding?.shape[0] ?? numTokens,

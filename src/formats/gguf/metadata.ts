@@ -1,5 +1,6 @@
 /** @file Typed access to the metadata of a GGUF file. */
 import { TurboQuantError } from "../../errors.ts";
+import { TextList } from "../text-list.ts";
 import type { GgufValue } from "./cursor.ts";
 
 /** What converters write for a token that a vocabulary does not have: −1 as a number without a sign. */
@@ -91,9 +92,10 @@ export class Metadata {
     throw this.invalid(key, "a string");
   }
 
-  strings(key: string): readonly string[] {
+  texts(key: string): TextList {
     const value = this.#values.get(key);
-    if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value;
+    if (value instanceof TextList) return value;
+    if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return TextList.of(value);
     throw this.invalid(key, "a list of strings");
   }
 
@@ -117,7 +119,11 @@ export class Metadata {
   invalid(key: string, expected: string): TurboQuantError {
     const value = this.#values.get(key);
     const got =
-      value === undefined ? "nothing" : Array.isArray(value) ? `a list of ${value.length}` : `${value}`.slice(0, 80);
+      value === undefined
+        ? "nothing"
+        : Array.isArray(value) || value instanceof TextList
+          ? `a list of ${value.length}`
+          : `${value}`.slice(0, 80);
     return new TurboQuantError(
       "invalid_file",
       `${this.#where}: ${key}: expected ${expected}, got ${got}; convert the model again or download another file`,

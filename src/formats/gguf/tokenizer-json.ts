@@ -1,8 +1,10 @@
 /** @file The tokenizer.json and tokenizer_config.json that a GGUF file's metadata stands for. */
 import { TurboQuantError } from "../../errors.ts";
 import type { JsonObject } from "../json-file.ts";
+import { type MergeList, mergesOfScores, mergesOfTexts } from "../merge-list.ts";
 import { PRE_TOKENIZERS, preTokenizerJson } from "../pre-tokenizers.ts";
-import { endsByName, isControl } from "./control-tokens.ts";
+import { TokenList } from "../token-list.ts";
+import { controlTokens, endsByName } from "./control-tokens.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** `tokenizer.ggml.token_type` (llama.h). */
@@ -34,11 +36,11 @@ export interface TokenizerFiles {
 
 /** @throws TurboQuantError unsupported — a kind of tokenizer that we do not run; invalid_file — lists that contradict each other */
 export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFiles {
-  const tokens = metadata.strings("tokenizer.ggml.tokens");
-  const listed = metadata.has("tokenizer.ggml.token_type")
-    ? metadata.numbers("tokenizer.ggml.token_type", tokens.length)
-    : tokens.map(() => NORMAL);
-  const types = listed.map((type, id) => (type === NORMAL && isControl(tokens[id]!) ? CONTROL : type));
+  const tokens = new TokenList(metadata.texts("tokenizer.ggml.tokens"));
+  const types = metadata.has("tokenizer.ggml.token_type")
+    ? Array.from(metadata.numbers("tokenizer.ggml.token_type", tokens.length))
+    : Array.from({ length: tokens.length }, () => NORMAL);
+  for (const id of controlTokens(tokens)) if (types[id] === NORMAL) types[id] = CONTROL;
   const kind = metadata.string("tokenizer.ggml.model");
   const parts = partsOf(metadata, { kind, tokens, types, where });
   const special = specialTokens(metadata, tokens, types, kind === "llama" ? SENTENCE_PIECE_IDS : {});
@@ -46,8 +48,7 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
   const mayAddBos = kind === GEMMA4 || metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos);
   const addsBos = mayAddBos && special.bos !== undefined;
   const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
-  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens[id]!);
+  const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens.text(id));
   const template = chatTemplate(metadata);
   return {
     tokenizer: {
@@ -59,8 +60,8 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
       decoder: parts.decoder,
       model: {
         type: "BPE",
-        vocab,
-        repeated_tokens: repeated(tokens, vocab),
+        vocab: tokens,
+        repeated_tokens: tokens.repeated.map((id) => ({ id, content: tokens.text(id) })),
         ...parts.model,
         unk_token: textOf(special.unknown),
       },
@@ -99,11 +100,6 @@ function namedTemplate(template: string): string {
   return named ?? `{{ raise_exception('${what}') }}`;
 }
 
-/** Ids of tokens whose text a later token has as well: encoding gives the later one, decoding knows both. */
-function repeated(tokens: readonly string[], vocab: Readonly<Record<string, number>>): JsonObject[] {
-  return tokens.flatMap((content, id) => (vocab[content] === id ? [] : [{ id, content }]));
-}
-
 interface Parts {
   readonly normalizer: JsonObject | null;
   readonly preTokenizer: JsonObject | null;
@@ -115,7 +111,7 @@ interface Parts {
 interface Vocabulary {
   /** `tokenizer.ggml.model`. */
   readonly kind: string;
-  readonly tokens: readonly string[];
+  readonly tokens: TokenList;
   readonly types: readonly number[];
   readonly where: string;
 }
@@ -132,18 +128,18 @@ function partsOf(metadata: Metadata, { kind, tokens, types, where }: Vocabulary)
 }
 
 /** Pieces of text as SentencePiece has them, and merges as byte-level vocabularies have them. */
-const mergesOfPieces = (metadata: Metadata, tokens: readonly string[]): Parts => ({
+const mergesOfPieces = (metadata: Metadata, tokens: TokenList): Parts => ({
   normalizer: { type: "Replace", pattern: { String: " " }, content: "▁" },
   preTokenizer: null,
   decoder: {
     type: "Sequence",
     decoders: [{ type: "Replace", pattern: { String: "▁" }, content: " " }, { type: "ByteFallback" }, { type: "Fuse" }],
   },
-  model: { merges: mergesOf(metadata, new Set(tokens)), byte_fallback: true, fuse_unk: true },
+  model: { merges: mergesOf(metadata, tokens), byte_fallback: true, fuse_unk: true },
   addsBos: true,
 });
 
-function byteLevel(metadata: Metadata, tokens: readonly string[], where: string): Parts {
+function byteLevel(metadata: Metadata, tokens: TokenList, where: string): Parts {
   const name = metadata.string("tokenizer.ggml.pre", "default");
   const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;
   if (!pre) {
@@ -157,55 +153,25 @@ function byteLevel(metadata: Metadata, tokens: readonly string[], where: string)
     normalizer: pre.normalizer,
     preTokenizer: preTokenizerJson(pre),
     decoder: { type: "ByteLevel" },
-    model: { merges: mergesOf(metadata, new Set(tokens)), ignore_merges: pre.ignoresMerges },
+    model: { merges: mergesOf(metadata, tokens), ignore_merges: pre.ignoresMerges },
     addsBos: pre.addsBos,
   };
 }
 
-/**
- * A merge is two tokens and the first space that neither begins with. Those of tokens that the vocabulary does not have, as files with
- * a shortened vocabulary have them, can never be made.
- */
-function mergesOf(metadata: Metadata, vocabulary: ReadonlySet<string>): [string, string][] {
+function mergesOf(metadata: Metadata, tokens: TokenList): MergeList {
   const key = "tokenizer.ggml.merges";
-  return metadata.strings(key).flatMap((merge): [string, string][] => {
-    const at = merge.indexOf(" ", 1);
-    if (at < 0 || at === merge.length - 1)
-      throw metadata.invalid(key, `two tokens in each merge, not ${JSON.stringify(merge.slice(0, 40))}`);
-    const [left, right] = [merge.slice(0, at), merge.slice(at + 1)];
-    return [left, right, left + right].every((token) => vocabulary.has(token)) ? [[left, right]] : [];
-  });
+  return mergesOfTexts(tokens, metadata.texts(key), (merge) =>
+    metadata.invalid(key, `two tokens in each merge, not ${JSON.stringify(merge.slice(0, 40))}`),
+  );
 }
 
-/**
- * SentencePiece's BPE has scores and no merges: two neighbours become the token that they spell, the one of highest score
- * first, of equal ones the leftmost. As a list of merges that is every way to spell a token with two others, by falling score.
- */
-function sentencePiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Parts {
+function sentencePiece(metadata: Metadata, tokens: TokenList, types: readonly number[]): Parts {
   // Without scores all are equal.
   const scores = metadata.has("tokenizer.ggml.scores")
     ? metadata.numbers("tokenizer.ggml.scores", tokens.length)
-    : tokens.map(() => 0);
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const lengths = new Set(tokens.map(({ length }) => length).filter((length) => length > 0));
-  const merges: { left: string; right: string; score: number; order: number }[] = [];
-  for (const [id, token] of tokens.entries()) {
-    // Tokens that users defined are found in the text, and where it spells them with other characters than theirs, by merging.
-    if (types[id] !== NORMAL && types[id] !== USER_DEFINED) continue;
-    const ways: { left: string; right: string; a: number; b: number }[] = [];
-    let at = 0;
-    for (const character of token) {
-      at += character.length;
-      // Looking a part up takes as long as the part is, of a token of megabytes for each of its characters.
-      if (!lengths.has(at) || !lengths.has(token.length - at)) continue;
-      const [left, right] = [token.slice(0, at), token.slice(at)];
-      const [a, b] = [ids.get(left), ids.get(right)];
-      if (a !== undefined && b !== undefined) ways.push({ left, right, a, b });
-    }
-    ways.sort((x, y) => x.a - y.a || x.b - y.b);
-    for (const { left, right } of ways) merges.push({ left, right, score: scores[id]!, order: merges.length });
-  }
-  merges.sort((x, y) => y.score - x.score || x.order - y.order);
+    : new Float32Array(tokens.length);
+  // Tokens that users defined are found in the text, and where it spells them with other characters than theirs, by merging.
+  const { merges, ranks } = mergesOfScores(tokens, scores, (id) => types[id] === NORMAL || types[id] === USER_DEFINED);
   const prefixes = metadata.boolean("tokenizer.ggml.add_space_prefix", true);
   const replace = { type: "Replace", pattern: { String: " " }, content: "▁" };
   return {
@@ -224,8 +190,8 @@ function sentencePiece(metadata: Metadata, tokens: readonly string[], types: rea
       ],
     },
     model: {
-      merges: merges.map(({ left, right }) => [left, right]),
-      merge_ranks: ranksOf(merges),
+      merges,
+      merge_ranks: ranks,
       byte_fallback: true,
       fuse_unk: true,
     },
@@ -233,17 +199,12 @@ function sentencePiece(metadata: Metadata, tokens: readonly string[], types: rea
   };
 }
 
-/** Places among the scores, from the highest on; equal scores share one. */
-function ranksOf(merges: readonly { readonly score: number }[]): number[] {
-  let rank = 0;
-  return merges.map(({ score }, i) => (i > 0 && score !== merges[i - 1]!.score ? ++rank : rank));
-}
-
 /** Tokens that are found in a text before it is cut: control tokens, the unknown one, and those that users defined. */
-function addedTokens(tokens: readonly string[], types: readonly number[], takeSpaces: boolean): JsonObject[] {
-  return tokens.flatMap((content, id) => {
-    const special = types[id] === CONTROL || types[id] === UNKNOWN;
-    if (!special && types[id] !== USER_DEFINED) return [];
+function addedTokens(tokens: TokenList, types: readonly number[], takeSpaces: boolean): JsonObject[] {
+  return types.flatMap((type, id) => {
+    const special = type === CONTROL || type === UNKNOWN;
+    if (!special && type !== USER_DEFINED) return [];
+    const content = tokens.text(id);
     const rstrip = takeSpaces && !LEAVE_SPACES.has(content);
     return [{ id, content, single_word: false, lstrip: false, rstrip, normalized: false, special }];
   });
@@ -252,21 +213,21 @@ function addedTokens(tokens: readonly string[], types: readonly number[], takeSp
 /** Tokens of Phi 3 that leave the spaces behind them; its others take them, which no key of a file says. */
 const LEAVE_SPACES = new Set(["<unk>", "<s>", "<|endoftext|>"]);
 
-const isPhi3 = (metadata: Metadata, tokens: readonly string[]): boolean =>
-  /phi-?3/i.test(String(metadata.raw("general.name") ?? "")) || tokens.includes("<|placeholder1|>");
+const isPhi3 = (metadata: Metadata, tokens: TokenList): boolean =>
+  /phi-?3/i.test(String(metadata.raw("general.name") ?? "")) || tokens.find("<|placeholder1|>") >= 0;
 
-function around(tokens: readonly string[], bos: number | undefined, eos: number | undefined): JsonObject | null {
+function around(tokens: TokenList, bos: number | undefined, eos: number | undefined): JsonObject | null {
   const ids = [bos, eos].filter((id) => id !== undefined);
   if (ids.length === 0) return null;
   const token = (id: number | undefined): JsonObject[] =>
-    id === undefined ? [] : [{ SpecialToken: { id: tokens[id]!, type_id: 0 } }];
+    id === undefined ? [] : [{ SpecialToken: { id: tokens.text(id), type_id: 0 } }];
   const text = (id: string): JsonObject[] => [...token(bos), { Sequence: { id, type_id: 0 } }, ...token(eos)];
   return {
     type: "TemplateProcessing",
     single: text("A"),
     pair: [...text("A"), ...text("B")],
     special_tokens: Object.fromEntries(
-      ids.map((id) => [tokens[id]!, { id: tokens[id]!, ids: [id], tokens: [tokens[id]!] }]),
+      ids.map((id) => [tokens.text(id), { id: tokens.text(id), ids: [id], tokens: [tokens.text(id)] }]),
     ),
   };
 }
@@ -274,7 +235,7 @@ function around(tokens: readonly string[], bos: number | undefined, eos: number 
 /** defaults: ids of tokens that the file does not name, where the vocabulary has them */
 function specialTokens(
   metadata: Metadata,
-  tokens: readonly string[],
+  tokens: TokenList,
   types: readonly number[],
   defaults: Partial<typeof SENTENCE_PIECE_IDS>,
 ) {
@@ -286,7 +247,7 @@ function specialTokens(
   const eos = id("eos", defaults.eos);
   // Ollama lists further ones.
   const listed = [metadata.raw("tokenizer.ggml.eos_token_ids") ?? []].flat();
-  const further = listed.filter((end): end is number => typeof end === "number" && tokens[end] !== undefined);
+  const further = listed.filter((end): end is number => isTokenOf(tokens, end));
   const named = [eos, ...ENDS.map((name) => id(name)), ...further].filter((end) => end !== undefined);
   // Padding is never computed with: an id of another vocabulary does no harm.
   const padding = metadata.raw("tokenizer.ggml.padding_token_id");
@@ -294,8 +255,10 @@ function specialTokens(
     bos: id("bos", defaults.bos),
     eos,
     unknown: id("unknown", defaults.unknown),
-    padding:
-      typeof padding === "number" && Number.isInteger(padding) && tokens[padding] !== undefined ? padding : undefined,
+    padding: isTokenOf(tokens, padding) ? padding : undefined,
     ends: [...new Set([...named, ...endsByName(tokens, (token) => types[token] !== NORMAL)])],
   };
 }
+
+const isTokenOf = (tokens: TokenList, id: unknown): id is number =>
+  typeof id === "number" && Number.isInteger(id) && id >= 0 && id < tokens.length;

@@ -1,4 +1,5 @@
 /** @file Byte-pair encoding: the pair of lowest rank is merged first, of equal ones the leftmost. */
+import { MergeList } from "../../formats/merge-list.ts";
 import type { Component } from "./component.ts";
 import { Merges } from "./merges.ts";
 import type { Model } from "./model.ts";
@@ -108,8 +109,15 @@ export class Bpe implements Model {
 
 /** `merge_ranks` is no field of a tokenizer.json: where scores stand for merges, several have one rank. */
 function readMerges(component: Component, vocabulary: Vocabulary, prefix: string): Merges {
-  const list = component.list("merges");
   const ranks = component.get("merge_ranks") as readonly number[] | undefined;
+  const known = component.get("merges");
+  if (known instanceof MergeList) {
+    const { left, right, result, length } = known;
+    const merges = new Merges(length);
+    for (let i = 0; i < length; i++) merges.add(left[i]!, right[i]!, ranks?.[i] ?? i, result[i]!);
+    return merges;
+  }
+  const list = component.list("merges");
   const merges = new Merges(list.length);
   for (const [place, entry] of list.entries()) {
     const rank = ranks?.[place] ?? place;
@@ -118,9 +126,12 @@ function readMerges(component: Component, vocabulary: Vocabulary, prefix: string
       throw component.invalid(`merges[${place}] of two tokens`, entry);
     }
     const [left, right] = pair as [string, string];
-    const ids = [left, right, left + right.slice(prefix.length)].map((token) => vocabulary.id(token));
-    if (ids.includes(undefined)) throw component.invalid(`merges[${place}] of tokens in the vocabulary`, entry);
-    merges.add(ids[0]!, ids[1]!, rank, ids[2]!);
+    const [first, second] = [vocabulary.id(left), vocabulary.id(right)];
+    const whole = vocabulary.id(left + (prefix === "" ? right : right.slice(prefix.length)));
+    if (first === undefined || second === undefined || whole === undefined) {
+      throw component.invalid(`merges[${place}] of tokens in the vocabulary`, entry);
+    }
+    merges.add(first, second, rank, whole);
   }
   return merges;
 }

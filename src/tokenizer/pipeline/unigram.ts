@@ -27,10 +27,8 @@ export class Unigram implements Model {
       }
       return { token: entry[0], score: entry[1], id };
     });
-    this.vocabulary = new Vocabulary(
-      entries.map(({ token, id }) => [token, id]),
-      component,
-    );
+    const [tokens, ids] = [entries.map(({ token }) => token), entries.map(({ id }) => id)];
+    this.vocabulary = Vocabulary.of(tokens, ids, component);
     this.#scores = entries.map(({ score }) => score);
     this.#unknown = component.get("unk_id") === undefined ? undefined : component.number("unk_id");
     if (this.#unknown !== undefined && this.vocabulary.token(this.#unknown) === undefined) {
