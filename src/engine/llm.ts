@@ -35,7 +35,8 @@ import { DEFAULT_KV, LOAD_OPTIONS, type LoadOptions } from "./load-options.ts";
 import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
-import { startBackend } from "./start-backend.ts";
+import { type Started, startBackend } from "./start-backend.ts";
+import { yieldNow } from "./yield-now.ts";
 
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** The sampling kernels depend only on whether top-k is used and, slightly, on k, so one such config stands for all. */
@@ -164,8 +165,6 @@ export class LLM {
       const tensors = await checkpoint.tensors();
       await checkWeights(checkpoint, config);
       signal?.throwIfAborted();
-      const tokenizer = await loadTokenizer(checkpoint.files);
-      signal?.throwIfAborted();
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const option = options.calibration;
       const choice = calibrationChoice(spec, option);
@@ -179,14 +178,16 @@ export class LLM {
       const planned = { ...modelOfCheckpoint(config, checkpoint.modelName, tensors), isCalibrated };
       options.onModel?.(planned);
       const notes: (string | null)[] = [];
-      const started = await startBackend(options, planned).catch((error: unknown) => {
+      const starting = startBackend(options, planned).catch((error: unknown) => {
         // A model that just fits goes without a calibration that nobody made.
         if (!isMade || !(error instanceof TurboQuantError && error.code === "out_of_memory")) throw error;
         isMade = false;
         notes.push("calibration: none was made: its maps do not fit the memory beside the model");
         return startBackend(options, { ...planned, isCalibrated: false });
       });
+      const [started, tokenizer] = await withTokenizer(starting, checkpoint.files);
       ops = started.ops;
+      signal?.throwIfAborted();
       const { fit, note } = started;
       notes.push(note, fit.note, config.isTextPart ? TEXT_PART_NOTE : null);
       let decoder = await Decoder.load(ops, checkpoint, {
@@ -419,6 +420,23 @@ function checkRef(ref: unknown): void {
     "invalid_argument",
     `load: expected a model's name, folder or address, or a file source, got ${ref === "" ? '""' : String(ref)}; pass one, such as "qwen3-3m"`,
   );
+}
+
+/** The vocabulary is read while the backend's threads start, and before any weights, so that what is wrong with it is said soon. */
+async function withTokenizer(starting: Promise<Started>, files: FileSource): Promise<[Started, Tokenizer]> {
+  // Whichever fails first, the other one comes to its end.
+  starting.catch(() => {});
+  try {
+    await yieldNow();
+    const tokenizer = await loadTokenizer(files);
+    return [await starting, tokenizer];
+  } catch (error) {
+    await starting.then(
+      ({ ops }) => ops.dispose(),
+      () => {},
+    );
+    throw error;
+  }
 }
 
 const canBeCalibrated = (config: ModelConfig): boolean => typeof calibratedLayers(config) !== "string";
