@@ -238,6 +238,25 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
   return i8x16.sub(v128.or(half ? high(v) : low(v), fifthBits(p + 2 + 2 * <usize>half)), i8x16.splat(16));
 }
 
+/** Whether a half is NaN or infinite. */
+// @ts-ignore: decorator
+@inline function isBadHalf(p: usize): bool {
+  return (load<u16>(p) & 0x7c00) == 0x7c00;
+}
+
+/** Whether the scale or the minimum of a block among `numBytes` is NaN or infinite; nothing else of a block can be. */
+export function haveBadScales(dtype: i32, p: usize, numBytes: usize): bool {
+  if (dtype == MXFP4) return false;
+  const bytes = blockBytes(dtype);
+  const at: usize = dtype == Q2_K ? 80 : dtype == Q3_K ? 108 : dtype == Q6_K ? 208 : 0;
+  const hasMinimum = dtype == Q4_1 || dtype == Q5_1 || dtype == Q2_K || dtype == Q4_K || dtype == Q5_K;
+  let isBad = false;
+  for (let i = at; i < numBytes; i += bytes) {
+    isBad = isBad || isBadHalf(p + i) || (hasMinimum && isBadHalf(p + i + 2));
+  }
+  return isBad;
+}
+
 /** Whether q8 has the codes of these blocks. */
 // @ts-ignore: decorator
 @inline export function isInQ8(dtype: i32): bool {

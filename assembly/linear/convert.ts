@@ -6,7 +6,7 @@ import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, NOT_FINITE, ROWS, SOURCE_BYTES, ST
 import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { toHalf } from "../simd/vector";
 import { quantizeAffine } from "./affine";
-import { blockBytes, codesToQ4, codesToQ8, isInQ4, isInQ8, unpackGroup } from "./blocks";
+import { blockBytes, codesToQ4, codesToQ8, haveBadScales, isInQ4, isInQ8, unpackGroup } from "./blocks";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
 import { blockAt, groupAt, limitOf, loadAs, nearestCodes, peakOfGroup, repeatLast } from "./source-groups";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
@@ -69,6 +69,7 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
     const row = load<i32>(params, FIRST_ROW) + r;
     let to = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes<T>(stride) + (<usize>(row & 3) << 4);
     if (dtype >= FIRST_BLOCKS) {
+      isFound = isFound || haveBadScales(dtype, from, load<u32>(params, SOURCE_BYTES));
       convertBlocks<T>(dtype, from, to, cols, scratch);
       continue;
     }
@@ -161,6 +162,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       placeBlocks<T>(from, record, lane, stride);
       continue;
     }
+    if (dtype >= FIRST_BLOCKS) isFound = isFound || haveBadScales(dtype, from, load<u32>(params, SOURCE_BYTES));
     if (isSigned<T>() ? isInQ8(dtype) : isInQ4(dtype)) {
       placeCodes<T>(dtype, from, record, lane, stride);
       continue;

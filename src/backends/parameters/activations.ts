@@ -261,7 +261,7 @@ export const convert = new Struct({
   block: "u32",
   /** Bytes of a source row. */
   sourceBytes: "u32",
-  /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers. */
+  /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers or ggml's scales. */
   notFinite: "u32",
 });
 

@@ -5,9 +5,15 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
 import { ACTIVATION_KINDS, activated, NORM_CASES, normed } from "../../../test/support/elementwise-grid.ts";
+import { GGML_TYPES, packed } from "../../../test/support/ggml-blocks.ts";
 import { download, embedTokens, gaussians, partOf, upload, WEIGHT_TYPES } from "../../../test/support/wasm-backend.ts";
+import { weightFormat } from "../../weights/registry.ts";
+import { matrixBytes } from "../../weights/weight-format.ts";
 import type { Ops, WeightType } from "../ops.ts";
 import { createWasmBackend } from "./backend.ts";
+
+/** Of GGUF files, without plain numbers. */
+const BLOCK_TYPES = Object.keys(GGML_TYPES).filter((name) => GGML_TYPES[name]!.values > 1) as WeightType[];
 
 let backends: readonly Ops[];
 beforeAll(async () => {
@@ -131,6 +137,40 @@ describe("a weight that is being written", () => {
           const broken = patterns.slice();
           broken[at] = bad;
           expect(write(broken, type), `${type} at ${at}: ${bad}`).toBe(false);
+        }
+      }
+    }
+  });
+
+  it.each(BLOCK_TYPES)("sees scales that are not finite in blocks of %s, kept as anything", (dtype) => {
+    const [rows, wide] = [3, 512];
+    const bytes = packed(dtype, gaussians(5, rows * wide), wide);
+    const format = weightFormat(dtype);
+    const write = (data: Uint8Array, type: WeightType) => {
+      const writer = backends[1]!.createWeight(rows, wide, type);
+      const finite = writer.write({ dtype, rows, cols: wide, data }, 0);
+      backends[1]!.freeWeight(writer.finish());
+      return finite;
+    };
+    const block = matrixBytes(format, 1, Number(format.block.values));
+    const isInfinite = (at: number): boolean => {
+      const broken = bytes.slice();
+      broken.set([0x00, 0x7c], at);
+      return format.firstNonFinite(broken, rows, wide) >= 0;
+    };
+    const places = Array.from({ length: block - 1 }, (_, at) => at).filter(isInfinite);
+    expect(places.length).toBe(
+      dtype === "mxfp4" ? 0 : ["q4_1", "q5_1", "q2_k", "q4_k", "q5_k"].includes(dtype) ? 2 : 1,
+    );
+    for (const type of WEIGHT_TYPES) {
+      expect(write(bytes, type), type).toBe(true);
+      for (const place of places) {
+        for (const first of [0, bytes.length - block]) {
+          for (const bad of [0x7c00, 0xfc00, 0x7e01]) {
+            const broken = bytes.slice();
+            broken.set([bad & 255, bad >> 8], first + place);
+            expect(write(broken, type), `${type}, byte ${first + place}: ${bad}`).toBe(false);
+          }
         }
       }
     }

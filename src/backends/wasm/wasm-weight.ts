@@ -3,6 +3,7 @@ import { assert } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
 import {
+  FIRST_BLOCKS_CODE,
   isPlain,
   rowBytes,
   VECTOR_CODE,
@@ -97,7 +98,7 @@ export class WeightLoader {
     const { source, code, rowsOf } = readable(part, weight.type);
     const bytes = rowBytes(source, part.cols);
     const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
-    let areFinite = isPlain(source);
+    let areFinite = isPlain(source) || code >= FIRST_BLOCKS_CODE;
     const staging = this.#staging.ensure(rowsAtOnce * bytes);
     const { unit, unitRows } = weight;
     for (let row = 0, count = 0; row < part.rows; row += count) {
