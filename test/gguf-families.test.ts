@@ -18,6 +18,7 @@ type Case = readonly [architecture: string, modelType: string, fields: object, k
 const EPS = 2 ** -10;
 const u32 = (value: number): Written => ({ u32: value });
 const on: Written = { bool: true };
+const off: Written = { bool: false };
 
 /** Four experts, of which two are chosen, behind one dense layer. */
 const mixture = {
@@ -32,6 +33,14 @@ const mixture = {
   },
 };
 const sigmoid = { ...mixture, keys: { ...mixture.keys, expert_gating_func: u32(2) } };
+const softmax = {
+  fields: {
+    ...{ ...mixture.fields, n_group: 1, topk_group: 1, n_shared_experts: 2, scoring_func: "softmax" },
+    ...{ head_dim: 16, partial_rotary_factor: 1 },
+  },
+  // Of one expert, as published files have it.
+  keys: { ...mixture.keys, expert_group_count: u32(1), expert_group_used_count: u32(1) },
+};
 const plain = {
   fields: { ...mixture.fields, n_group: 1 },
   keys: { ...sigmoid.keys, expert_group_count: u32(1) },
@@ -173,6 +182,19 @@ const CASES: readonly Case[] = [
     "glm4_moe",
     { ...mixture.fields, head_dim: 16, use_qk_norm: true, partial_rotary_factor: 0.5 },
     sigmoid.keys,
+  ],
+  [
+    "bailingmoe2",
+    "glm4_moe",
+    { ...mixture.fields, n_shared_experts: 2, head_dim: 16, use_qk_norm: true, partial_rotary_factor: 0.5 },
+    { ...sigmoid.keys, "rope.dimension_count": u32(8) },
+  ],
+  ["deepseek", "glm4_moe", { ...softmax.fields, norm_topk_prob: false }, { ...softmax.keys, expert_weights_norm: off }],
+  [
+    "bailingmoe",
+    "glm4_moe",
+    { ...softmax.fields, first_k_dense_replace: 0 },
+    { ...softmax.keys, leading_dense_block_count: u32(0) },
   ],
   [
     "minimax-m2",

@@ -6,7 +6,9 @@ import {
   EXPERT_KEYS,
   MLP_EXPERT_TENSORS,
   ofAfmoe,
+  ofBailingmoe2,
   ofCohere2Moe,
+  ofDeepseek,
   ofDots1,
   ofErnieMoe,
   ofExaoneMoe,
@@ -64,6 +66,16 @@ const QWEN3MOE: GgufArchitecture = {
   biases: "qkv",
   fields: ofQwen3Moe,
   reads: EXPERT_KEYS,
+};
+
+/** Computed as GLM 4.5 is, with another way of scoring. */
+const DEEPSEEK: GgufArchitecture = {
+  modelType: "glm4_moe",
+  interleavesHeads: true,
+  layer: { ...MLP_EXPERT_TENSORS, ...sharedTensors("mlp.shared_experts") },
+  hasPartialRope: true,
+  fields: ofDeepseek,
+  reads: ROUTER_KEYS,
 };
 
 /** Where an indexer chooses the tokens that are attended to. */
@@ -139,6 +151,17 @@ export const EXPERT_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = 
     fields: ofDeepseek2,
     ropeFields: ropeOfDeepseek2,
     reads: [...ROUTER_KEYS, "rope.scaling.yarn_log_multiplier"],
+  },
+  deepseek: DEEPSEEK,
+  bailingmoe: DEEPSEEK,
+  bailingmoe2: {
+    modelType: "glm4_moe",
+    interleavesHeads: false,
+    layer: { ...QK_NORMS, ...MLP_EXPERT_TENSORS, ...sharedTensors("mlp.shared_experts") },
+    whole: CHOICE_BIAS,
+    hasPartialRope: true,
+    fields: ofBailingmoe2,
+    reads: ROUTER_KEYS,
   },
   deepseek32: INDEXED,
   "glm-dsa": { ...INDEXED, modelType: "glm_moe_dsa" },

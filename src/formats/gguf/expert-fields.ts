@@ -139,6 +139,29 @@ export const ofGlm4Moe = (metadata: Metadata, { hasBias, layersWith }: ModelSize
   use_qk_norm: layersWith("attn_q_norm").some(Boolean),
 });
 
+/** Llama's attention with experts like those of GLM 4.5, scored by softmax (DeepSeek of before V2, Ling 1). */
+export const ofDeepseek = (metadata: Metadata, sizes: ModelSizes): JsonObject => ({
+  ...mixtureFields(metadata, GATING.softmax),
+  ...sharedCount(metadata, sizes),
+  scoring_func: "softmax",
+});
+
+/** Ling 2: as GLM 4.5. */
+export const ofBailingmoe2 = (metadata: Metadata, sizes: ModelSizes): JsonObject => ({
+  ...ofGlm4Moe(metadata, sizes),
+  ...sharedCount(metadata, sizes),
+});
+
+/** So many experts wide is the feed-forward beside them, whatever keys say of it: they have been written in more than one way. */
+function sharedCount(metadata: Metadata, { layersWith, shapeOf }: ModelSizes): JsonObject {
+  const layer = layersWith("ffn_up_shexp").indexOf(true);
+  if (layer < 0) return { n_shared_experts: 0 };
+  const rows = shapeOf(`blk.${layer}.ffn_up_shexp.weight`)![0]!;
+  const width = widthOf(metadata);
+  if (rows % width === 0) return { n_shared_experts: rows / width };
+  throw metadata.invalid(metadata.own("expert_feed_forward_length"), `a divisor of the ${rows} rows of ffn_up_shexp`);
+}
+
 export const ofMinimaxM2 = (metadata: Metadata): JsonObject => ({
   ...mixtureFields(metadata, GATING.sigmoid),
   intermediate_size: widthOf(metadata),

@@ -148,7 +148,10 @@ export function sharedExperts(
   return count === 0 ? null : sharedExpert(prefix, width * count);
 }
 
-/** The mixtures of DeepSeek V3 and those like them: sigmoid with a bias for the choice, perhaps in groups, and shared experts. */
+/**
+ * The mixtures of DeepSeek V3 and those like them: sigmoid with a bias for the choice, or softmax where a config says so, perhaps in
+ * groups, and shared experts.
+ */
 export function deepseekExperts(
   config: ConfigFields,
   sizes: MixtureSizes,
@@ -161,11 +164,15 @@ export function deepseekExperts(
 ): ExpertTraits {
   const own = expertSizes(config, defaults);
   const groups = { ...(defaults.groups ?? { count: 1, chosen: 1 }), by: "bestTwo" as const };
+  const score = config.string("scoring_func", "sigmoid");
+  if (score !== "sigmoid" && score !== "softmax")
+    throw config.unsupported("scoring_func", "expected sigmoid or softmax");
+  const choiceBias = ["mlp.gate.e_score_correction_bias", "mlp.e_score_correction_bias"];
   return {
     ...own,
     ...swigluExperts(sizes),
     router: {
-      score: "sigmoid",
+      score,
       scoresChosen: false,
       groups: routerGroups(config, own, groups),
       normalizes: config.boolean("norm_topk_prob", defaults.normalizes ?? true),
@@ -174,7 +181,7 @@ export function deepseekExperts(
       jitter: 0,
     },
     shared: sharedExperts(config, own.width, defaults.numShared ?? 1),
-    names: [{ ...MLP_EXPERTS, choiceBias: ["mlp.gate.e_score_correction_bias", "mlp.e_score_correction_bias"] }],
+    names: [score === "softmax" ? MLP_EXPERTS : { ...MLP_EXPERTS, choiceBias }],
   };
 }
 
