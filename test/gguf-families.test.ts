@@ -184,6 +184,12 @@ const CASES: readonly Case[] = [
     sigmoid.keys,
   ],
   [
+    "command-r",
+    "cohere",
+    { head_dim: 16, layer_norm_eps: EPS, logit_scale: 0.25, tie_word_embeddings: true },
+    { "attention.layer_norm_epsilon": { f32: EPS }, logit_scale: { f32: 0.25 } },
+  ],
+  [
     "bailingmoe2",
     "glm4_moe",
     { ...mixture.fields, n_shared_experts: 2, head_dim: 16, use_qk_norm: true, partial_rotary_factor: 0.5 },

@@ -14,6 +14,7 @@ import { qwen4Exp } from "./families/delta-net/qwen4_exp.ts";
 import { apertus } from "./families/dense/apertus.ts";
 import { arcee } from "./families/dense/arcee.ts";
 import { bitnet } from "./families/dense/bitnet.ts";
+import { cohere } from "./families/dense/cohere.ts";
 import { cohere2 } from "./families/dense/cohere2.ts";
 import { ernie45 } from "./families/dense/ernie4_5.ts";
 import { exaone4 } from "./families/dense/exaone4.ts";
@@ -140,6 +141,7 @@ const known: Family[] = [
   ministral,
   ministral3,
   exaone4,
+  cohere,
   cohere2,
   starcoder2,
   gptNeox,
@@ -203,7 +205,6 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
     "tensor names and config fields of its own",
   ],
   [["bloom*", "mpt*"], "ALiBi positions instead of rope"],
-  [["cohere"], "norms of the heads of q and k in one tensor"],
   [["olmo*"], "LayerNorm without weights, and limits of q, k and v"],
   [["chatglm*"], "the tensor names and config fields of older GLM models"],
   [

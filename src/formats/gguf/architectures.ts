@@ -6,6 +6,7 @@ import {
   ofAttentionBias,
   ofBaichuan,
   ofBitnet,
+  ofCohere,
   ofCohere2,
   ofExaone4,
   ofFalcon,
@@ -180,6 +181,14 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     layer: { post_attention_norm: "post_attention_layernorm" },
     biases: "qkv",
     fields: ofSeedOss,
+  },
+  "command-r": {
+    modelType: "cohere",
+    interleavesHeads: false,
+    layer: QK_NORMS,
+    hasLayerNorm: true,
+    fields: ofCohere,
+    reads: ["logit_scale"],
   },
   cohere2: {
     modelType: "cohere2",

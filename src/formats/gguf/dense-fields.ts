@@ -109,6 +109,11 @@ export const ofCohere2 = (metadata: Metadata): JsonObject => ({
   logit_scale: metadata.number(metadata.own("logit_scale"), 0, MAX, 1),
 });
 
+export const ofCohere = (metadata: Metadata, { layersWith }: ModelSizes): JsonObject => ({
+  ...ofCohere2(metadata),
+  use_qk_norm: layersWith("attn_q_norm").some(Boolean),
+});
+
 export const ofStarcoder2 = (metadata: Metadata): JsonObject => ({
   ...ofPhi3(metadata),
   norm_epsilon: layerNormEps(metadata),

@@ -1,10 +1,13 @@
 /** @file LayerNorm of the heads of q and k before rope, one norm a head: with weights of its own, or with those that all heads share. */
 import type { RowNorm } from "../../backends/ops.ts";
 import { norm, type WeightSpecs, type Weights } from "./block.ts";
-import { type HeadOrder, headOrder } from "./row-order.ts";
+import { type HeadOrder, headOrder, oneOfHeads } from "./row-order.ts";
 
 export interface HeadLayerNormShape {
-  /** Whether each head has weights of its own, without a bias (StableLM); otherwise all share weights and a bias (Phi). */
+  /**
+   * Whether each head has weights of its own, without a bias, in a tensor of its own (StableLM) or in one for all (Command R+); otherwise
+   * all share weights and a bias (Phi).
+   */
   readonly isOwn: boolean;
   readonly heads: HeadOrder;
   /** The beginning of the tensors' names, and how many heads there are, of q and of k. */
@@ -31,6 +34,10 @@ export function headLayerNorms({ isOwn, heads, q, k, eps, stride }: HeadLayerNor
       const weight = isOwn ? `${part}Norm${head}` : `${part}Norm`;
       const tensor = isOwn ? `${name}.norms.${head}` : name;
       weights[weight] ??= norm(`${tensor}.weight`, headDim, order);
+      if (isOwn) {
+        const together = { name: `${name}.weight`, shape: [numHeads, headDim], order: oneOfHeads(heads, head) };
+        weights[weight] = { ...weights[weight], forms: [[together]] };
+      }
       const bias = isOwn ? null : `${part}NormBias`;
       if (bias) weights[bias] ??= { ...norm(`${tensor}.bias`, headDim, order), role: "bias" };
       uses.push({ weight, bias });

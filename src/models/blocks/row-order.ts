@@ -81,6 +81,17 @@ export function halfOfHeads(heads: HeadOrder, numHeads: number, which: "q" | "ga
   };
 }
 
+/** For a vector with a part for each head: the part of one of them, in the places that rope needs. */
+export function oneOfHeads(heads: HeadOrder, head: number): RowOrder {
+  const { headDim } = heads;
+  const places = placesOf(heads);
+  return {
+    unit: headDim,
+    numRows: headDim,
+    place: (row) => (Math.floor(row / headDim) === head ? places[row % headDim]! : -1),
+  };
+}
+
 /**
  * For rows that are several parts group by group: the first part of all groups comes first, then the second, and so on. sizes: rows
  * of each part in one group
