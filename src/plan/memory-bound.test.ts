@@ -153,6 +153,26 @@ describe("a plan bounds what is allocated", () => {
     await ops.dispose();
   });
 
+  it.each([true, false])("on webgpu, with a token decoded beside a long prompt (matrices: %s)", async (matrices) => {
+    const { adapter, bytes } = countingAdapter(matrices);
+    withAdapter(adapter);
+    const ops = await createBackend("webgpu");
+    const decoder = await load(ops);
+    const cache = decoder.createCache();
+    const runner = new Runner(decoder, { contextLength: 1024 });
+    const [first, second] = [cache.createSequence(), cache.createSequence()];
+    await runner.prefill(first, new Int32Array(8).fill(7));
+    await runner.step([
+      { sequence: first, tokens: [7], logits: "last" },
+      { sequence: second, tokens: new Int32Array(512).fill(7), logits: "last" },
+    ]);
+    const { formats } = planMemory(model, {
+      ...{ memoryBytes: GB, context: 1024, sequences: 2, kv: ["f16"], weights: "q8", backend: "webgpu" },
+    });
+    expect(addressedBytes(formats[0]!)).toBeGreaterThan(bytes.most);
+    await ops.dispose();
+  });
+
   it("with several formats side by side", async () => {
     const kv = ["k4v4", "f16", "k2v2"];
     const { adapter, bytes } = countingAdapter(true);

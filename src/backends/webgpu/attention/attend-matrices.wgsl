@@ -227,7 +227,7 @@ fn main(
   }
 
   let is_there = l < POSITIONS * GROUP && first + l / GROUP < p.count;
-  let at = ((p.row + n) * NUM_HEADS + head) * p.splits + group.z;
+  let at = (n * NUM_HEADS + head) * p.splits + group.z;
   if (is_there) {
     stats[at * 2u] = select(highest * LN2, MASKED, highest == MASKED);
     stats[at * 2u + 1u] = sum;

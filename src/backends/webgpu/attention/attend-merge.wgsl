@@ -40,7 +40,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     row = step[p.list_at + group.y];
   }
   let head = row * NUM_HEADS + group.x;
-  let base = head * p.splits;
+  // Parts are those of the rows that are merged, one row behind the other.
+  let base = (group.y * NUM_HEADS + group.x) * p.splits;
   let quad = l % QUADS;
   let share = l / QUADS;
   let last = p.splits - 1u;

@@ -102,23 +102,22 @@ export class AttentionKernels {
     const { isWarmingUp } = this.#commands;
     // Rows whose list has room for all their tokens attend to them without it.
     const isListed = (tokens: number): boolean => chosen !== null && tokens > chosen.count;
-    const rows = step.tokens.length;
     if (at.decodeRows > 0) {
-      if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, at, rows, q, out);
+      if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, at, q, out);
       if (chosen && (isWarmingUp || isListed(at.longestDecode))) {
         const own = { listAt: at.decodeRowsAt, useList: 1, firstRow: 0, rows: at.decodeRows };
-        this.#attendChosen(prepared, chosen, own, rows, q, out);
+        this.#attendChosen(prepared, chosen, own, q, out);
       }
     }
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
     for (const span of longSpans) {
       if (chosen && (isWarmingUp || isListed(span.start + span.count))) {
         const own = { listAt: 0, useList: 0, firstRow: span.row, rows: span.count };
-        this.#attendChosen(prepared, chosen, own, rows, q, out);
+        this.#attendChosen(prepared, chosen, own, q, out);
         if (!isWarmingUp) continue;
       }
       const plan = planPrefill(layer, span, prepared.onMatrices);
-      this.#reserve(layer, step.tokens.length * plan.splits);
+      this.#reserve(layer, span.count * plan.splits);
       const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
       attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
       const which = { splits: plan.splits, listAt: 0, useList: 0, firstRow: span.row };
@@ -126,13 +125,13 @@ export class AttentionKernels {
     }
   }
 
-  #decode(prepared: Prepared, at: StepLayout, rows: number, q: GpuBuffer, out: GpuBuffer): void {
+  #decode(prepared: Prepared, at: StepLayout, q: GpuBuffer, out: GpuBuffer): void {
     const { options, decode } = prepared;
     const { layer } = options;
     const { context } = this.#commands;
     const extra = decode.alone.at(-1)!.copySplits;
     // Room for a longer context at once: a token that is decoded allocates nothing.
-    this.#reserve(layer, rows * (mostSplits(context.isSoftware, options, at.decodeRows) + extra));
+    this.#reserve(layer, at.decodeRows * (mostSplits(context.isSoftware, options, at.decodeRows) + extra));
     const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);
     const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
     const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
@@ -146,7 +145,6 @@ export class AttentionKernels {
     prepared: Prepared,
     chosen: ChosenOnDevice,
     own: Pick<ChosenRows, "listAt" | "useList" | "firstRow" | "rows">,
-    rows: number,
     q: GpuBuffer,
     out: GpuBuffer,
   ): void {
@@ -154,7 +152,7 @@ export class AttentionKernels {
     const { layer } = options;
     const { rowsAt, spansAt, numSpans } = this.#steps.layout;
     const splits = this.#chosen.splitsOf(options, chosen, own.rows);
-    this.#reserve(layer, rows * splits);
+    this.#reserve(layer, own.rows * splits);
     const at = { ...own, rowsAt, spansAt: spansAt + layer.index * numSpans * SPAN_WORDS };
     this.#chosen.run(options, chosen, at, splits, this.#buffers(prepared, q));
     const { listAt, useList, firstRow } = own;

@@ -11,7 +11,10 @@ if (p.chunk > 0u) {
   first = (end - 1u) / p.chunk * p.chunk;
 }
 // If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
-let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
+let head_of_row = kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
+let first_head = row * NUM_HEADS + head_of_row;
+// Only rows that are attended have parts.
+let first_part = group.z * NUM_HEADS + head_of_row;
 
 //#if HAS_RESIDUAL
 let residual_table = step[span + SPAN_RESIDUAL_TABLE];

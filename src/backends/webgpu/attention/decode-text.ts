@@ -376,8 +376,8 @@ export function outputText(shape: DecodeShape): string {
       ),
       "}",
       "workgroupBarrier();",
-      `add_up((first_head + ${g}u) * total_splits + split, l);`,
-      `if (l == 0u) { leave_stats((first_head + ${g}u) * total_splits + split, most${g}, ${g}u); }`,
+      `add_up((first_part + ${g}u) * total_splits + split, l);`,
+      `if (l == 0u) { leave_stats((first_part + ${g}u) * total_splits + split, most${g}, ${g}u); }`,
       "workgroupBarrier();",
     ]),
   ]);

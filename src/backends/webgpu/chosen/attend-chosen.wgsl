@@ -38,7 +38,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let split = group.y;
   let total_splits = p.splits;
   // If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
-  let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
+  let head_of_row = kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
+  let first_head = row * NUM_HEADS + head_of_row;
+  // Only rows that are attended have parts.
+  let first_part = group.z * NUM_HEADS + head_of_row;
   //#include row-place
   let list = (row * p.lists + select(0u, kv_head, p.lists > 1u)) * p.count;
   // A row has no more tokens than positions.
