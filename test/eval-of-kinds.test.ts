@@ -15,6 +15,8 @@ const KINDS: [kind: string, model: string, attention: readonly number[]][] = [
   ["projections stored the other way round", "gpt2-heads", [0, 1]],
   ["heads of other sizes, and layers that share another's", "gemma4_text", [0, 1, 2, 3]],
   ["chunked attention", "llama4_text", [0, 1, 2, 3]],
+  ["projections of experts", "jetmoe", [0, 1]],
+  ["blocks that layers share", "zamba2", [1, 2]],
   ["a delta net", "qwen3_5_text", [3]],
   ["Mamba-1", "jamba", [2]],
   ["layers without a cache", "nemotron_h", [2]],

@@ -5,7 +5,7 @@ import { weightFormat } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import { type StoredMatrix, storedMatrix } from "./tensor-pieces.ts";
 
-/** @throws TurboQuantError invalid_file — absent, neither matrix nor vector, or with a NaN or infinity */
+/** @throws TurboQuantError invalid_file — absent, of more than three dimensions, or with a NaN or infinity */
 export async function readWeight(checkpoint: Checkpoint, name: string): Promise<WeightPart> {
   const matrix = await storedMatrix(checkpoint, name);
   const { info, rows, cols } = matrix;

@@ -10,7 +10,7 @@ import type { RowOrder } from "./blocks/row-order.ts";
 /** Few enough that many pieces fit the window of what is read ahead, many enough that asking for one costs nothing. */
 export const PIECE_BYTES = 4 << 20;
 
-/** A tensor as a matrix; vectors have one row. */
+/** A tensor as a matrix; vectors have one row, and several matrices lie one below the other. */
 export interface StoredMatrix {
   readonly info: TensorInfo;
   readonly rows: number;
@@ -28,14 +28,15 @@ export interface TensorPiece extends ReadRange {
   readonly rows: number;
 }
 
-/** @throws TurboQuantError invalid_file — absent, or neither matrix nor vector */
+/** @throws TurboQuantError invalid_file — absent, or neither vector, matrix nor several of one shape */
 export async function storedMatrix(checkpoint: Checkpoint, name: string): Promise<StoredMatrix> {
   const info = await storedTensor(checkpoint, name);
   const { shape, file } = info;
-  if (shape.length < 1 || shape.length > 2) {
-    throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 or 2 dimensions, got ${shape.length}`);
+  if (shape.length < 1 || shape.length > 3) {
+    throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 to 3 dimensions, got ${shape.length}`);
   }
-  const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+  const cols = shape.at(-1)!;
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
   return { info, rows, cols };
 }
 

@@ -17,8 +17,22 @@ it("names the layers with keys and values of their own, and their output project
     "test",
   );
   expect(calibratedLayers(config)).toEqual([
-    { layer: 0, output: "model.layers.0.self_attn.o_proj.weight", isTransposed: false, headDim: 16, valueDim: 16 },
-    { layer: 1, output: "model.layers.1.self_attn.o_proj.weight", isTransposed: false, headDim: 16, valueDim: 16 },
+    {
+      layer: 0,
+      output: "model.layers.0.self_attn.o_proj.weight",
+      isTransposed: false,
+      numExperts: 1,
+      headDim: 16,
+      valueDim: 16,
+    },
+    {
+      layer: 1,
+      output: "model.layers.1.self_attn.o_proj.weight",
+      isTransposed: false,
+      numExperts: 1,
+      headDim: 16,
+      valueDim: 16,
+    },
   ]);
 });
 
@@ -28,13 +42,27 @@ it("says which are stored the other way round, and which widths are without zero
     "test",
   );
   expect(calibratedLayers(config)).toEqual([
-    { layer: 0, output: "transformer.h.0.attn.c_proj.weight", isTransposed: true, headDim: 7, valueDim: 7 },
+    {
+      layer: 0,
+      output: "transformer.h.0.attn.c_proj.weight",
+      isTransposed: true,
+      numExperts: 1,
+      headDim: 7,
+      valueDim: 7,
+    },
   ]);
 });
 
-it("says of a model whose heads are chosen that there is no such projection", () => {
-  const { config } = seededModel("jetmoe");
-  expect(calibratedLayers(parseModelConfig(config, "test"))).toBe("the output projections are not those of its heads");
+it("names the projections of experts, and those of blocks that layers share, layer by layer", () => {
+  const ofFamily = (name: string) => calibratedLayers(parseModelConfig(seededModel(name).config, "test"));
+  expect(ofFamily("jetmoe")).toContainEqual({
+    ...{ layer: 1, output: "model.layers.1.self_attention.experts.output_linear.weight", isTransposed: false },
+    ...{ numExperts: 4, headDim: 16, valueDim: 16 },
+  });
+  // Both uses are of one block.
+  const shared = "model.layers.1.shared_transformer.self_attn.o_proj.weight";
+  const heads = { isTransposed: false, numExperts: 1, headDim: 32, valueDim: 32 };
+  expect(ofFamily("zamba2")).toEqual([1, 2].map((layer) => ({ layer, output: shared, ...heads })));
 });
 
 it("says of a model with an indexer that its keys are there too", () => {

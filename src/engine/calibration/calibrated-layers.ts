@@ -11,6 +11,8 @@ export interface CalibratedLayer {
   readonly output: string;
   /** Whether it is stored as [numHeads·valueDim][hidden]. */
   readonly isTransposed: boolean;
+  /** Matrices in it: 1, or those of experts, each of which has one head for each KV head. */
+  readonly numExperts: number;
   /** Coordinates of a key and of a value, without the zeros that pages have behind them. */
   readonly headDim: number;
   readonly valueDim: number;
@@ -21,7 +23,9 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
   if (config.latent) return "latent attention has no keys and values of heads";
   const found = layoutOf(config).layers.flatMap((branches, layer) =>
     branches.flatMap(({ block }) =>
-      block.state?.kind === "kv" ? { layer, state: block.state, output: block.weights["output"]?.tensors[0] } : [],
+      block.state?.kind === "kv"
+        ? { layer, state: block.state, output: block.weights[block.attentionOutput ?? "output"]?.tensors[0] }
+        : [],
     ),
   );
   if (found.some(({ state }) => state.isOneRow))
@@ -32,9 +36,13 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
     const { headDim } = config.attentionOf(layer);
     if (!output) return [];
     const { name, shape, isTransposed = false } = output;
-    const valueDim = shape[isTransposed ? 0 : 1]! / config.numHeads;
+    const isOfExperts = shape.length === 3;
+    const width = isOfExperts ? shape[2]! : shape[isTransposed ? 0 : 1]!;
+    const valueDim = width / (isOfExperts ? state.numKvHeads : config.numHeads);
     const isPlain = storedDim(headDim) === state.headDim && storedDim(valueDim) === (state.valueDim ?? state.headDim);
-    return isPlain ? { layer, output: name, isTransposed, headDim, valueDim } : [];
+    return isPlain
+      ? { layer, output: name, isTransposed, numExperts: isOfExperts ? shape[0]! : 1, headDim, valueDim }
+      : [];
   });
   return named.length === found.length ? named : "the output projections are not those of its heads";
 }

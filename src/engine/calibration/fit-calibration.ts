@@ -17,7 +17,7 @@ export interface FitOptions {
   readonly sequences: readonly Int32Array[];
   /** Positions of the longest sequence that the calibration is for, whatever the length of those that are read. */
   readonly positions: number;
-  /** Reads an output projection, [hidden][numHeads·valueDim] or `isTransposed`, by the name of its tensor. */
+  /** Reads an output projection, [hidden][numHeads·valueDim], `isTransposed`, or [numExperts·hidden][numKvHeads·valueDim], by the name of its tensor. */
   readonly readOutput: (name: string) => Promise<Float32Array>;
   /** Told after the first step what all of it will take; false ends it. */
   readonly onEstimate?: (seconds: number) => boolean;
@@ -85,12 +85,14 @@ export async function fitCalibration(decoder: Decoder, options: FitOptions): Pro
   const layers: (LayerCalibration | null)[] = Array.from({ length: decoder.config.numLayers }, () => null);
   const predicted: (readonly PredictedNoise[])[] = [];
   const averages = new Map<string, RopeAverage>();
-  for (const [index, { layer, output, isTransposed, valueDim, moments, invFreq, upTo }] of collected.entries()) {
+  for (const [index, own] of collected.entries()) {
+    const { layer, output, isTransposed, numExperts, valueDim, moments, invFreq, upTo } = own;
     signal?.throwIfAborted();
     const average = invFreq && averageFor(averages, invFreq, Math.max(longest, Math.min(positions, upTo)));
-    const { numHeads } = moments.shape;
+    const { numHeads, numKvHeads } = moments.shape;
     const stored = await options.readOutput(output);
-    const plain = isTransposed ? transposed(stored, numHeads * valueDim) : stored;
+    const ofHeads = numExperts > 1 ? ofAnyExpert(stored, { numExperts, numHeads, numKvHeads, valueDim }) : stored;
+    const plain = isTransposed ? transposed(ofHeads, numHeads * valueDim) : ofHeads;
     const weight = widenedColumns(plain, numHeads, valueDim);
     const design = designLayer(moments, weight, average);
     layers[layer] = design.calibration;
@@ -99,6 +101,32 @@ export async function fitCalibration(decoder: Decoder, options: FitOptions): Pro
     await yieldNow();
   }
   return { layers, attentionLayers: collected.map(({ layer }) => layer), tokens: total, positions, predicted };
+}
+
+/**
+ * The matrices of all experts, one below the other, as if each head were of all of them: which one it is depends on the token, and the mean over experts
+ * of what an error in a value becomes is that of these rows over the root of their number.
+ *
+ * stored: [numExperts·hidden][numKvHeads·valueDim] · returns: [numExperts·hidden][numHeads·valueDim], the heads of a KV head beside each other
+ */
+function ofAnyExpert(
+  stored: Float32Array,
+  of: {
+    readonly numExperts: number;
+    readonly numHeads: number;
+    readonly numKvHeads: number;
+    readonly valueDim: number;
+  },
+): Float32Array {
+  const { numExperts, numHeads, numKvHeads, valueDim } = of;
+  const group = numHeads / numKvHeads;
+  const out = new Float32Array(stored.length * group);
+  const factor = 1 / Math.sqrt(numExperts);
+  for (let at = 0; at < out.length; at++) {
+    const part = Math.floor(at / (group * valueDim));
+    out[at] = factor * stored[part * valueDim + (at % valueDim)]!;
+  }
+  return out;
 }
 
 /** Of a matrix with so many rows. */

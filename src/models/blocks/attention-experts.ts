@@ -65,6 +65,7 @@ export function attentionExperts(prefix: string, shape: AttentionExpertsShape): 
       ...{ expertInput: topK * Math.max(hiddenSize, kvWidth), expertOutput: topK * Math.max(hiddenSize, kvWidth) },
     },
     state: { kind: "kv", ...cached },
+    attentionOutput: "outputs",
     bind: ({ router, queries, keysValues, outputs, outputBias }, { stateIndex, ropeIndex, format, calibration }) => {
       const kv = new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {

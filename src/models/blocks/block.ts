@@ -113,6 +113,8 @@ export interface Block {
   readonly scratch: Readonly<Record<string, number>>;
   /** What a sequence keeps for this block; null when it keeps nothing. */
   readonly state: StateShape | SharedShape | null;
+  /** Of keys and values of heads: the name, among its weights, of what attention's output is multiplied by; absent: `output`. */
+  readonly attentionOutput?: string;
   /** What it needs that not all backends have; absent: nothing. */
   readonly needs?: readonly Ability[];
   bind(weights: Weights, context: LayerContext): RunningBlock;

@@ -1,7 +1,7 @@
 /** @file Blocks whose output is added to the residual stream later than where they read it, as a shortcut past the blocks between. */
 import type { StreamMix } from "../../backends/ops.ts";
 import type { Block, Norm } from "./block.ts";
-import { innerSpecs, innerWeights } from "./inner-weights.ts";
+import { innerOutput, innerSpecs, innerWeights } from "./inner-weights.ts";
 
 /** Before the names of the weights of a block that another is made of. */
 const INNER = "inner";
@@ -32,6 +32,7 @@ export function readingHeld(block: Block, name: string, hiddenSize: number, norm
   return {
     ...block,
     weights: { sumNorm: norm.weight, ...innerSpecs(INNER, block.weights) },
+    ...innerOutput(INNER, block),
     scratch: { ...block.scratch, [name]: hiddenSize, normedSum: hiddenSize },
     bind: (weights, context) => {
       const running = block.bind(innerWeights(INNER, weights), context);

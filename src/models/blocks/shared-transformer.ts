@@ -4,7 +4,7 @@
  */
 import type { StreamMix } from "../../backends/ops.ts";
 import { type Block, matrix, norm, type WeightSpec, type WeightSpecs } from "./block.ts";
-import { innerSpecs, innerWeights } from "./inner-weights.ts";
+import { innerOutput, innerSpecs, innerWeights } from "./inner-weights.ts";
 import { EMBEDDINGS } from "./kept-embeddings.ts";
 
 export interface SharedTransformerShape {
@@ -53,6 +53,7 @@ export function sharedTransformer(prefix: string, shape: SharedTransformerShape)
       },
     },
     state: attention.state,
+    ...innerOutput(ATTENTION, attention),
     bind: (loaded, context) => {
       const attend = attention.bind(innerWeights(ATTENTION, loaded), context);
       const feed = feedForward.bind(innerWeights(FEED_FORWARD, loaded), context);
