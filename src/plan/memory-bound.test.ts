@@ -153,6 +153,25 @@ describe("a plan bounds what is allocated", () => {
     await ops.dispose();
   });
 
+  it("on webgpu, of a model without attention", async () => {
+    const path = new URL("../../test/fixtures/architectures/mamba2.json", import.meta.url);
+    const { config: json } = JSON.parse(readFileSync(path, "utf8")) as { config: object };
+    const parsed = parseModelConfig(json, "mamba2");
+    const { adapter, bytes } = countingAdapter(true);
+    withAdapter(adapter);
+    const ops = await createBackend("webgpu");
+    const decoder = await Decoder.load(ops, new RandomCheckpoint(json, "mamba2"), {
+      ...{ config: parsed, weights: "q8", kv: parseKvSpec("f16") },
+    });
+    const cache = decoder.createCache();
+    await new Runner(decoder, { contextLength: 512 }).prefill(cache.createSequence(), new Int32Array(512));
+    const plan = planMemory(modelOfConfig(parsed, "mamba2"), {
+      ...{ memoryBytes: GB, context: 512, kv: ["f16"], weights: "q8", backend: "webgpu" },
+    });
+    expect(addressedBytes(plan.formats[0]!)).toBeGreaterThan(bytes.most);
+    await ops.dispose();
+  });
+
   it.each([true, false])("on webgpu, with a token decoded beside a long prompt (matrices: %s)", async (matrices) => {
     const { adapter, bytes } = countingAdapter(matrices);
     withAdapter(adapter);

@@ -24,15 +24,21 @@ const FIXED_BYTES = 4 << 20;
 /** Codebooks with their bounds, of K and of V. */
 const CODEBOOK_VALUES = 1024;
 
-function workingBytes(load: Load): number {
-  const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim, chosenLists = 0 } = load;
+/** Parts of heads that are merged; none in a model without attention. */
+function partBytes({ rows, sequences, tokens, numHeads, numKvHeads, headDim }: Load): number {
+  if (numHeads === 0) return 0;
   const span = { start: Math.max(0, tokens - rows), count: rows };
   const splits = [true, false].map(
     (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
   );
   const decodeRows = sequences * DECODE_TOKENS;
   const decode = mostParts(numKvHeads, decodeRows) + decodeRows;
-  const parts = Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
+  return Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
+}
+
+function workingBytes(load: Load): number {
+  const { rows, sequences, tokens, numLayers, headDim, chosenLists = 0 } = load;
+  const parts = partBytes(load);
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.
   const steps = 2 * 4 * sequences * numLayers * tables;
