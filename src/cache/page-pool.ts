@@ -67,7 +67,7 @@ export class PagePool {
    * @throws TurboQuantError out_of_memory
    */
   require(numBytes: number): void {
-    const { budgetBytes, numBytes: usedBytes } = this.#account;
+    const { budgetBytes, numBytes: usedBytes } = this;
     if (usedBytes + numBytes <= budgetBytes) return;
     throw new TurboQuantError(
       "out_of_memory",

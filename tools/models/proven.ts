@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 const FILE = new URL("../../test/fixtures/proven.json", import.meta.url);
 
-/** Model types by backend. Backends that are not named here run every family in every test. */
+/** Model types by backend, and kinds of state (test/webgpu-kinds-of-state.test.ts). Backends that are not named here run every family in every test. */
 type Proven = Readonly<Record<string, readonly string[]>>;
 
 const read = (): Proven => JSON.parse(readFileSync(FILE, "utf8")) as Proven;
