@@ -105,12 +105,10 @@ function published(config: ConfigFields): Record<string, unknown> {
 
 const listed = (config: ConfigFields, field: string): readonly string[] => config.raw(field) as readonly string[];
 
-/** Tokens of a compressed row of layers of a type. */
+/** Tokens of a compressed row of layers of a type. The older fields count before the newer one, as in Transformers. */
 function rateOf(config: ConfigFields, type: string): number {
-  const legacy = LEGACY_RATES[type]!;
-  const rates = config.object("compress_rates");
-  if (rates?.has(type)) return rates.integer(type, 2, MAX_COUNT);
-  return config.integer(legacy, 2, MAX_COUNT, RATES[type]!);
+  const rates = config.object("compress_rates", {})!;
+  return config.integer(LEGACY_RATES[type]!, 2, MAX_COUNT, rates.integer(type, 2, MAX_COUNT, RATES[type]!));
 }
 
 function assemble(fields: ConfigFields): (config: ModelConfig) => Assembly {
