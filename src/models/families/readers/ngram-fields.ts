@@ -41,17 +41,21 @@ function multipliersOf(vocabSize: number, size: number, memory: number, seed: nu
   });
 }
 
-function isPrime(value: number): boolean {
-  if (value < 4) return value > 1;
-  if (value % 2 === 0) return false;
-  for (let divisor = 3; divisor * divisor <= value; divisor += 2) if (value % divisor === 0) return false;
-  return true;
-}
+/** Numbers that are looked at together for primes. */
+const SIEVE = 2 ** 18;
 
-/** The first primes that are no less than `least`. */
+/** The first primes that are no less than `least`, by a sieve of one run of numbers after the other. */
 function primesFrom(least: number, count: number): number[] {
   const primes: number[] = [];
-  for (let value = least; primes.length < count; value++) if (isPrime(value)) primes.push(value);
+  for (let start = Math.max(2, least); primes.length < count; start += SIEVE) {
+    const isDivided = new Uint8Array(SIEVE);
+    const end = start + SIEVE;
+    for (let divisor = 2; divisor * divisor < end; divisor += divisor === 2 ? 1 : 2) {
+      const first = Math.max(divisor * divisor, Math.ceil(start / divisor) * divisor);
+      for (let at = first - start; at < SIEVE; at += divisor) isDivided[at] = 1;
+    }
+    for (let at = 0; at < SIEVE && primes.length < count; at++) if (isDivided[at] === 0) primes.push(start + at);
+  }
   return primes;
 }
 
@@ -93,18 +97,24 @@ export function parseNgramMemories(
   const vocabSize = config.integer("vocab_size", 1, 2 ** 24, 248_320);
   const divisor = config.integer("make_ngram_vocab_size_divisible_by", 1, MAX_ROWS, 128);
   const seed = config.integer("seed", 0, MAX_SEED, 1234);
-  const primes = primesFrom(config.integer("ngram_vocab_size_base", 1, MAX_ROWS, 20_000_000), layers.length * numHeads);
+  const base = config.integer("ngram_vocab_size_base", 1, MAX_ROWS, 20_000_000);
+  const checkRows = (numRows: number): void => {
+    if (numRows <= MAX_TABLE_ROWS) return;
+    throw config.unsupported(
+      "ngram_vocab_size_base",
+      `expected tables of at most ${MAX_TABLE_ROWS} rows, which the ${numHeads} heads of n-grams make ${numRows} or more`,
+    );
+  };
+  // Before any prime is looked for: each is at least the base.
+  checkRows(numHeads * base);
+  const primes = primesFrom(base, layers.length * numHeads);
   const memories = layers.map((_, memory) => {
     let numRows = 0;
     const heads = primes.slice(memory * numHeads, (memory + 1) * numHeads).map((prime) => {
       numRows += prime;
       return { numRows: prime, first: numRows - prime };
     });
-    if (numRows > MAX_TABLE_ROWS)
-      throw config.unsupported(
-        "ngram_vocab_size_base",
-        `expected tables of at most ${MAX_TABLE_ROWS} rows, which the ${numHeads} heads of n-grams make ${numRows}`,
-      );
+    checkRows(numRows);
     return {
       ...{ width, kernel, dilation: size },
       ngrams: { size, endToken, multipliers: multipliersOf(vocabSize, size, memory, seed), heads },
