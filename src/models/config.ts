@@ -47,7 +47,7 @@ export function parseModelConfig(
   const family = familyOf(modelType, fileName);
   const named = family.fields ? own.renamed(family.fields) : own;
   const published = family.published ? named.changed(family.published(named)) : named;
-  const config = rope ? withRope(published, rope, contextLength) : published;
+  const config = rope ? withRope(published, rope, contextLength, family.defaults.maxPosition) : published;
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -63,6 +63,7 @@ export function parseModelConfig(
   const ropes = parseRopes(config, { family, headDim: headDim + (headDim % 2), maxPosition });
   const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
   const ropeOf = ropesByLayer(config, family, ropes, slidingWindow, numLayers);
+  if (rope) checkHasRope(ropeOf, numLayers, fileName);
   const attentionOf = attentionByLayer(config, family, { numKvHeads, headDim }, { numLayers, slidingWindow }, fileName);
   const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
   const traits: Traits = { ...LLAMA_TRAITS, activation, ...family.traits?.(config) };
@@ -188,6 +189,14 @@ function ropesByLayer(
     return made.get(key)!;
   });
   return (layer) => byLayer[layer]!;
+}
+
+/** @throws TurboQuantError unsupported — no layer turns its heads, so that another rope would only promise positions that are not there */
+function checkHasRope(ropeOf: ModelConfig["ropeOf"], numLayers: number, file: string): void {
+  for (let layer = 0; layer < numLayers; layer++) if (ropeOf(layer).type !== "none") return;
+  throw new TurboQuantError("unsupported", `rope: no layer of this model has rope (${file}); load it without`, {
+    file,
+  });
 }
 
 function refuseQuantization(config: ConfigFields): void {

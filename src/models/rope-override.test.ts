@@ -56,6 +56,22 @@ describe("a rope other than the config's", () => {
     });
   });
 
+  it("goes from the family's length where a config says none, and from a field of another name", () => {
+    const { max_position_embeddings: _, ...fields } = CONFIG;
+    const parseOf = (json: object) =>
+      parseModelConfig(json, "config.json", { rope: { scaling: "linear", scale: 2 } }).maxPositionEmbeddings;
+    expect(parseOf({ ...fields, model_type: "olmo2" })).toBe(2 * 2048);
+    expect(() => parseOf(fields)).toThrow(/max_position_embeddings: expected a number, got nothing/);
+  });
+
+  it("is refused for a model without rope, whose positions end with its table or nowhere", () => {
+    const sizes = { n_embd: 42, n_head: 6, n_layer: 1, n_positions: 64, vocab_size: 101 };
+    for (const rope of [{ scale: 2 }, { scaling: "linear", scale: 2 }, { freqBase: 1e6 }] as const)
+      expect(() => parseModelConfig({ model_type: "gpt2", ...sizes }, "config.json", { rope })).toThrow(
+        /rope: no layer of this model has rope/,
+      );
+  });
+
   it.each([
     [{ scaling: "ntk" }, /rope: scaling: expected none, linear, yarn, got "ntk"/],
     [{ scaling: "yarn" }, /expected a scale, or a contextLength beyond/],

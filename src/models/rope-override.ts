@@ -44,11 +44,16 @@ const YARN_ONLY = ["originalContext", "attentionFactor", "betaFast", "betaSlow"]
 /**
  * The config's fields with this rope in place of theirs.
  *
- * contextLength: what was asked for, from which a scale follows
+ * contextLength: what was asked for, from which a scale follows · usualMaxPosition: where the config does not say `max_position_embeddings`
  * @throws TurboQuantError invalid_argument — an option that is out of range or does not go with the scaling; unsupported — a model whose
  *   ropes differ by layer, which no one scaling replaces
  */
-export function withRope(config: ConfigFields, rope: RopeOverride, contextLength: number | undefined): ConfigFields {
+export function withRope(
+  config: ConfigFields,
+  rope: RopeOverride,
+  contextLength: number | undefined,
+  usualMaxPosition: number | undefined,
+): ConfigFields {
   check(rope);
   const own = config.object("rope_parameters") ?? config.object("rope_scaling");
   if (own?.has("full_attention") || own?.has("sliding_attention") || own?.has("long_factor")) {
@@ -70,7 +75,7 @@ export function withRope(config: ConfigFields, rope: RopeOverride, contextLength
   // Only the base is another one.
   if (scaling === null) return own ? written(fieldsOf(own)) : config.changed(base);
   if (scaling === "none") return written({ rope_type: "default" });
-  const maxPosition = config.integer("max_position_embeddings", 1, 2 ** 30);
+  const maxPosition = config.integer("max_position_embeddings", 1, 2 ** 30, usualMaxPosition);
   const known = own?.has("original_max_position_embeddings")
     ? own.integer("original_max_position_embeddings", 1, 2 ** 30)
     : maxPosition;
