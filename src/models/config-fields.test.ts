@@ -49,3 +49,12 @@ it("token ids are one, several or none", () => {
   const config = fields({ one: 7, several: [7, 0] });
   expect([config.tokenIds("one"), config.tokenIds("several"), config.tokenIds("gone")]).toEqual([[7], [7, 0], []]);
 });
+
+it("takes a null that stands in the file for false, and the fallback for what is left out", () => {
+  const config = new ConfigFields({ x: null, y: true }, "config.json");
+  expect([config.boolean("x", true), config.boolean("y", false), config.boolean("z", true)]).toEqual([
+    false,
+    true,
+    true,
+  ]);
+});

@@ -67,8 +67,9 @@ export class ConfigFields {
     return value;
   }
 
+  /** A null counts as false, as in Transformers: the fallback is that of a file without the field. */
   boolean(name: string, fallback: boolean): boolean {
-    const value = this.raw(name) ?? fallback;
+    const value = this.raw(name) ?? (this.mentions(name) ? false : fallback);
     if (typeof value !== "boolean") throw this.invalid(name, "true or false");
     return value;
   }
