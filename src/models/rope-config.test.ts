@@ -1,6 +1,8 @@
 /** @file What a config says of rope. */
 import { describe, expect, it } from "vitest";
+import { seededModel } from "../../test/support/seeded-checkpoint.ts";
 import { parseSmall as parse } from "../../test/support/small-llama.ts";
+import { parseModelConfig } from "./config.ts";
 import { ropeFor } from "./rope.ts";
 
 describe("rope of a config", () => {
@@ -153,4 +155,13 @@ describe("rope of a config", () => {
     const llama3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 256 };
     expect(context({ type: "llama3", factor: 8, ...llama3 })).toBe(2048);
   });
+});
+
+it("has LFM3's ropes by kind of layer where a file says nothing of rope", () => {
+  const { config } = seededModel("lfm3");
+  const { rope_parameters: _, ...own } = config as { readonly rope_parameters?: unknown };
+  const { ropeOf, slidingWindow } = parseModelConfig(own, "config.json");
+  const ropes = new Map([0, 1, 2, 3].map((layer) => [slidingWindow(layer) > 0, ropeOf(layer)]));
+  expect(ropes.get(true)).toEqual({ type: "default", theta: 1e4 });
+  expect(ropes.get(false)).toEqual({ type: "proportional", theta: 1e6, fraction: 0.5, factor: 1 });
 });

@@ -2,6 +2,7 @@
 import { MAX_KERNEL } from "../../../backends/state-ops.ts";
 import { shortConvolution } from "../../blocks/short-convolution.ts";
 import type { ConfigFields } from "../../config-fields.ts";
+import { ropeFields } from "../../rope-config.ts";
 import type { Family } from "../family.ts";
 import { configuredBiases } from "../readers/configured-biases.ts";
 import { lfm2 } from "./lfm2.ts";
@@ -16,6 +17,12 @@ function layerTypes(config: ConfigFields, numLayers: number): readonly string[] 
   };
   return Array.from({ length: numLayers }, (_, layer) => typeOf(layer));
 }
+
+/** Of a file that says nothing of rope. */
+const ROPES = {
+  sliding_attention: { rope_type: "default", rope_theta: 1e4 },
+  full_attention: { rope_type: "proportional", rope_theta: 1e6, partial_rotary_factor: 0.5 },
+};
 
 export const lfm3: Family = {
   modelType: "lfm3",
@@ -36,6 +43,7 @@ export const lfm3: Family = {
     eosTokenId: 124_900,
   },
   normEpsField: "norm_eps",
+  published: (config) => (ropeFields(config) ? {} : { rope_parameters: ROPES }),
   names: {
     finalNorm: "model.embedding_norm",
     attentionNorm: "operator_norm",
