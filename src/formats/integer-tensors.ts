@@ -4,14 +4,15 @@
  */
 import type { TensorInfo, TensorSet } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
+import { schemes } from "./quantized/schemes.ts";
 import type { StoredTensor } from "./safetensors-header.ts";
 
 const BYTES: Readonly<Record<string, 4 | 8>> = { I32: 4, I64: 8 };
-/** The last parts of the names of tables, in the buffers of published models. */
-const TABLES = ["tid2eid", "layer_multipliers", "ngram_heads_offsets", "ngram_heads_vocab_sizes"];
+/** The last parts of the names of what belongs to quantized weights. */
+const PARTS = new Set(schemes.flatMap(({ parts }) => parts));
 
 const isTable = ({ name, stored }: StoredTensor): boolean =>
-  BYTES[stored] !== undefined && TABLES.includes(name.slice(name.lastIndexOf(".") + 1));
+  BYTES[stored] !== undefined && !PARTS.has(name.slice(name.lastIndexOf(".") + 1));
 
 /** Splits the tensors of a checkpoint into tables of whole numbers and all others. */
 export function splitTables(stored: readonly StoredTensor[]) {

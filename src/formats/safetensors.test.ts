@@ -53,6 +53,25 @@ describe("openCheckpoint", () => {
     });
   });
 
+  it("reads tables of whole numbers of any name as f32, and leaves those of quantized weights to their schemes", async () => {
+    const entry = (dtype: string, at: number, size: number) => ({
+      dtype,
+      shape: [2],
+      data_offsets: [at, at + 2 * size],
+    });
+    const file = fileWith({ "a.numbers": entry("I64", 0, 8), "a.position_ids": entry("I32", 16, 4) }, 24);
+    new DataView(file.buffer).setBigInt64(file.length - 24 + 8, -7n, true);
+    const { checkpoint, tensors: infos } = await open(file);
+    expect([...infos.values()].map(({ dtype, numBytes }) => [dtype, numBytes])).toEqual([
+      ["f32", 8],
+      ["f32", 8],
+    ]);
+    expect(new Float32Array((await checkpoint.read("a.numbers")).slice().buffer)).toEqual(Float32Array.of(0, -7));
+    await expect(open(fileWith({ "a.qweight": entry("I32", 0, 4) }, 8))).rejects.toThrow(
+      /tensor a\.qweight: got dtype I32, which is part of a quantized weight/,
+    );
+  });
+
   it("opens shards, a named file, and prefers the single file", async () => {
     const { "a.weight": a, "b.weight": b } = tensors as { "a.weight": TensorToWrite; "b.weight": TensorToWrite };
     const shards = {
