@@ -1,4 +1,5 @@
 /** @file Which engine the page uses: chosen by the user, saved, and restored on the next visit. */
+import { isKeptWhole } from "../kept/kept-models.ts";
 import { isRecord, readSaved, save } from "../ui/saved.ts";
 import { type BackendChoice, type ListedFile, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "./protocol.ts";
 import { listServerModels, type ServerAddress } from "./server-engine.ts";
@@ -73,7 +74,9 @@ export async function firstChoice(models: readonly EmbeddedModel[]): Promise<Eng
     backend: last?.backend ?? "auto",
     weights: last?.weights ?? "auto",
   } as const;
-  if (last?.isUrl) return { where: "tab", model: { kind: "url", ref: last.model }, ...settings };
+  // What is not kept is not fetched unasked: it may be gigabytes.
+  if (last?.isUrl && (await isKeptWhole(last.model)) !== false)
+    return { where: "tab", model: { kind: "url", ref: last.model }, ...settings };
   const model = models.find(({ name }) => name === last?.model) ?? models[0];
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
 }

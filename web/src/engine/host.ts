@@ -24,6 +24,7 @@ import type {
 } from "./protocol.ts";
 import { runComparison } from "./run-comparison.ts";
 import { SessionShelf } from "./session-shelf.ts";
+import { StoredSource } from "./stored-source.ts";
 import { transcriptOf } from "./transcript.ts";
 
 /** Time between two reports of the cache while tokens are generated. */
@@ -71,6 +72,7 @@ export class Host {
         if (phase === "load" || phase === "download" || phase === "compile") send({ phase, item, done, total });
       },
     });
+    if (model instanceof StoredSource) await model.markWhole();
     this.#owner = llm;
     this.#use(llm);
     return this.#info();

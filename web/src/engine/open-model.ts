@@ -1,8 +1,8 @@
 /** @file Opens the files of a model. Embedded models are stored by the browser for offline use; picked files are read from disk. */
-import type { FileSource } from "turboquant";
-import { TurboQuantError } from "turboquant";
+import { type FileSource, getPlatform, type ProgressEvent, TurboQuantError } from "turboquant";
 import { BlobSource } from "turboquant/formats";
 import type { LoadProgress, LoadRequest } from "./protocol.ts";
+import { StoredSource } from "./stored-source.ts";
 
 const CACHE_NAME = "turboquant-models";
 
@@ -10,10 +10,15 @@ export async function openModel(
   { model, baseUrl }: LoadRequest,
   onProgress: (event: LoadProgress) => void,
   signal: AbortSignal,
-): Promise<string | FileSource> {
+): Promise<FileSource> {
   switch (model.kind) {
-    case "url":
-      return model.ref;
+    case "url": {
+      const options = {
+        signal,
+        onProgress: ({ item, done, total }: ProgressEvent) => onProgress({ phase: "download", item, done, total }),
+      };
+      return StoredSource.over(model.ref, await getPlatform().openSource(model.ref, options));
+    }
     case "folder":
       return new BlobSource(new Map(model.files), model.name);
     case "embedded": {

@@ -1,5 +1,6 @@
 /** @file The page's side of the worker protocol: calls as promises, with events and an AbortSignal. */
 import workerUrl from "virtual:engine-worker";
+import { inPageWords } from "./page-words.ts";
 import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
 
 /** An error of the engine, as the page shows it. */
@@ -80,7 +81,7 @@ export class EngineRpc {
       return;
     }
     this.#pending.delete(data.id);
-    if ("error" in data) pending.reject(new EngineError(data.error));
+    if ("error" in data) pending.reject(new EngineError({ ...data.error, message: inPageWords(data.error.message) }));
     else pending.resolve(data.result);
   }
 

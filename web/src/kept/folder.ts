@@ -28,23 +28,29 @@ export async function removeEntry(folder: FileSystemDirectoryHandle, name: strin
 }
 
 /** What lib.dom lacks, because only workers have it. */
-interface WithSyncAccess {
-  createSyncAccessHandle(): Promise<{
-    write(bytes: Uint8Array, options: { readonly at: number }): number;
-    truncate(size: number): void;
-    flush(): void;
-    close(): void;
-  }>;
+export interface SyncFile {
+  write(bytes: Uint8Array, options: { readonly at: number }): number;
+  read(bytes: Uint8Array, options: { readonly at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
 }
 
-/** Writes a file, in a worker. @throws DOMException QuotaExceededError, NoModificationAllowedError (another tab writes it) */
+/** In a worker. @throws DOMException NoModificationAllowedError — it is open already, here or in another tab */
+export async function openSyncFile(folder: FileSystemDirectoryHandle, name: string): Promise<SyncFile> {
+  const file = (await folder.getFileHandle(name, { create: true })) as FileSystemFileHandle & {
+    createSyncAccessHandle(): Promise<SyncFile>;
+  };
+  return file.createSyncAccessHandle();
+}
+
+/** Writes a whole file, in a worker. @throws DOMException QuotaExceededError, NoModificationAllowedError */
 export async function writeFile(
   folder: FileSystemDirectoryHandle,
   name: string,
   parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): Promise<number> {
-  const file = (await folder.getFileHandle(name, { create: true })) as FileSystemFileHandle & WithSyncAccess;
-  const handle = await file.createSyncAccessHandle();
+  const handle = await openSyncFile(folder, name);
   let at = 0;
   try {
     handle.truncate(0);

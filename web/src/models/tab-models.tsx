@@ -9,6 +9,7 @@ import { useStore } from "../ui/store.ts";
 import { pickedFiles } from "./dropped-files.ts";
 import { readPicked } from "./folder.ts";
 import { modelsStore } from "./models-store.ts";
+import { WebModels } from "./web-models.tsx";
 
 const BACKENDS: readonly (readonly [BackendChoice, string])[] = [
   ["auto", "Automatic"],
@@ -69,7 +70,7 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
         </ul>
       </div>
       <OwnFiles onChoose={choose} />
-      <FromTheWeb onChoose={choose} />
+      <WebModels onChoose={choose} />
     </div>
   );
 }
@@ -157,36 +158,5 @@ function FileButton({ label, inputLabel, attributes, onFiles }: FileButtonProps)
         }}
       />
     </>
-  );
-}
-
-function FromTheWeb({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {
-  const [ref, setRef] = useState("");
-  return (
-    <form
-      class="field"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (ref.trim()) onChoose({ kind: "url", ref: ref.trim() });
-      }}
-    >
-      <label class="field-label" for="model-url">
-        From the web
-      </label>
-      <div class="row">
-        <input
-          id="model-url"
-          type="text"
-          spellcheck={false}
-          autocapitalize="none"
-          placeholder="org/name:Q4_K_M, or https://….gguf"
-          value={ref}
-          onInput={({ currentTarget }) => setRef(currentTarget.value)}
-        />
-        <button type="submit" class="button" disabled={ref.trim() === ""}>
-          Load
-        </button>
-      </div>
-    </form>
   );
 }

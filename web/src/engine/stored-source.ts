@@ -1,0 +1,248 @@
+/**
+ * @file A model from the web whose parts are kept in the browser as they are read: nothing is fetched twice, a load that was cut goes on
+ * where it ended, and a model that was loaded once opens without a network.
+ */
+import type { FileSource } from "turboquant";
+import { keptFolder, openSyncFile, type SyncFile, writeFile } from "../kept/folder.ts";
+import {
+  DESCRIPTION,
+  folderNameOf,
+  type KeptFile,
+  type KeptModel,
+  PART_BYTES,
+  readDescription,
+} from "../kept/kept-models.ts";
+
+/** The most parts of one request: what is lost when a connection breaks. */
+const PARTS_A_REQUEST = 8;
+/** The description is written after so many parts, and when the source is closed. */
+const PARTS_A_NOTE = 32;
+/** Files are closed when nothing was read for so long, so that another tab can open them. */
+const IDLE_MS = 2000;
+
+interface OpenFile {
+  readonly size: number;
+  readonly parts: Uint8Array;
+  readonly pending: Map<number, Promise<Uint8Array>>;
+  readonly index: number;
+}
+
+type ReadOptions = Parameters<FileSource["read"]>[3];
+
+export class StoredSource implements FileSource {
+  readonly name: string;
+  readonly modelName?: string;
+  readonly weights?: string;
+  readonly quant?: string | null;
+  readonly #ref: string;
+  readonly #remote: FileSource;
+  readonly #folder: FileSystemDirectoryHandle;
+  readonly #files = new Map<string, Promise<OpenFile>>();
+  readonly #handles = new Map<number, Promise<SyncFile>>();
+  readonly #known: KeptModel | null;
+  readonly #absent: Set<string>;
+  #list: readonly string[] | null;
+  #isWhole: boolean;
+  #nextIndex: number;
+  #unnoted = 0;
+  #idle: ReturnType<typeof setTimeout> | null = null;
+  /** Set when the storage is full or used by another tab; from then on everything comes from the web. */
+  #isBroken = false;
+
+  private constructor(ref: string, remote: FileSource, folder: FileSystemDirectoryHandle, known: KeptModel | null) {
+    this.#ref = ref;
+    this.#remote = remote;
+    this.#folder = folder;
+    this.#known = known;
+    this.#absent = new Set(known?.absent);
+    this.#list = known?.list ?? null;
+    this.#isWhole = known?.isWhole ?? false;
+    this.#nextIndex = 1 + Math.max(-1, ...Object.values(known?.files ?? {}).map(({ index }) => index));
+    this.name = remote.name;
+    if (remote.modelName !== undefined) this.modelName = remote.modelName;
+    if (remote.weights !== undefined) this.weights = remote.weights;
+    if (remote.quant !== undefined) this.quant = remote.quant;
+  }
+
+  /** The source itself where the browser keeps nothing. ref: what names the model */
+  static async over(ref: string, remote: FileSource): Promise<FileSource> {
+    const models = await keptFolder("models");
+    if (!models) return remote;
+    try {
+      const folder = await models.getDirectoryHandle(await folderNameOf(ref), { create: true });
+      return new StoredSource(ref, remote, folder, await readDescription(folder));
+    } catch {
+      return remote;
+    }
+  }
+
+  async list(): Promise<readonly string[]> {
+    if (!this.#list || (this.#list.length === 0 && !this.#isWhole)) this.#list = (await this.#remote.list?.()) ?? [];
+    return this.#list;
+  }
+
+  async has(file: string): Promise<boolean> {
+    if (this.#known?.files[file]) return true;
+    if (this.#isWhole && this.#absent.has(file)) return false;
+    const isThere = await this.#remote.has(file).catch((error: unknown) => {
+      // Without a network, what was not needed before is not needed now.
+      if (this.#isWhole) return false;
+      throw error;
+    });
+    if (!isThere) this.#absent.add(file);
+    return isThere;
+  }
+
+  async size(file: string): Promise<number> {
+    return (await this.#open(file)).size;
+  }
+
+  async read(file: string, start: number, end: number, options: ReadOptions = {}): Promise<Uint8Array> {
+    const opened = await this.#open(file);
+    const isInside = start >= 0 && start <= end && end <= opened.size;
+    if (this.#isBroken || !isInside) return this.#remote.read(file, start, end, options);
+    const [first, last] = [Math.floor(start / PART_BYTES), Math.ceil(end / PART_BYTES)];
+    const { into } = options;
+    const bytes = into && into.length >= end - start ? into.subarray(0, end - start) : new Uint8Array(end - start);
+    const put = (at: number, part: Uint8Array): void => {
+      const from = Math.max(start, at);
+      const to = Math.min(end, at + part.length);
+      if (to > from) bytes.set(part.subarray(from - at, to - at), from - start);
+    };
+    const waits: Promise<void>[] = [];
+    let next = first;
+    while (next < last) {
+      const part = next++;
+      const at = part * PART_BYTES;
+      const pending = opened.pending.get(part);
+      if (opened.parts[part] === 1) {
+        while (next < last && opened.parts[next] === 1) next++;
+        waits.push(this.#readKept(opened, [part, next], [start, end]).then((kept) => put(kept.at, kept.bytes)));
+      } else if (pending) {
+        waits.push(pending.then((own) => put(at, own)));
+      } else {
+        while (next < last && next - part < PARTS_A_REQUEST && !opened.parts[next] && !opened.pending.has(next)) next++;
+        waits.push(this.#fetch(file, opened, [part, next], options.signal).then((own) => put(at, own)));
+      }
+    }
+    await Promise.all(waits);
+    return bytes;
+  }
+
+  /** A load has everything that it needs. */
+  async markWhole(): Promise<void> {
+    this.#isWhole = true;
+    await this.#note();
+  }
+
+  async close(): Promise<void> {
+    await this.#note();
+    await this.#closeFiles();
+    await this.#remote.close();
+  }
+
+  #open(file: string): Promise<OpenFile> {
+    let opened = this.#files.get(file);
+    if (!opened) {
+      opened = this.#openOnce(file);
+      this.#files.set(file, opened);
+      opened.catch(() => this.#files.delete(file));
+    }
+    return opened;
+  }
+
+  async #openOnce(file: string): Promise<OpenFile> {
+    const known = this.#known?.files[file];
+    if (known) {
+      const parts = Uint8Array.from(known.parts, (letter) => Number(letter));
+      return { size: known.size, parts, pending: new Map(), index: known.index };
+    }
+    const size = await this.#remote.size(file);
+    const parts = new Uint8Array(Math.ceil(size / PART_BYTES));
+    return { size, parts, pending: new Map(), index: this.#nextIndex++ };
+  }
+
+  async #readKept(
+    { index, size }: OpenFile,
+    [first, last]: readonly [number, number],
+    [start, end]: readonly [number, number],
+  ): Promise<{ readonly at: number; readonly bytes: Uint8Array }> {
+    const at = Math.max(first * PART_BYTES, start);
+    const bytes = new Uint8Array(Math.min(last * PART_BYTES, size, end) - at);
+    (await this.#handle(index)).read(bytes, { at });
+    this.#touch();
+    return { at, bytes };
+  }
+
+  async #fetch(
+    file: string,
+    opened: OpenFile,
+    [first, last]: readonly [number, number],
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const at = first * PART_BYTES;
+    const end = Math.min(last * PART_BYTES, opened.size);
+    const request = this.#remote.read(file, at, end, signal ? { signal } : {});
+    for (let part = first; part < last; part++) {
+      const from = (part - first) * PART_BYTES;
+      const own = request.then((bytes) => bytes.subarray(from, from + PART_BYTES));
+      opened.pending.set(part, own);
+      own.catch(() => opened.pending.delete(part));
+    }
+    const bytes = await request;
+    await this.#store(opened, [first, last], bytes);
+    for (let part = first; part < last; part++) opened.pending.delete(part);
+    return bytes;
+  }
+
+  async #store(opened: OpenFile, [first, last]: readonly [number, number], bytes: Uint8Array): Promise<void> {
+    if (this.#isBroken) return;
+    try {
+      (await this.#handle(opened.index)).write(bytes, { at: first * PART_BYTES });
+      opened.parts.fill(1, first, last);
+      this.#unnoted += last - first;
+      if (this.#unnoted >= PARTS_A_NOTE) await this.#note();
+      this.#touch();
+    } catch {
+      // The model is loaded all the same, and fetched again the next time.
+      this.#isBroken = true;
+    }
+  }
+
+  #handle(index: number): Promise<SyncFile> {
+    let handle = this.#handles.get(index);
+    if (!handle) {
+      handle = openSyncFile(this.#folder, `${index}.part`);
+      this.#handles.set(index, handle);
+      handle.catch(() => this.#handles.delete(index));
+    }
+    return handle;
+  }
+
+  /** What is written is flushed before it is said to be there. */
+  async #note(): Promise<void> {
+    if (this.#isBroken) return;
+    this.#unnoted = 0;
+    const files: Record<string, KeptFile> = { ...this.#known?.files };
+    const opened = await Promise.all([...this.#files].map(async ([name, file]) => [name, await file] as const));
+    for (const handle of this.#handles.values()) (await handle).flush();
+    for (const [name, { index, size, parts }] of opened) files[name] = { index, size, parts: parts.join("") };
+    const model: KeptModel = {
+      ...{ ref: this.#ref, files, list: this.#list, absent: [...this.#absent] },
+      ...{ isWhole: this.#isWhole, usedAt: Date.now() },
+    };
+    await writeFile(this.#folder, DESCRIPTION, [new TextEncoder().encode(JSON.stringify(model))]).catch(() => {});
+  }
+
+  #touch(): void {
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.#note().then(() => this.#closeFiles()), IDLE_MS);
+  }
+
+  async #closeFiles(): Promise<void> {
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    const handles = [...this.#handles.values()];
+    this.#handles.clear();
+    for (const handle of handles) (await handle.catch(() => null))?.close();
+  }
+}
