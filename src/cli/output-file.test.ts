@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -50,6 +51,13 @@ describe("writing", () => {
     );
   });
 
+  it("two writes of one file at the same time do not meet: one of them is there, and nothing else", async () => {
+    const contents = Array.from({ length: 12 }, (_, i) => `${i}`.repeat(100_000 + i));
+    await Promise.all(contents.map((content) => writeFileAtomically(at("both"), bytes(content))));
+    expect(contents).toContain(readFileSync(at("both"), "utf8"));
+    expect(readdirSync(folder).filter((name) => name.startsWith("both"))).toEqual(["both"]);
+  });
+
   it("a link stays one, and a pipe is written to", async () => {
     writeFileSync(at("target"), "old");
     symlinkSync(at("target"), at("link"));
@@ -66,7 +74,7 @@ describe("writing", () => {
 });
 
 it("errors of the system are one line, and others are none of it", () => {
-  const error = Object.assign(new Error("x"), { code: "ENOSPC", syscall: "write", path: "/out/rows.jsonl.123.tmp" });
+  const error = Object.assign(new Error("x"), { code: "ENOSPC", syscall: "write", path: "/out/rows.jsonl.123-4.tmp" });
   expect(systemErrorLine(error)).toBe(
     "/out/rows.jsonl: no space is left on the device (ENOSPC); check the path, or choose another place",
   );

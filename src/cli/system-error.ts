@@ -35,7 +35,7 @@ export function systemErrorLine(error: unknown): string | null {
   if (code === undefined || !Object.hasOwn(REASONS, code)) return null;
   const { path, syscall } = error as NodeJS.ErrnoException;
   // Files are written under another name beside their place first.
-  const what = path?.replace(/\.\d+\.tmp$/, "") ?? syscall;
+  const what = path?.replace(/\.[\d-]+\.tmp$/, "") ?? syscall;
   return what === undefined ? null : `${what}: ${reasonOf(error)}; check the path, or choose another place`;
 }
 
