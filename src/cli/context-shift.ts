@@ -23,10 +23,13 @@ export async function* generateShifting(
 ): AsyncGenerator<GenerationChunk, void> {
   let ids = prompt;
   const parts: Pick<Required<GenerationChunk>, "usage" | "timings">[] = [];
+  const drawnBefore: number[] = [];
   for (;;) {
     const generated = parts.reduce((sum, { usage }) => sum + usage.completionTokens, 0);
     let isFull = false;
-    for await (const chunk of session.generate(ids, { ...options, maxNewTokens: maxNewTokens - generated })) {
+    const own = { ...options, maxNewTokens: maxNewTokens - generated, drawnBefore: drawnBefore.slice() };
+    for await (const chunk of session.generate(ids, own)) {
+      if (chunk.token !== undefined) drawnBefore.push(chunk.token);
       const { finishReason, usage, timings, ...piece } = chunk;
       if (!finishReason || !usage || !timings) {
         yield chunk;

@@ -24,7 +24,8 @@ export interface ContinuationModel {
 
 /** The config with a constraint that keeps the answer from ending too soon. */
 function withLeast(config: SamplingConfig, eosTokens: ReadonlySet<number>): SamplingConfig {
-  const { constraint, minNewTokens, stopTokens, ignoreEos } = config;
+  const { constraint, stopTokens, ignoreEos } = config;
+  const minNewTokens = Math.max(0, config.minNewTokens - config.drawnBefore.length);
   const ends = [...(ignoreEos ? [] : eosTokens), ...stopTokens];
   return { ...config, constraint: new LeastTokens(minNewTokens, ends, constraint) };
 }

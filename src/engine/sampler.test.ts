@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CounterRng } from "../math/rng.ts";
 import { Sampler } from "./sampler.ts";
-import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
+import { parseSamplingConfig, type SamplingOptions, type SamplingParams } from "./sampling-params.ts";
 
-const sampler = (params: Partial<SamplingParams>): Sampler => new Sampler(parseSamplingConfig(params));
+const sampler = (params: SamplingOptions): Sampler => new Sampler(parseSamplingConfig(params));
 
 function gaussians(length: number, seed: number): Float32Array {
   const rng = new CounterRng(seed, 1);
@@ -175,6 +175,17 @@ describe("Sampler", () => {
     };
     expect(run(5)).toEqual(run(5));
     expect(run(5)).not.toEqual(run(6));
+  });
+
+  it("goes on where an answer left off, with the stream and the penalties", () => {
+    const logits = gaussians(100, 1);
+    for (const frequencyPenalty of [0, 2]) {
+      const whole = sampler({ temperature: 1, seed: 5, frequencyPenalty });
+      const tokens = Array.from({ length: 30 }, () => whole.sample(logits, []).token);
+      const rest = sampler({ temperature: 1, seed: 5, frequencyPenalty, drawnBefore: tokens.slice(0, 10) });
+      expect(rest.uniform(0)).toBe(whole.uniform(10));
+      expect(Array.from({ length: 20 }, () => rest.sample(logits, []).token)).toEqual(tokens.slice(10));
+    }
   });
 
   it("refuses logits that are not finite and names the first", () => {

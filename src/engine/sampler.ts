@@ -35,12 +35,13 @@ export class Sampler {
   readonly #config: SamplingConfig;
   readonly #rng: CounterRng;
   #drawn = 0;
-  /** How often this sampler has drawn each token. */
+  /** How often each token has been drawn for this answer. */
   readonly #counts = new Map<number, number>();
 
   constructor(config: SamplingConfig) {
     this.#config = config;
     this.#rng = new CounterRng(config.seed, STREAM_SAMPLE);
+    for (const token of config.drawnBefore) this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
   }
 
   /**
@@ -100,7 +101,7 @@ export class Sampler {
 
   /** The random number for the n-th draw, for drawing on the device. */
   uniform(n: number): number {
-    return this.#rng.uniform(n);
+    return this.#rng.uniform(this.#config.drawnBefore.length + n);
   }
 }
 

@@ -38,6 +38,11 @@ export interface SamplingOptions extends Partial<SamplingParams> {
   readonly stopTokens?: readonly number[];
   /** Tokens that end an answer are not drawn before it has this many, 0 to 2^31. */
   readonly minNewTokens?: number;
+  /**
+   * Tokens of the answer that were drawn before, where it goes on with another prompt: the seed's stream goes on behind them, and they count for
+   * `minNewTokens` and the penalties.
+   */
+  readonly drawnBefore?: readonly number[];
   /** Whether special tokens are left out of the text; default true. */
   readonly skipSpecialTokens?: boolean;
   /** Decides which tokens may follow; every continuation gets a fork of it. */
@@ -51,6 +56,7 @@ export interface SamplingConfig extends SamplingParams {
   readonly ignoreEos: boolean;
   readonly stopTokens: readonly number[];
   readonly minNewTokens: number;
+  readonly drawnBefore: readonly number[];
   readonly skipSpecialTokens: boolean;
   readonly constraint: TokenConstraint | null;
   readonly wantsLogprob: boolean;
@@ -72,6 +78,7 @@ const DEFAULTS: SamplingConfig = {
   ignoreEos: false,
   stopTokens: [],
   minNewTokens: 0,
+  drawnBefore: [],
   skipSpecialTokens: true,
   constraint: null,
   wantsLogprob: true,
@@ -113,7 +120,7 @@ export function parseSamplingConfig(
     if (!Object.hasOwn(DEFAULTS, name)) throw unknownName(name);
     if (name === "stop") checkStop(value);
     else if (name === "logitBias") checkBias(value);
-    else if (name === "stopTokens") checkTokens(value);
+    else if (name === "stopTokens" || name === "drawnBefore") checkTokens(name, value);
     else if (Object.hasOwn(RANGES, name)) checkNumber(name as keyof typeof RANGES, value);
   }
   return { ...DEFAULTS, ...given };
@@ -157,12 +164,12 @@ function checkStop(value: unknown): void {
   );
 }
 
-function checkTokens(value: unknown): void {
+function checkTokens(name: string, value: unknown): void {
   if (Array.isArray(value) && value.every((token) => Number.isInteger(token) && token >= 0)) return;
   throw new TurboQuantError(
     "invalid_argument",
-    `sampling: stopTokens: expected a list of token ids, got ${JSON.stringify(value) ?? String(value)}`,
-    { name: "stopTokens", value },
+    `sampling: ${name}: expected a list of token ids, got ${JSON.stringify(value) ?? String(value)}`,
+    { name, value },
   );
 }
 
