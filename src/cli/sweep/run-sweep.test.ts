@@ -120,6 +120,28 @@ describe("Sweep", () => {
     },
   );
 
+  it("learns nothing from formats whose codes were hardly read", async () => {
+    // Those with sinks have the best figures, because attention read little else.
+    const hardly = (kv: string): boolean => !kv.includes("sinks=0");
+    const own = worker();
+    const deceived: Evaluator = {
+      ...own,
+      async evaluate(...args) {
+        const result = await own.evaluate(...args);
+        const rows = result.rows.map((row) => (hardly(row.kv) ? { ...row, kldMean: 1e-8, codesRead: 0.01 } : row));
+        return { ...result, rows };
+      },
+    };
+    const sink = new Rows();
+    const states: SweepState[] = [];
+    const strategy = { kind: "halving", eta: 2 };
+    await run(planOf(BITS, { strategy, chunks: 8 }), sink, [deceived], NEVER, states);
+    const last = sink.rows.filter(({ chunks }) => chunks === 8);
+    expect(last.length).toBeGreaterThan(0);
+    expect(kvs(last).filter(hardly)).toEqual([]);
+    expect(hardly(states.at(-1)!.best!.kv)).toBe(false);
+  });
+
   it("finds out which format of a group fails, keeps the others and the reason", async () => {
     const bad = worker(({ kv }) => {
       if (kv.some((spec) => spec.startsWith("k3v3"))) throw new TurboQuantError("unsupported", "no kernel for it");

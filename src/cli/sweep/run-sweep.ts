@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../../errors.ts";
 import { type Candidate, type RunSettings, runId } from "../../lab/candidates.ts";
 import { rateOf, scoreOf } from "../../lab/objective.ts";
+import { readsFewCodes } from "../../lab/report/recommendation.ts";
 import type { Objective } from "../../lab/space-schema.ts";
 import type { Strategy, Trial } from "../../lab/strategies/strategy.ts";
 import { isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
@@ -143,7 +144,9 @@ export class Sweep {
       done: rows.length,
       total: this.#plan.strategy.limit,
       failed: rows.length - done.length,
-      best: done.reduce<(typeof done)[number] | null>((a, b) => (a && a.score <= b.score ? a : b), null),
+      best: done
+        .filter((row) => !readsFewCodes(row))
+        .reduce<(typeof done)[number] | null>((a, b) => (a && a.score <= b.score ? a : b), null),
       secondsLeft: left === null ? null : Math.min(left, Math.max(0, this.#plan.maxSeconds - this.#totalSeconds())),
     };
   }
@@ -165,7 +168,8 @@ export class Sweep {
     const scores = (trial: Trial): number | undefined => {
       const row = this.#rows.get(this.#idOf(trial));
       if (row === undefined) return undefined;
-      return isDone(row) ? row.score : Number.POSITIVE_INFINITY;
+      // Where hardly any codes were read, the figures are those of sinks and window, from which nothing is to be learned.
+      return isDone(row) && !readsFewCodes(row) ? row.score : Number.POSITIVE_INFINITY;
     };
     return strategy.trials(scores).map((trial) => ({ ...trial, id: this.#idOf(trial) }));
   }
