@@ -90,7 +90,7 @@ export async function compareOnTokens(
   const { signal, onTokens, exact = null, limit = NO_LIMIT } = options;
   const { vocabSize, hiddenSize } = base.runner.decoder.config;
   const known = (await exact?.rows(tokens)) ?? null;
-  const kept = exact && !known ? new Float32Array(tokens.length * hiddenSize) : null;
+  const kept: Float32Array[] | null = !known && exact?.takesRows(tokens.length) ? [] : null;
   const all = [base, ...others];
   const results = [baseRecord, ...records];
   const sequences: (Sequence | null)[] = [];
@@ -107,7 +107,7 @@ export async function compareOnTokens(
       const work = { sequence: sequences[0]!, tokens: block, logits: "all" as const, knownLength: tokens.length };
       if (!kept) return runner.step([work]);
       const rows = await runner.stepToHead([work]);
-      kept.set(rows, at);
+      kept.push(rows);
       return runner.decoder.headLogits(rows);
     };
     /** The records of one block, or null when it was to end in the middle. */

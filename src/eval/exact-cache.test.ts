@@ -26,13 +26,18 @@ afterAll(async () => {
 const CODES = "k2v2,sinks=0,window=0";
 
 class MapStore extends Map<string, Uint8Array> implements Pick<EntryStore, "put"> {
-  async put(key: string, entry: Uint8Array): Promise<void> {
-    this.set(key, entry.slice());
+  /** Parts of each entry that was put. */
+  readonly parts: number[] = [];
+
+  async put(key: string, parts: readonly Uint8Array[]): Promise<void> {
+    this.parts.push(parts.length);
+    this.set(key, Buffer.concat(parts));
   }
 }
-const storeOf = (map: MapStore): EntryStore => ({
+const storeOf = (map: MapStore, maxBytes = 1e6): EntryStore => ({
+  maxBytes,
   get: async (key) => map.get(key) ?? null,
-  put: (key, entry) => map.put(key, entry),
+  put: (key, parts) => map.put(key, parts),
 });
 
 const run = async (options: Partial<EvalOptions> = {}) => {
@@ -60,6 +65,17 @@ describe("the exact cache's part", () => {
     expect(steps).toHaveBeenCalledTimes(4);
     await run({ exact: storeOf(map), ctx: 199 });
     expect(steps).toHaveBeenCalledTimes(8);
+    steps.mockRestore();
+  });
+
+  it("is collected block by block, and not where the store would not take it", async () => {
+    const map = new MapStore();
+    const plain = await run({ chunks: 1 });
+    expect(await run({ exact: storeOf(map, 4 * 200 * 32), chunks: 1 })).toEqual(plain);
+    expect(map.parts).toEqual([2]);
+    const steps = vi.spyOn(Decoder.prototype, "forwardToHead");
+    expect(await run({ exact: storeOf(new MapStore(), 4 * 200 * 32 - 1), chunks: 1 })).toEqual(plain);
+    expect(steps).not.toHaveBeenCalled();
     steps.mockRestore();
   });
 

@@ -8,8 +8,11 @@ import type { LLM } from "../engine/llm.ts";
 
 /** Where entries are kept. An entry that is damaged, or that cannot be read or written, counts as absent. */
 export interface EntryStore {
+  /** The largest entry that is kept, in bytes. */
+  readonly maxBytes: number;
   get(key: string): Promise<Uint8Array | null>;
-  put(key: string, entry: Uint8Array): Promise<void>;
+  /** parts: of the entry, one behind the other */
+  put(key: string, parts: readonly Uint8Array[]): Promise<void>;
 }
 
 /** Entries of one model, computed in one way with one base. */
@@ -29,12 +32,21 @@ export class ExactCache {
   /** The rows of a text, [tokens][hiddenSize], or null. */
   async rows(tokens: Int32Array): Promise<Float32Array | null> {
     const entry = await this.#store.get(this.#keyOfRows(tokens));
-    // A copy, as the bytes need not begin at a multiple of four.
-    return entry?.length === 4 * tokens.length * this.#width ? new Float32Array(new Uint8Array(entry).buffer) : null;
+    if (entry?.length !== 4 * tokens.length * this.#width) return null;
+    // A copy only where the bytes do not begin at a multiple of four.
+    const { buffer, byteOffset } = entry.byteOffset % 4 === 0 ? entry : new Uint8Array(entry);
+    return new Float32Array(buffer, byteOffset, entry.length / 4);
   }
 
-  keepRows(tokens: Int32Array, rows: Float32Array): Promise<void> {
-    return this.#store.put(this.#keyOfRows(tokens), new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
+  /** Whether the rows of so many tokens are kept, so that nobody collects those that are not. */
+  takesRows(tokens: number): boolean {
+    return 4 * tokens * this.#width <= this.#store.maxBytes;
+  }
+
+  /** blocks: of rows, in the order of the tokens */
+  keepRows(tokens: Int32Array, blocks: readonly Float32Array[]): Promise<void> {
+    const parts = blocks.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
+    return this.#store.put(this.#keyOfRows(tokens), parts);
   }
 
   #keyOfRows = (tokens: Int32Array): string => `${this.#scope} rows ${tokens.join()}`;
@@ -45,7 +57,7 @@ export class ExactCache {
     const entry = await this.#store.get(key);
     if (entry) return JSON.parse(new TextDecoder().decode(entry)) as T;
     const result = await compute();
-    await this.#store.put(key, new TextEncoder().encode(JSON.stringify(result)));
+    await this.#store.put(key, [new TextEncoder().encode(JSON.stringify(result))]);
     return result;
   }
 }

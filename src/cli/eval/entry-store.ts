@@ -23,13 +23,13 @@ const sha256 = (bytes: Uint8Array | string): Buffer => createHash("sha256").upda
 export class FileEntryStore implements EntryStore {
   readonly folder: string;
   readonly #version: string;
-  readonly #maxBytes: number;
+  readonly maxBytes: number;
 
   /** version: of the program, since another one may compute other numbers */
   constructor(folder: string, version: string, maxBytes: number = MAX_BYTES) {
     this.folder = folder;
     this.#version = version;
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   async get(key: string): Promise<Uint8Array | null> {
@@ -47,11 +47,13 @@ export class FileEntryStore implements EntryStore {
   }
 
   /** Keeps the entry if it can; a full disk or a folder that cannot be written only costs later runs their time. */
-  async put(key: string, entry: Uint8Array): Promise<void> {
-    if (entry.length > this.#maxBytes) return;
+  async put(key: string, parts: readonly Uint8Array[]): Promise<void> {
+    if (parts.reduce((sum, { length }) => sum + length, 0) > this.maxBytes) return;
+    const hash = createHash("sha256");
+    for (const part of parts) hash.update(part);
     try {
       await mkdir(this.folder, { recursive: true });
-      await writeFileAtomically(this.#path(key), Buffer.concat([sha256(entry), entry]));
+      await writeFileAtomically(this.#path(key), [hash.digest(), ...parts]);
       await this.#prune();
     } catch {
       // As said above.
@@ -75,7 +77,7 @@ export class FileEntryStore implements EntryStore {
     );
     let total = files.reduce((sum, { size }) => sum + size, 0);
     for (const { path, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
-      if (total <= this.#maxBytes) return;
+      if (total <= this.maxBytes) return;
       await rm(path, { force: true });
       total -= size;
     }
