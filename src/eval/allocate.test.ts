@@ -78,6 +78,13 @@ it("a budget in bytes is one in bits, scales taken off", () => {
   expect(bitsForBytes(llm, 16 * 34 * 2)).toBeCloseTo(8.25, 12);
 });
 
+it("a token has its part of a row that several tokens share", () => {
+  const layers = llm.cache.layers.map((layer, i) => ({ ...layer, tokensPerRow: i % 2 === 0 ? 4 : 1 }));
+  const like = { cache: { layers } } as unknown as LLM;
+  // Two layers of 4 vectors a token, and two of one vector a token.
+  expect(bitsForBytes(like, (8 + 2) * 34)).toBe(4);
+});
+
 it("refuses before it measures", async () => {
   await expect(run({ bits: 1.5 })).rejects.toThrow(/a budget of 2 to 6 bits a value.*got 1.5/);
   await expect(run({ bits: 7 })).rejects.toThrow(/a budget of 2 to 6/);

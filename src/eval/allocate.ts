@@ -194,8 +194,8 @@ function pairedGain(uniform: readonly number[], own: readonly number[]): Gain {
 
 /** Code bits a value for which codes and scales of one token, over all layers, take that many bytes. */
 export function bitsForBytes({ cache }: LLM, bytes: number): number {
-  const scales = sum(cache.layers.map(({ main }) => 2 * main.numKvHeads * SCALE_BYTES));
-  return (8 * (bytes - scales)) / sum(cache.layers.map(({ main }) => valuesOfToken(main)));
+  const scales = sum(cache.layers.map(({ main, tokensPerRow }) => (2 * main.numKvHeads * SCALE_BYTES) / tokensPerRow));
+  return (8 * (bytes - scales)) / sum(cache.layers.map(({ main, tokensPerRow }) => valuesOfToken(main) / tokensPerRow));
 }
 
 const SCALE_BYTES = 2;
@@ -203,9 +203,9 @@ const SCALE_BYTES = 2;
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 function bytesPerToken({ cache }: LLM, layers: readonly LayerBits[]): number {
-  const bytes = cache.layers.map(({ main: { numKvHeads, headDim, valueDim } }, layer) => {
+  const bytes = cache.layers.map(({ main: { numKvHeads, headDim, valueDim }, tokensPerRow }, layer) => {
     const { k, v } = layers[layer]!;
-    return numKvHeads * ((k * headDim + v * valueDim) / 8 + 2 * SCALE_BYTES);
+    return (numKvHeads * ((k * headDim + v * valueDim) / 8 + 2 * SCALE_BYTES)) / tokensPerRow;
   });
   return sum(bytes);
 }
@@ -218,9 +218,11 @@ interface LayerSizes {
 
 /** Of each layer, in the largest unit in which all are whole. */
 function layerSizes({ cache }: LLM): LayerSizes[] {
-  const all = cache.layers.map(({ main: { numKvHeads, headDim, valueDim } }) => ({
-    k: numKvHeads * headDim,
-    v: numKvHeads * valueDim,
+  // Rows that several tokens share count for each of them in part.
+  const rows = [...new Set(cache.layers.map(({ tokensPerRow }) => tokensPerRow))].reduce((a, b) => a * b, 1);
+  const all = cache.layers.map(({ main: { numKvHeads, headDim, valueDim }, tokensPerRow }) => ({
+    k: (numKvHeads * headDim * rows) / tokensPerRow,
+    v: (numKvHeads * valueDim * rows) / tokensPerRow,
   }));
   const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
   const unit = all.flatMap(({ k, v }) => [k, v]).reduce(divisor, 0);
