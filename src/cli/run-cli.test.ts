@@ -126,9 +126,13 @@ describe("a user's mistake is one message and exit code 2", () => {
     [
       "eval with a wrong path",
       ["eval", "--text", "no.txt"],
-      /--text no.txt: cannot be read \(ENOENT\); check the path/,
+      /--text no.txt: cannot be read: there is no such file or folder \(ENOENT\); expected a file of plain text \(UTF-8\), so check the path, or leave --text out/,
     ],
-    ["eval with a folder", ["eval", "--text", "src"], /--text src: cannot be read \(EISDIR\)/],
+    [
+      "eval with a folder",
+      ["eval", "--text", "src"],
+      /--text src: cannot be read: it is a folder \(EISDIR\); expected/,
+    ],
     ["a ladder of two", ["eval", "--ladder", "--kv", "k4v4,k3v3"], /--ladder: expected one --kv, got 2/],
     [
       "needle grid",

@@ -10,6 +10,7 @@ import { formatCount } from "../../format-number.ts";
 import type { CommandContext } from "../context.ts";
 import { wholeNumber } from "../options.ts";
 import type { Progress } from "../progress.ts";
+import { reasonOf } from "../system-error.ts";
 
 export interface TextFlags {
   readonly text?: string;
@@ -41,7 +42,7 @@ export async function readTextFile(path: string | undefined): Promise<EvalText |
   } catch (cause) {
     throw new TurboQuantError(
       "invalid_argument",
-      `--text ${path}: cannot be read (${(cause as NodeJS.ErrnoException).code}); check the path`,
+      `--text ${path}: cannot be read: ${reasonOf(cause)}; expected a file of plain text (UTF-8), so check the path, or leave --text out`,
       {},
       { cause },
     );
