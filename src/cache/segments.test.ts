@@ -53,6 +53,14 @@ describe("segmentsOf", () => {
     expect(plain).toEqual({ layer: 0, codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0, state: 0 });
   });
 
+  it("tells how much of a cache with tiers has grown coarser", () => {
+    const of = (tokens: number) => segmentsOf(fill("tiers=4:128,2", tokens))[0]!.coarser;
+    expect(of(100)).toBe(0);
+    // Of 300 tokens two pages are behind 128 newer ones: K and V of two heads, 16 B of codes and 2 B of scale a vector.
+    expect(of(300)).toBe(2 * 64 * 4 * 18);
+    expect(segmentsOf(fill("k4v4", 300))[0]).not.toHaveProperty("coarser");
+  });
+
   it("names layers as the model does, and tells states that do not grow", () => {
     const f16 = parseKvSpec("f16").forLayer(0);
     const shapes = [{ kind: "recurrent", numBytes: 40 } as const, SHAPE, { kind: "recurrent", numBytes: 24 } as const];

@@ -18,6 +18,8 @@ export interface LayerSegments {
   readonly window: number;
   /** Of a layer whose state does not grow with the sequence, in f32: delta rules, state spaces, convolutions. */
   readonly state: number;
+  /** Of codes and scales, those in pages that have been coded anew in fewer bits; absent where the format has no tiers. */
+  readonly coarser?: number;
 }
 
 /** Number of bytes of all parts together. */
@@ -47,6 +49,7 @@ const added = (a: LayerSegments, b: Parts): LayerSegments => ({
   sinks: a.sinks + b.sinks,
   window: a.window + b.window,
   state: a.state + b.state,
+  ...(a.coarser === undefined && b.coarser === undefined ? {} : { coarser: (a.coarser ?? 0) + (b.coarser ?? 0) }),
 });
 
 function kvSegments({
@@ -73,6 +76,7 @@ function kvSegments({
     sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
     window: residualBytes * countPages(residualPages.subarray(sinkPages)),
     state: 0,
+    ...(tiers.length > 0 && { coarser: all - countPages(pages.entries()) * main.numBytes }),
   };
 }
 

@@ -20,11 +20,17 @@ import type { PreparedLayer } from "../quant/prepared-layer.ts";
 export class Coarsening {
   /** Layers with tiers that yield to memory, those that lose least first. */
   readonly #layers: Decoder["ownAttention"];
+  #numPages = 0;
 
   constructor(decoder: Decoder) {
     this.#layers = decoder.ownAttention
       .filter(({ layer }) => layer.kv.format.tiers?.some(isPressed))
       .sort((a, b) => shareOfError(a.layer.kv) - shareOfError(b.layer.kv));
+  }
+
+  /** Pages that have been coded anew for want of memory. */
+  get numPages(): number {
+    return this.#numPages;
   }
 
   /**
@@ -59,7 +65,11 @@ export class Coarsening {
           const own = known.get(state.pool) ?? new Map<PageAddress, PageAddress>();
           known.set(state.pool, own);
           try {
-            state.coarsen(tier, (from, to) => ops.coarsen!(layer, tier, from, to), own);
+            const recode = (from: PageAddress, to: PageAddress): void => {
+              ops.coarsen!(layer, tier, from, to);
+              this.#numPages++;
+            };
+            state.coarsen(tier, recode, own);
           } catch (error) {
             if (error instanceof TurboQuantError && error.code === "out_of_memory") return false;
             throw error;

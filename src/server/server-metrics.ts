@@ -81,6 +81,11 @@ export class ServerMetrics implements SchedulerObserver {
     registry.gauge("kv_cache_swapped_bytes", "Bytes of preempted sequences.", () => read().savedBytes);
     registry.gauge("prefix_cache_entries", "Kept prefixes.", () => read().prefixEntries);
     registry.reading("prefix_cache_evictions_total", "Kept prefixes given up for room.", () => read().prefixEvictions);
+    registry.reading(
+      "kv_pages_coarsened_total",
+      "KV pages coded anew in fewer bits because memory was short.",
+      () => read().coarsenedPages,
+    );
   }
 
   onStep(rows: number, _decodeRows: number, ms: number): void {

@@ -37,6 +37,10 @@ export class KvCacheManager {
     return this.#savedBytes;
   }
 
+  get coarsenedPages(): number {
+    return this.#llm.runner.coarsening.numPages;
+  }
+
   /** The most bytes of pages: the budget, or what the device was found to hold. */
   get limitBytes(): number {
     return Math.min(this.#llm.cache.pool.budgetBytes, this.#deviceBytes);

@@ -38,4 +38,6 @@ export interface SchedulerStats {
   readonly savedBytes: number;
   readonly prefixEntries: number;
   readonly prefixEvictions: number;
+  /** Pages coded anew in fewer bits because memory was short (`--kv auto`). */
+  readonly coarsenedPages: number;
 }

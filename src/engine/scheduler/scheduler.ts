@@ -97,6 +97,7 @@ export class Scheduler {
       savedBytes,
       prefixEntries: prefixes.size,
       prefixEvictions: prefixes.evictions,
+      coarsenedPages: this.#manager.coarsenedPages,
     };
   }
 

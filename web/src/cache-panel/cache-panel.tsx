@@ -10,6 +10,7 @@ import { CacheFile } from "./cache-file.tsx";
 import { wordsOfTokens } from "./format-names.ts";
 import { FormatPicker } from "./format-picker.tsx";
 import { LayerBars } from "./layer-bars.tsx";
+import { coarserBytes } from "./segments.ts";
 import { SpeedFigures } from "./speed-figures.tsx";
 import { switchStore } from "./switch-format.ts";
 
@@ -76,6 +77,9 @@ function Headline({ cache, info }: { readonly cache: CacheState | null; readonly
           <NoSaving cache={cache} savesFrom={info?.savesFrom ?? null} />
         )}
       </p>
+      {coarserBytes(cache.layers) > 0 && (
+        <p class="hint">{formatBytes(coarserBytes(cache.layers))} of it are older tokens, coded anew in fewer bits.</p>
+      )}
     </div>
   );
 }

@@ -22,6 +22,10 @@ export function labelOf(segment: SegmentName, kv: string): string {
 
 export const bytesOf = (layer: LayerSegments): number => SEGMENTS.reduce((sum, name) => sum + layer[name], 0);
 
+/** Bytes of codes in pages that have been coded anew in fewer bits. */
+export const coarserBytes = (layers: readonly LayerSegments[]): number =>
+  layers.reduce((sum, { coarser = 0 }) => sum + coarser, 0);
+
 export function sumSegments(layers: readonly LayerSegments[]): Record<SegmentName, number> {
   const sum = { codes: 0, scales: 0, sinks: 0, window: 0, state: 0 };
   for (const layer of layers) for (const name of SEGMENTS) sum[name] += layer[name];
