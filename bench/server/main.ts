@@ -1,9 +1,10 @@
 /**
  * @file Load and memory of the server, on the built package (`npm run build` first).
  *
- *   npx tsx bench/server/main.ts                          all six, the load for 300 s
- *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections, health
- *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --model REF -t N --out FILE
+ *   npx tsx bench/server/main.ts                          all seven, the load for 300 s
+ *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections, health, budget
+ *   npx tsx bench/server/main.ts budget --length 960      conversations that grow to so many tokens in half of what 16 take in k4v4
+ *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --length 960 --model REF -t N --out FILE
  *
  * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded, or a
  * connection was refused or never closed, or a request delayed the health check by more than 50 ms. Connections take as many open files on each side (`ulimit -n`).
@@ -13,13 +14,14 @@ import { availableParallelism, cpus } from "node:os";
 import { buildCommit } from "../../src/cli/build-info.ts";
 import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { measureBatching } from "./batching.ts";
+import { measureBudget } from "./budget.ts";
 import { measureConnections } from "./connections.ts";
 import { measureHealth } from "./health.ts";
 import { measureLoad } from "./load.ts";
 import { measureResident } from "./resident.ts";
 import { measureSharedPrefix } from "./shared-prefix.ts";
 
-const PARTS = ["batching", "shared-prefix", "resident", "connections", "health", "load"] as const;
+const PARTS = ["batching", "shared-prefix", "resident", "connections", "health", "budget", "load"] as const;
 /** What stays resident, the exact cache first, then codes with less and less of a 16-bit window beside them. */
 const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=32", "k4v4,window=0"];
 
@@ -31,6 +33,7 @@ const { values, positionals } = readCommandLine({
     requests: { type: "string", default: "48" },
     budget: { type: "string", default: "64MB" },
     tokens: { type: "string", default: "1500" },
+    length: { type: "string", default: "960" },
     repeats: { type: "string", default: "7" },
     streams: { type: "string", default: "8" },
     connections: { type: "string", default: "10000" },
@@ -76,6 +79,9 @@ if (parts.includes("health")) {
   const row = await measureHealth(serve);
   report(row);
   if (row.worst_delay_ms > row.allowed_delay_ms) process.exitCode = 1;
+}
+if (parts.includes("budget")) {
+  for (const row of await measureBudget(Number(values.length), serve, onProgress, values.model)) report(row);
 }
 if (parts.includes("load")) {
   const row = await measureLoad({

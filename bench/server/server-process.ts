@@ -28,9 +28,14 @@ export class ServerProcess {
       },
     );
     const stop = (): void => void child.kill("SIGKILL");
+    const leave = (): void => process.exit(130);
     process.once("exit", stop);
     // Without these, a signal would end us and leave the server behind.
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, leave);
+    child.once("exit", () => {
+      process.off("exit", stop);
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, leave);
+    });
     const line = await new Promise<string>((resolve, reject) => {
       let text = "";
       child.stdout.on("data", (data) => {

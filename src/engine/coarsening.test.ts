@@ -53,6 +53,7 @@ it("a server makes old pages coarser before it preempts or lets requests wait", 
     await withScheduler(llm, { observer, prefixCache: false }, async (scheduler) => {
       const actual = await Promise.all(PROMPTS.map((ids, i) => answers(scheduler.generate(ids, options(i)))));
       expect(actual.map(([one]) => said(one!))).toEqual(expected);
+      expect(scheduler.stats.coarsenedPages > 0).toBe(kv === "auto");
     });
     expect([together, preemptions]).toEqual([wanted, 0]);
     expect(most).toBeLessThanOrEqual(budget);

@@ -46,6 +46,21 @@ export function serverSection(): string {
     3.5,
     "×",
   );
+  const budgetKv = [...new Set(all.filter((row) => row["test"] === "budget").map((row) => String(row["kv"])))];
+  target(
+    "server: conversations without preemption in half the memory, auto to k4v4",
+    num(last("budget", "auto"), "conversations_ratio"),
+    "≥",
+    1.8,
+    "×",
+  );
+  target(
+    "server: mean KLD of these conversations, auto to k2v2",
+    num(last("budget", "auto"), "kld_mean") / num(last("budget", "k2v2"), "kld_mean"),
+    "≤",
+    1,
+    "×",
+  );
   target("server: first token after a shared prefix of 1,500 tokens, sooner by", num(prefix, "ratio"), "≥", 8, "×", 1);
   target("server: tokens/s of 8 streams to one", num(batching, "ratio"), "≥", 2.5, "×");
 
@@ -73,10 +88,25 @@ export function serverSection(): string {
     mb(num(last("resident", kv), "bytes_a_conversation")),
     times(conversations(kv) / conversations("f16")),
   ]);
+  const budgetRows = budgetKv.map((kv) => {
+    const row = last("budget", kv);
+    return [
+      kv,
+      fixed(num(row, "conversations"), 0),
+      times(num(row, "conversations_ratio")),
+      fixed(num(row, "pages_coarsened"), 0),
+      `${fixed(num(row, "kld_mean"), 5)} ± ${fixed(num(row, "kld_mean_se"), 5)}`,
+      fixed(num(row, "kld_p999"), 3),
+    ];
+  });
   return [
     table(["load", ""], loadRows),
     `Conversations of 1,500 tokens in ${mb(num(last("resident"), "kv_budget_bytes"))} MB; the 16-bit window of k4v4 is part of each:`,
     table(["cache", "conversations", "MB each", "to f16"], residentRows),
+    `Conversations that grow to ${fixed(num(last("budget"), "tokens"), 0)} tokens side by side before one is preempted, in ${mb(num(last("budget"), "kv_budget_bytes"))} MB, ` +
+      `${last("budget")?.["budget_of"]}; the divergence is that of as many texts in the same budget, fed side by side, behind their first 64 tokens ` +
+      "(`npx tsx bench/server/main.ts budget`):",
+    table(["cache", "conversations", "to k4v4", "pages coded anew", "mean KLD", "p99.9"], budgetRows),
     table(
       ["", "alone, or cold", "together, or warm", ""],
       [
