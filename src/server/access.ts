@@ -86,7 +86,7 @@ export function corsHeaders(
   }
   return {
     "access-control-allow-origin": isOpen ? "*" : origin,
-    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
     "access-control-allow-headers": wanted && HEADER_NAMES.test(wanted) ? wanted : PAGE_HEADERS,
     "access-control-expose-headers": "x-request-id, x-ignored-fields",
     "access-control-max-age": "600",

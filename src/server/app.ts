@@ -6,9 +6,20 @@ import { Call, STATUS_CLIENT_LEFT } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
 import type { RequestEnvironment } from "./relay.ts";
+import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
 import type { ServerOptions } from "./server-context.ts";
 import { listSlots, slotAction } from "./slot-routes.ts";
-import { detokenize, listModels, metrics, props, showModel, tokenize } from "./small-routes.ts";
+import {
+  applyTemplate,
+  detokenize,
+  listModels,
+  metrics,
+  props,
+  ready,
+  showModel,
+  tokenize,
+  version,
+} from "./small-routes.ts";
 import { noRoute, webPage } from "./web-page.ts";
 
 type Handler = (
@@ -17,12 +28,12 @@ type Handler = (
   query: URLSearchParams,
 ) => Response | Promise<Response>;
 
-/** Routes without an API key: the web page, which asks the user for the key itself. The health check does not come this far (gate.ts). */
-const OPEN_ROUTES = new Set(["*"]);
+/** Routes without an API key: what balancers ask, and the web page, which asks the user for the key itself. The health check does not come this far (gate.ts). */
+const OPEN_ROUTES = new Set(["*", "/ready", "/version"]);
 
 export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnvironment }> {
   const app = new Hono<{ Bindings: RequestEnvironment }>();
-  const route = (method: "GET" | "POST", path: string, handler: Handler): void => {
+  const route = (method: "GET" | "POST" | "DELETE", path: string, handler: Handler): void => {
     app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
     // Browsers send a preflight request before the real one.
     if (path !== "*") app.on("OPTIONS", path, (c) => preflight(server, c.req.raw));
@@ -30,11 +41,17 @@ export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnviro
   for (const prefix of ["/v1", ""]) {
     route("POST", `${prefix}/chat/completions`, chatCompletions);
     route("POST", `${prefix}/completions`, completions);
+    route("POST", `${prefix}/responses`, createResponse);
+    route("GET", `${prefix}/responses/:id`, (call, { id }) => showResponse(call, id!));
+    route("DELETE", `${prefix}/responses/:id`, (call, { id }) => deleteResponse(call, id!));
     route("GET", `${prefix}/models`, listModels);
     route("GET", `${prefix}/models/:id{.+}`, (call, { id }) => showModel(call, id!));
   }
   route("POST", "/tokenize", tokenize);
   route("POST", "/detokenize", detokenize);
+  route("POST", "/apply-template", applyTemplate);
+  route("GET", "/version", version);
+  route("GET", "/ready", ready);
   route("GET", "/metrics", metrics);
   route("GET", "/props", props);
   route("GET", "/slots", listSlots);

@@ -7,7 +7,7 @@ import { ChatAnswer } from "./chat-answer.ts";
 import { type ChatPlan, planChat } from "./chat-plan.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
-import { chatRequest } from "./request-schema.ts";
+import { type ChatRequest, chatRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
@@ -24,17 +24,30 @@ export async function chatCompletions(call: Call): Promise<Response> {
     throw new ApiError(400, "top_logprobs: needs logprobs: true", { code: "invalid_value", param: "top_logprobs" });
   }
   const top = request.top_logprobs ?? 0;
-  const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
   const plan = await planChat(request, server);
-  let chunks: AsyncGenerator<ScheduledChunk, void>;
+  const chunks = chatChunks(call, request, plan);
+  const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };
+  const logprobOf = (chunk: ScheduledChunk): Logprob | null =>
+    request.logprobs && chunk.token !== undefined ? chatLogprob(llm.tokenizer, chunk.token, chunk, top) : null;
+  if (request.stream) {
+    const includeUsage = request.stream_options?.include_usage === true;
+    return eventStream(streamed(chunks, head, plan, logprobOf, includeUsage, call), call);
+  }
+  return Response.json(await collected(chunks, head, plan, logprobOf, request.logprobs === true, call));
+}
+
+/** Begins the answers that a plan is for. */
+export function chatChunks(call: Call, request: ChatRequest, plan: ChatPlan): AsyncGenerator<ScheduledChunk, void> {
+  const { llm } = call.server;
+  const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
   try {
-    chunks = callScheduler([plan.ids], {
+    return callScheduler([plan.ids], {
       ...call.schedule,
       options: {
         ...samplingOptions(request, llm),
         ...call.owned(request.cache_salt),
         maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
-        logprobs: request.logprobs ? top : 0,
+        logprobs: request.logprobs ? (request.top_logprobs ?? 0) : 0,
         wantsLogprob: request.logprobs === true,
         ...(plan.constraint && { constraint: plan.constraint }),
         ...(plan.keepsSpecialTokens && { skipSpecialTokens: false }),
@@ -44,14 +57,6 @@ export async function chatCompletions(call: Call): Promise<Response> {
     // Each continuation has a fork of it by now, or the request was refused.
     plan.constraint?.release?.();
   }
-  const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };
-  const logprobOf = (chunk: ScheduledChunk): Logprob | null =>
-    request.logprobs && chunk.token !== undefined ? chatLogprob(llm.tokenizer, chunk.token, chunk, top) : null;
-  if (request.stream) {
-    const includeUsage = request.stream_options?.include_usage === true;
-    return eventStream(streamed(chunks, head, plan, logprobOf, includeUsage, call), call);
-  }
-  return Response.json(await collected(chunks, head, plan, logprobOf, request.logprobs === true, call));
 }
 
 interface Head {

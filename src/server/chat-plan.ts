@@ -66,6 +66,16 @@ function isSpecial({ tokenizer }: LLM, mark: string): boolean {
   return id !== undefined && tokenizer.isSpecial(id);
 }
 
+/** The prompt of a chat request as text. */
+export function chatPrompt(request: ChatRequest, server: ServerOptions): Promise<string> {
+  const template = server.llm.tokenizer.chatTemplate?.text ?? "";
+  return promptText(request, server, {
+    template,
+    tools: requestedTools(request),
+    reasoning: requestedReasoning(request),
+  });
+}
+
 interface PromptParts {
   readonly template: string;
   readonly tools: ToolWish | null;

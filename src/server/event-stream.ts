@@ -7,6 +7,8 @@ import { toApiError } from "./api-error.ts";
 const encoder = new TextEncoder();
 const event = (value: object | "[DONE]"): Uint8Array =>
   encoder.encode(`data: ${value === "[DONE]" ? value : JSON.stringify(value)}\n\n`);
+const namedEvent = (value: object): Uint8Array =>
+  encoder.encode(`event: ${(value as { readonly type: string }).type}\ndata: ${JSON.stringify(value)}\n\n`);
 
 export interface StreamListener {
   /** Called with the error; the client gets the error object as its last event. */
@@ -15,7 +17,12 @@ export interface StreamListener {
   onStreamEnd(hasLeft: boolean): void;
 }
 
-export function eventStream(events: AsyncGenerator<object, void>, listener: StreamListener): Response {
+/** kind: `data` as chats have it, with a last event [DONE]; `named` by the `type` of each event, with no other end than its own */
+export function eventStream(
+  events: AsyncGenerator<object, void>,
+  listener: StreamListener,
+  kind: "data" | "named" = "data",
+): Response {
   let isOver = false;
   const end = (hasLeft: boolean): void => {
     if (!isOver) listener.onStreamEnd(hasLeft);
@@ -29,14 +36,15 @@ export function eventStream(events: AsyncGenerator<object, void>, listener: Stre
         // The reader may have disconnected in the meantime.
         if (isOver) return;
         if (!next.done) {
-          controller.enqueue(event(next.value));
+          controller.enqueue(kind === "data" ? event(next.value) : namedEvent(next.value));
           return;
         }
-        controller.enqueue(event("[DONE]"));
+        if (kind === "data") controller.enqueue(event("[DONE]"));
       } catch (error) {
         if (isOver) return;
         listener.onStreamError(error);
-        controller.enqueue(event(toApiError(error).body));
+        const { body } = toApiError(error);
+        controller.enqueue(kind === "data" ? event(body) : namedEvent({ ...body.error, type: "error" }));
       }
       end(false);
       controller.close();

@@ -2,9 +2,10 @@
 import { forTemplate } from "../chat/tool-prompt.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
+import { chatPrompt } from "./chat-plan.ts";
 import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
-import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
+import { chatRequest, detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
 
 /** The server's start serves as the model's creation date, since files on disk have no better one. */
@@ -80,6 +81,21 @@ export async function detokenize(call: Call): Promise<Response> {
   const text = llm.tokenizer.decode(tokens);
   return Response.json({ content: text, prompt: text });
 }
+
+/** llama.cpp's `/apply-template`: the prompt of a chat request, which is not computed. */
+export async function applyTemplate(call: Call): Promise<Response> {
+  const request = await call.body(chatRequest);
+  call.model(request.model);
+  return Response.json({ prompt: await chatPrompt(request, call.server) });
+}
+
+export const version = ({ server }: Call): Response => Response.json({ version: server.version });
+
+/** Whether requests are taken, by the engine's own word; `/health` (gate.ts) says that the server is alive. */
+export const ready = ({ server }: Call): Response =>
+  server.scheduler.isDraining
+    ? Response.json({ status: "shutting down" }, { status: 503 })
+    : Response.json({ status: "ready" });
 
 export const metrics = ({ server }: Call): Response =>
   new Response(server.metrics.text(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
