@@ -36,13 +36,7 @@ npx tsx bench/peers/llama-cpp.ts --layers 1 -d 0,4096 --kv f16,q8_0,q4_0 -t 2 -n
 # The peers on the same files: logits, then speed in Node and in a page.
 fresh peer-logits
 npx tsx bench/peers/logits.ts ${GGUF:+"$GGUF"} --models all -o "$results/peer-logits.jsonl"
-fresh peer-speed
-for kind in q4_k_m q8_0; do
-  npx tsx bench/peers/speed.ts --shape qwen3-0.6b --file-type "$kind" -t 2 -r 5 -o "$results/peer-speed.jsonl"
-done
-[ -z "${GGUF:-}" ] || npx tsx bench/peers/speed.ts "$GGUF" -t 2 -r 5 -o "$results/peer-speed.jsonl"
-fresh peer-browser
-npx tsx bench/peers/browser.ts ${GGUF:+"$GGUF"} -t 2 -r 5 -o "$results/peer-browser.jsonl"
+bash bench/record-peers.sh ${GGUF:+"$GGUF"}
 
 # The server: six minutes and more.
 fresh server
