@@ -1,9 +1,20 @@
 /** @file Answers one prompt greedily under two or three cache formats at once, and marks the first token that differs. */
-import { engineStore } from "../engine/engine-store.ts";
+import { DEFAULT_KV } from "../engine/engine-choice.ts";
+import { engineStore, loadEngine } from "../engine/engine-store.ts";
+import { modelsStore } from "../models/models-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
+import { Term } from "../ui/term.tsx";
 import { ColumnView } from "./column-view.tsx";
-import { changeComparison, comparisonStore, MOST_FORMATS, startComparison, stopComparison } from "./compare-store.ts";
+import {
+  type Comparison,
+  changeComparison,
+  comparisonStore,
+  MOST_FORMATS,
+  startComparison,
+  stopComparison,
+} from "./compare-store.ts";
+import { BEGINNING, QUESTIONS, STORY, TASK_NAMES, TASKS } from "./tasks.ts";
 
 const SUGGESTIONS = [
   "f16",
@@ -13,6 +24,7 @@ const SUGGESTIONS = [
   "k3v3",
   "k2v2",
   "k4v2",
+  "k1v1",
   "paper-4",
   "paper-4+qjl",
   "paper-2",
@@ -22,20 +34,16 @@ const SUGGESTIONS = [
 const LENGTHS = [16, 32, 64, 128, 256];
 
 export function CompareView() {
-  const { columns, problem } = useStore(comparisonStore);
-  const { info } = useStore(engineStore);
+  const { columns, problem, shownTask } = useStore(comparisonStore);
+  const info = useStore(engineStore, ({ info }) => info);
   return (
     <section class="page page-wide">
       <h1>Compare</h1>
       <p class="lead">
-        The same weights, the same prompt, each token the most likely one: only the cache differs. The first format is
-        what the others are held against.
+        The same model and the same text; only the <Term name="format">format</Term> of its{" "}
+        <Term name="KV cache">memory</Term> differs. What does each remember, and where do their words part?
       </p>
-      {info?.backendName === "server" ? (
-        <p class="hint">A server keeps one format. Choose a model in this tab to compare several.</p>
-      ) : (
-        <CompareForm />
-      )}
+      {info?.backendName === "server" ? <InTheTab /> : <CompareForm />}
       {problem && (
         <p class="problem" role="alert">
           {problem}
@@ -44,7 +52,12 @@ export function CompareView() {
       {columns.length > 0 && (
         <div class="columns" data-columns={columns.length}>
           {columns.map((column, index) => (
-            <ColumnView key={index} column={column} reference={index === 0 ? null : columns[0]!} />
+            <ColumnView
+              key={index}
+              column={column}
+              reference={index === 0 ? null : columns[0]!}
+              questions={shownTask === "recall" ? QUESTIONS : []}
+            />
           ))}
         </div>
       )}
@@ -52,9 +65,31 @@ export function CompareView() {
   );
 }
 
+/** A server keeps one format. */
+function InTheTab() {
+  const model = useStore(modelsStore)[0];
+  if (!model) return <p class="hint">A server keeps one format. Choose a model in this tab to compare several.</p>;
+  const load = (): void =>
+    void loadEngine({
+      where: "tab",
+      model: { kind: "embedded", ...model },
+      kv: DEFAULT_KV,
+      backend: "auto",
+      weights: "auto",
+    });
+  return (
+    <p class="row row-wrap">
+      <span class="hint">A server keeps one format.</span>
+      <button type="button" class="button" onClick={load}>
+        Compare with {model.name} in this tab
+      </button>
+    </p>
+  );
+}
+
 function CompareForm() {
-  const { prompt, isRaw, formats, maxNewTokens, isRunning } = useStore(comparisonStore);
-  const { status } = useStore(engineStore);
+  const { task, prompt, isRaw, formats, maxNewTokens, isRunning } = useStore(comparisonStore);
+  const status = useStore(engineStore, ({ status }) => status);
   const setFormat = (index: number, kv: string): void =>
     changeComparison({ formats: formats.map((old, i) => (i === index ? kv : old)) });
   return (
@@ -66,22 +101,16 @@ function CompareForm() {
         else void startComparison();
       }}
     >
-      <label class="field">
-        <span class="field-label">Prompt</span>
-        <textarea
-          rows={3}
-          value={prompt}
-          onInput={({ currentTarget }) => changeComparison({ prompt: currentTarget.value })}
-        />
-      </label>
-      <label class="choice">
-        <input
-          type="checkbox"
-          checked={isRaw}
-          onChange={({ currentTarget }) => changeComparison({ isRaw: currentTarget.checked })}
-        />
-        Continue the text, instead of answering it as a message
-      </label>
+      <fieldset class="segmented segmented-wide">
+        <legend class="visually-hidden">What is compared</legend>
+        {TASKS.map((name) => (
+          <label key={name} class="segment">
+            <input type="radio" name="task" checked={task === name} onChange={() => changeComparison({ task: name })} />
+            <span>{TASK_NAMES[name]}</span>
+          </label>
+        ))}
+      </fieldset>
+      <TaskText task={task} prompt={prompt} isRaw={isRaw} />
       <div class="compare-row">
         <fieldset class="field formats">
           <legend class="field-label">Formats</legend>
@@ -118,23 +147,71 @@ function CompareForm() {
             ))}
           </datalist>
         </fieldset>
-        <label class="field">
-          <span class="field-label">Tokens</span>
-          <select
-            value={maxNewTokens}
-            onChange={({ currentTarget }) => changeComparison({ maxNewTokens: Number(currentTarget.value) })}
-          >
-            {LENGTHS.map((length) => (
-              <option key={length} value={length}>
-                {length}
-              </option>
-            ))}
-          </select>
-        </label>
-        <button type="submit" class="button button-primary" disabled={status !== "ready" || prompt.trim() === ""}>
+        {task !== "recall" && (
+          <label class="field">
+            <span class="field-label">Tokens</span>
+            <select
+              value={maxNewTokens}
+              onChange={({ currentTarget }) => changeComparison({ maxNewTokens: Number(currentTarget.value) })}
+            >
+              {LENGTHS.map((length) => (
+                <option key={length} value={length}>
+                  {length}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        <button
+          type="submit"
+          class="button button-primary"
+          disabled={status !== "ready" || (task === "own" && prompt.trim() === "")}
+        >
           {isRunning ? "Stop" : "Compare"}
         </button>
       </div>
     </form>
+  );
+}
+
+function TaskText({ task, prompt, isRaw }: Pick<Comparison, "task" | "prompt" | "isRaw">) {
+  if (task === "recall") {
+    return (
+      <details class="compare-text">
+        <summary>
+          A story of some 900 tokens in which three codes are said once; each format is asked for all three
+        </summary>
+        <p>{STORY}</p>
+      </details>
+    );
+  }
+  if (task === "continue") {
+    return (
+      <details class="compare-text">
+        <summary>The beginning of a story, which each format continues with the likeliest words</summary>
+        <p>{BEGINNING}</p>
+      </details>
+    );
+  }
+  return (
+    <>
+      <label class="field">
+        <span class="field-label">Prompt</span>
+        <textarea
+          rows={3}
+          dir="auto"
+          value={prompt}
+          onInput={({ currentTarget }) => changeComparison({ prompt: currentTarget.value })}
+        />
+      </label>
+      <label class="choice">
+        <input
+          type="checkbox"
+          checked={isRaw}
+          onChange={({ currentTarget }) => changeComparison({ isRaw: currentTarget.checked })}
+        />
+        Continue the text, instead of answering it as a message
+      </label>
+    </>
   );
 }

@@ -115,25 +115,49 @@ export interface ChatResult {
   readonly cache: CacheState | null;
 }
 
+/** A question about a text, and what a right answer contains. */
+export interface RecallQuestion {
+  readonly ask: string;
+  readonly expected: string;
+}
+
 export interface CompareRequest {
   readonly prompt: string;
   /** Continue the text as it is, without the chat template. */
   readonly isRaw: boolean;
+  /** The first is what the others are held against. */
   readonly formats: readonly string[];
   readonly maxNewTokens: number;
+  /** Asked about the prompt, one after the other; without any the prompt is answered or continued. */
+  readonly questions: readonly RecallQuestion[];
+}
+
+/** A token that might have come, with its probability from 0 to 1. */
+export interface LikelyToken {
+  readonly token: number;
+  readonly text: string;
+  readonly probability: number;
 }
 
 export type CompareEvent =
   | { readonly type: "prefill"; readonly column: number; readonly done: number; readonly total: number }
-  | { readonly type: "token"; readonly column: number; readonly token: number; readonly text: string }
+  | {
+      readonly type: "token";
+      readonly column: number;
+      readonly token: number;
+      readonly text: string;
+      /** The most likely tokens in its place, the likeliest first. */
+      readonly likely: readonly LikelyToken[];
+    }
+  | { readonly type: "recall"; readonly column: number; readonly text: string; readonly isFound: boolean }
+  /** Over the text of the first format, so far: tokens for which this format would have said the same next. */
+  | { readonly type: "agreement"; readonly column: number; readonly agreed: number; readonly total: number }
   | { readonly type: "done"; readonly column: number; readonly result: CompareResult };
 
 export interface CompareResult {
   readonly kv: string;
   readonly promptTokens: number;
-  readonly finishReason: FinishReason;
-  /** Tokens after the first, divided by the time of this column's own steps. */
-  readonly decodeTokPerSec: number;
+  readonly tokens: number;
   readonly numBytes: number;
   readonly f16Bytes: number;
 }

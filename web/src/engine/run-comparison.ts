@@ -1,66 +1,128 @@
-/** @file Runs one prompt through several cache formats of the same weights, one token of each in turn. */
+/** @file Runs one prompt through several cache formats of the same weights: a text, one token of each in turn, or questions about it. */
 import { allocatedBytes, type LLM, parseKvSpec, type Session } from "turboquant";
-import type { CompareEvent, CompareRequest } from "./protocol.ts";
+import { agreementWith } from "./agreement.ts";
+import type { CompareEvent, CompareRequest, CompareResult, LikelyToken } from "./protocol.ts";
 
 const F16 = parseKvSpec("f16");
+/** How many tokens are told of each place. */
+const LIKELY = 8;
+const MOST_ANSWER_TOKENS = 24;
 
-/** Sampling is greedy, so that only the cache can make a difference. */
+interface Column {
+  readonly index: number;
+  readonly llm: LLM;
+  readonly session: Session;
+}
+
+type Send = (event: CompareEvent) => void;
+
+/** Tokens are the most likely ones, so that only the cache can make a difference. */
 export async function runComparison(
   owner: LLM,
-  { prompt, isRaw, formats, maxNewTokens }: CompareRequest,
-  send: (event: CompareEvent) => void,
+  request: CompareRequest,
+  send: Send,
   signal: AbortSignal,
 ): Promise<void> {
-  const ids =
-    isRaw || !owner.tokenizer.chatTemplate
-      ? owner.tokenizer.encode(prompt)
-      : await owner.encodeChat([{ role: "user", content: prompt }]);
-  const views: LLM[] = [];
-  const sessions: Session[] = [];
+  const columns: Column[] = [];
   try {
-    for (const kv of formats) views.push(await owner.withKv(kv));
-    const columns = views.map((llm, column) => {
-      const session = llm.createSession();
-      sessions.push(session);
-      const chunks = session.generate(ids, {
-        maxNewTokens,
-        temperature: 0,
-        signal,
-        onPrefill: (done, total) => send({ type: "prefill", column, done, total }),
-      });
-      return { column, llm, session, chunks, hasBegun: false, decodeMs: 0 };
-    });
-    let open = columns;
+    for (const [index, kv] of request.formats.entries()) {
+      const llm = await owner.withKv(kv);
+      columns.push({ index, llm, session: llm.createSession() });
+    }
+    if (request.questions.length > 0) {
+      for (const column of columns) await answerQuestions(column, request, send, signal);
+    } else await continueText(columns, request, send, signal);
+  } finally {
+    for (const { session } of columns) session.release();
+    for (const { llm } of columns) await llm.dispose();
+  }
+}
+
+/** A model without a template continues the text of a message. */
+const encode = async (llm: LLM, text: string, isRaw: boolean): Promise<number[]> =>
+  isRaw || !llm.tokenizer.chatTemplate
+    ? Array.from(llm.tokenizer.encode(text))
+    : await llm.encodeChat([{ role: "user", content: text }]);
+
+function resultOf({ llm, session }: Column, promptTokens: number): CompareResult {
+  const { length } = session.sequence;
+  return {
+    kv: llm.decoder.kv.text,
+    promptTokens,
+    tokens: length,
+    numBytes: session.kvBytes,
+    f16Bytes: allocatedBytes(llm.config, F16, length),
+  };
+}
+
+async function answerQuestions(column: Column, request: CompareRequest, send: Send, signal: AbortSignal) {
+  const { index, llm, session } = column;
+  let promptTokens = 0;
+  for (const { ask, expected } of request.questions) {
+    const ids = await encode(llm, `${request.prompt}\n${ask}`, false);
+    promptTokens = ids.length;
+    // What the questions have in common, the text, is read once.
+    const shared = session.rewindTo(ids);
+    const onPrefill = (done: number, total: number) => send({ type: "prefill", column: index, done, total });
+    let text = "";
+    const options = { maxNewTokens: MOST_ANSWER_TOKENS, temperature: 0, signal, onPrefill };
+    for await (const chunk of session.generate(ids.slice(shared), options)) text += chunk.text;
+    signal.throwIfAborted();
+    send({ type: "recall", column: index, text: text.trim(), isFound: text.includes(expected) });
+  }
+  send({ type: "done", column: index, result: resultOf(column, promptTokens) });
+}
+
+async function continueText(columns: readonly Column[], request: CompareRequest, send: Send, signal: AbortSignal) {
+  const ids = await encode(columns[0]!.llm, request.prompt, request.isRaw);
+  const runs = columns.map((column) => ({
+    column,
+    tokens: [] as number[],
+    /** The cache of the prompt alone. */
+    prompt: null as Session | null,
+    chunks: column.session.generate(ids, {
+      maxNewTokens: request.maxNewTokens,
+      temperature: 0,
+      logprobs: LIKELY,
+      signal,
+      onPrefill: (done, total) => send({ type: "prefill", column: column.index, done, total }),
+    }),
+  }));
+  try {
+    let open = runs;
     while (open.length > 0) {
-      const still: typeof columns = [];
-      for (const entry of open) {
-        const { column, llm, session, chunks } = entry;
-        const asked = performance.now();
+      const still: typeof runs = [];
+      for (const run of open) {
+        const { column, chunks } = run;
+        const { index, llm, session } = column;
         const { value, done } = await chunks.next();
         if (done) continue;
-        // Only this column's own steps are timed; the engine's timings would include those of the others.
-        if (entry.hasBegun) entry.decodeMs += performance.now() - asked;
-        entry.hasBegun = true;
-        if (value.token !== undefined) send({ type: "token", column, token: value.token, text: value.text });
-        const { finishReason, usage } = value;
-        if (!finishReason || !usage) {
-          still.push(entry);
-          continue;
+        if (index > 0) run.prompt ??= session.fork();
+        if (value.token !== undefined) {
+          run.tokens.push(value.token);
+          const likely = (value.topLogprobs ?? []).map(
+            ({ token, logprob }): LikelyToken => ({
+              token,
+              text: llm.tokenizer.decode([token]),
+              probability: Math.exp(logprob),
+            }),
+          );
+          send({ type: "token", column: index, token: value.token, text: value.text, likely });
         }
-        const result = {
-          kv: llm.decoder.kv.text,
-          promptTokens: usage.promptTokens,
-          finishReason,
-          decodeTokPerSec: entry.decodeMs > 0 ? (1000 * (usage.completionTokens - 1)) / entry.decodeMs : 0,
-          numBytes: session.kvBytes,
-          f16Bytes: allocatedBytes(llm.config, F16, session.sequence.length),
-        };
-        send({ type: "done", column, result });
+        if (value.finishReason) send({ type: "done", column: index, result: resultOf(column, ids.length) });
+        else still.push(run);
       }
       open = still;
     }
+    signal.throwIfAborted();
+    const [reference, ...others] = runs;
+    for (const { column, prompt } of others) {
+      if (!prompt) continue;
+      const onStep = (agreed: number, total: number): void =>
+        send({ type: "agreement", column: column.index, agreed, total });
+      await agreementWith({ session: prompt, prompt: ids, text: reference!.tokens, signal, onStep });
+    }
   } finally {
-    for (const session of sessions) session.release();
-    for (const view of views) await view.dispose();
+    for (const { prompt } of runs) prompt?.release();
   }
 }
