@@ -78,8 +78,8 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
 
   it("says how near the choice was where two part, and how often they agree over the same text", async () => {
     const { page } = await open();
-    await page.getByLabel("A text of your own").check();
     await page.getByLabel("Prompt").fill(STORY);
+    expect(await page.getByLabel("A text of your own").isChecked(), "a text that is changed").toBe(true);
     await page.getByLabel("Format 2").fill("paper-4");
     await page.getByLabel("Format 3").fill("paper-2");
     await page.getByLabel("Tokens").selectOption("32");

@@ -135,7 +135,6 @@ describe.skipIf(skip)(`the page on devices${skip ? ` (${skip})` : ""}`, () => {
     expect(await violations(page), "settings").toEqual([]);
     await page.keyboard.press("Escape");
     await page.getByRole("link", { name: "Compare" }).click();
-    await page.getByLabel("A text of your own").check();
     await page.getByLabel("Prompt").fill("Once upon a time there was a little girl who lived");
     await page.getByLabel("Tokens").selectOption("16");
     await page.getByRole("button", { name: "Compare" }).click();

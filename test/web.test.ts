@@ -121,7 +121,6 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   it("compares formats and marks the first token that differs, as Node finds it", async () => {
     const { page } = await open({ view: "compare" });
     const formats = ["f16", "k4v4", "paper-4"];
-    await page.getByLabel("A text of your own").check();
     await page.getByLabel("Prompt").fill(STORY);
     for (const [i, kv] of formats.entries()) {
       await page.getByLabel(i === 0 ? "Format 1, the reference" : `Format ${i + 1}`).fill(kv);

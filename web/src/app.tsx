@@ -34,9 +34,17 @@ export function App() {
   const sidebar = <Sidebar onSettings={() => setOpen("settings")} onNavigate={close} />;
   return (
     <div class="app" data-panel={view === "chat" && !hasNoPanel ? "" : undefined}>
-      <button type="button" class="skip-link" onClick={() => document.getElementById("main")?.focus()}>
+      {/* biome-ignore lint/a11y/useValidAnchor: a link for assistive technology; what stands behind the # is the view */}
+      <a
+        href="#main"
+        class="skip-link"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         Skip to content
-      </button>
+      </a>
       {!isNarrow && <div class="sidebar-column">{sidebar}</div>}
       <main id="main" class="main" tabIndex={-1}>
         <TopBar

@@ -2,24 +2,13 @@
 import { useRef, useState } from "preact/hooks";
 import { chatStore } from "../chat/chat-store.ts";
 import { engineStore, plainError, tabEngine } from "../engine/engine-store.ts";
+import { download } from "../ui/download.ts";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { restoreCacheFile } from "./restore-file.ts";
 
 const EXTENSION = ".tqkv";
-/** By this time the browser has read the file behind the download link. */
-const REVOKE_MS = 10_000;
-
-function download(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes as BlobPart], { type: "application/octet-stream" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), REVOKE_MS);
-}
-
 const fileName = (title: string): string =>
   title
     .replace(/[^\p{L}\p{N}]+/gu, "-")
@@ -42,7 +31,7 @@ export function CacheFile() {
   };
   const saveCache = async (): Promise<string> => {
     const bytes = await tabEngine()!.save(current.id);
-    download(bytes, fileName(current.title) + EXTENSION);
+    download(new Blob([bytes as BlobPart], { type: "application/octet-stream" }), fileName(current.title) + EXTENSION);
     return `Saved, ${formatBytes(bytes.length)}. It goes on with the same model and format.`;
   };
   const restoreCache = async (file: File): Promise<string> => {

@@ -18,6 +18,7 @@ import {
   newConversation,
   newId,
   regenerate,
+  showVersion,
   titleFrom,
 } from "./conversation.ts";
 import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
@@ -287,6 +288,40 @@ export const editMessage = (messageId: string, text: string): Promise<boolean> =
 
 export const answerAgain = (messageId: string): Promise<boolean> =>
   answer(regenerate(chatStore.get().current, messageId));
+
+/** Shows another version of what was said from a message of the current conversation on. */
+export function chooseVersion(index: number, version: number): void {
+  const { current, isAnswering } = chatStore.get();
+  if (isAnswering) return;
+  const next = showVersion(current, index, version);
+  if (next === current) return;
+  // The cache is cut back to what both versions share when the next message is said.
+  show(next);
+}
+
+/** title: an empty one is left as it was */
+export function renameConversation(id: string, title: string): void {
+  const { current, others } = chatStore.get();
+  const found = current.id === id ? current : others.find((c) => c.id === id);
+  const name = title.trim().replace(/\s+/g, " ");
+  if (!found || !name || name === found.title || answers.get(id)) return;
+  const renamed = { ...found, title: name };
+  if (isCurrent(id)) patch({ current: renamed });
+  list(renamed);
+  keep(renamed, true);
+}
+
+/** Adds conversations of a file; those that are here already stay as they are. returns: how many were added */
+export function addConversations(conversations: readonly Conversation[]): number {
+  const known = new Set(chatStore.get().others.map(({ id }) => id));
+  const added = conversations.filter(({ id }) => !known.has(id));
+  for (const conversation of added) {
+    gone.delete(conversation.id);
+    list(conversation);
+    keep(conversation, true);
+  }
+  return added.length;
+}
 
 /** Makes the messages of a restored cache the current conversation. */
 export function adoptRestored(id: string, { messages, system, cache }: Restored): void {

@@ -1,13 +1,13 @@
 /** @file The view of the current conversation, with the field for the next message. */
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { AttachmentList } from "../documents/attachments.tsx";
 import { ContextGuard } from "../documents/context-guard.tsx";
 import { dismissError, engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
-import { chatStore, undoDelete } from "./chat-store.ts";
+import { chatStore, chooseVersion, undoDelete } from "./chat-store.ts";
 import { Composer } from "./composer.tsx";
-import { startOf } from "./conversation.ts";
+import { startOf, versionAt } from "./conversation.ts";
 import { LoadStatus } from "./load-status.tsx";
 import { MessageItem } from "./message-item.tsx";
 import { Welcome } from "./welcome.tsx";
@@ -18,13 +18,17 @@ const FOLLOW_PX = 80;
 export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void }) {
   const { current, isAnswering, prefill } = useStore(chatStore);
   const scroller = useRef<HTMLDivElement>(null);
+  const [isAway, setIsAway] = useState(false);
   const follows = useRef(true);
   useEffect(() => {
     follows.current = true;
   }, [current.id]);
   useLayoutEffect(() => {
     const element = scroller.current;
-    if (element && follows.current) element.scrollTop = element.scrollHeight;
+    if (!element) return;
+    // The welcome is read from its beginning.
+    if (current.messages.length === 0) element.scrollTop = 0;
+    else if (follows.current) element.scrollTop = element.scrollHeight;
   }, [current]);
   const last = current.messages.at(-1);
   return (
@@ -34,25 +38,45 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
         ref={scroller}
         onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
           follows.current = scrollHeight - scrollTop - clientHeight < FOLLOW_PX;
+          setIsAway(!follows.current);
         }}
       >
         {current.messages.length === 0 ? (
           <Welcome />
         ) : (
-          <ol class="messages" aria-label={current.title}>
-            {current.messages.map((message, at) => (
-              <MessageItem
-                key={message.id}
-                isFirstSeen={at > 0 && at === startOf(current)}
-                message={message}
-                canChange={!isAnswering}
-                prefill={message === last ? prefill : null}
-              />
-            ))}
-          </ol>
+          <>
+            <h1 class="visually-hidden">{current.title}</h1>
+            <ol class="messages" aria-label={current.title}>
+              {current.messages.map((message, index) => (
+                <MessageItem
+                  key={message.id}
+                  isFirstSeen={index > 0 && index === startOf(current)}
+                  message={message}
+                  canChange={!isAnswering}
+                  prefill={message === last ? prefill : null}
+                  version={versionAt(current, index)}
+                  onVersion={(version) => chooseVersion(index, version)}
+                />
+              ))}
+            </ol>
+          </>
         )}
       </div>
       <div class="chat-foot">
+        {isAway && current.messages.length > 0 && (
+          <button
+            type="button"
+            class="to-end"
+            aria-label="To the end"
+            title="To the end"
+            onClick={() => {
+              const element = scroller.current!;
+              element.scrollTop = element.scrollHeight;
+            }}
+          >
+            <Icon name="chevron" />
+          </button>
+        )}
         <NotKept />
         <Undo />
         <EngineProblem onChooseModel={onChooseModel} />

@@ -8,8 +8,10 @@ import {
   newConversation,
   promptOf,
   regenerate,
+  showVersion,
   titleFrom,
   UNTITLED,
+  versionAt,
 } from "./conversation.ts";
 
 /** Two questions, both answered. */
@@ -36,6 +38,31 @@ describe("a conversation", () => {
     ]);
     expect(conversation).toMatchObject({ title: "What is the capital of France?", updatedAt: 5 });
     expect(ask(newConversation(), "a long story", { now: 5, title: "A name" }).title).toBe("A name");
+  });
+
+  it("keeps what an edit or another answer takes the place of as a version", () => {
+    const before = twoTurns();
+    const write = (of: typeof before, text: string) =>
+      changeAnswer(of, of.messages.at(-1)!.id, { text, state: "done" as const });
+    const again = write(regenerate(before, before.messages[1]!.id, 9), "uno");
+    expect(versionAt(again, 1)).toEqual({ at: 1, count: 2 });
+    expect([0, 2].map((index) => versionAt(again, index))).toEqual([null, null]);
+    expect(versionAt(before, 1)).toBeNull();
+    expect(textsOf(showVersion(again, 1, 0))).toEqual(["One?", "1", "Two?", "2"]);
+
+    // A version of a version: what is said in one of them stays there.
+    const longer = write(ask(again, "Due?", 10), "due");
+    const edited = write(edit(longer, longer.messages[0]!.id, "Un?", 11), "un");
+    expect(textsOf(edited)).toEqual(["Un?", "un"]);
+    expect(versionAt(edited, 0)).toEqual({ at: 1, count: 2 });
+    const back = showVersion(edited, 0, 0);
+    expect(textsOf(back)).toEqual(["One?", "uno", "Due?", "due"]);
+    expect(versionAt(back, 1)).toEqual({ at: 1, count: 2 });
+    const first = showVersion(back, 1, 0);
+    expect(textsOf(first)).toEqual(["One?", "1", "Two?", "2"]);
+    expect(textsOf(showVersion(showVersion(first, 1, 1), 0, 1))).toEqual(["Un?", "un"]);
+    expect(showVersion(first, 1, 7)).toBe(first);
+    expect(showVersion(first, 1, 0)).toBe(first);
   });
 
   it("edits: what followed the message is gone, what came before stays", () => {

@@ -39,6 +39,14 @@ export interface Conversation {
   readonly messages: readonly Message[];
   /** The message from which on the model sees the conversation, where the oldest turns were left out for lack of room; empty: the next one. */
   readonly from?: string;
+  /** Where it was gone on with in several ways, by the id of the message before; empty for the beginning. */
+  readonly forks?: Readonly<Record<string, Fork>>;
+}
+
+export interface Fork {
+  /** The messages behind that place in each version; of the one that is shown, as they were when another was shown last. */
+  readonly tails: readonly (readonly Message[])[];
+  readonly at: number;
 }
 
 const TITLE_LENGTH = 48;
@@ -83,25 +91,63 @@ export function ask(
   return { ...conversation, title, messages, updatedAt: now, ...(conversation.from === "" && { from: question }) };
 }
 
-/** Replaces the text of a user message, removes everything after it, and appends an empty answer. Its documents stay. */
+/** Asks something else in the place of a user message, as another version, with an empty answer. Its documents stay. */
 export function edit(conversation: Conversation, messageId: string, text: string, now = Date.now()): Conversation {
   const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "user");
   if (at < 0) return conversation;
   const { documents = [] } = conversation.messages[at]!;
-  const before = { ...conversation, messages: conversation.messages.slice(0, at) };
+  const before = forkAt(conversation, at);
   return ask(at === 0 ? { ...before, title: UNTITLED } : before, text, { now, documents });
 }
 
-/** Removes the answer and everything after it, and appends an empty answer. */
+/** Answers a question again, as another version. */
 export function regenerate(conversation: Conversation, messageId: string, now = Date.now()): Conversation {
   const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "assistant");
   const question = conversation.messages[at - 1];
   if (question?.role !== "user") return conversation;
-  const messages = conversation.messages.slice(0, at);
+  const before = forkAt(conversation, at);
+  return {
+    ...before,
+    updatedAt: now,
+    messages: [...before.messages, { id: newId(), role: "assistant", text: "", state: "streaming" }],
+  };
+}
+
+const keyAt = ({ messages }: Conversation, index: number): string => messages[index - 1]?.id ?? "";
+
+/** Ends the conversation before a message, and keeps what was there as a version. */
+function forkAt(conversation: Conversation, index: number): Conversation {
+  const { messages, forks } = conversation;
+  const key = keyAt(conversation, index);
+  const { tails, at } = forks?.[key] ?? { tails: [[]], at: 0 };
+  const kept = tails.with(at, messages.slice(index));
   return {
     ...conversation,
-    updatedAt: now,
-    messages: [...messages, { id: newId(), role: "assistant", text: "", state: "streaming" }],
+    messages: messages.slice(0, index),
+    forks: { ...forks, [key]: { tails: [...kept, []], at: kept.length } },
+  };
+}
+
+/** Which of several versions begins with a message; null where there is one only. */
+export function versionAt(
+  conversation: Conversation,
+  index: number,
+): { readonly at: number; readonly count: number } | null {
+  const fork = conversation.forks?.[keyAt(conversation, index)];
+  return fork && fork.tails.length > 1 ? { at: fork.at, count: fork.tails.length } : null;
+}
+
+/** Goes on with another version from a message on. */
+export function showVersion(conversation: Conversation, index: number, version: number): Conversation {
+  const key = keyAt(conversation, index);
+  const fork = conversation.forks?.[key];
+  const tail = fork?.tails[version];
+  if (!fork || !tail || version === fork.at) return conversation;
+  const { messages } = conversation;
+  return {
+    ...conversation,
+    messages: [...messages.slice(0, index), ...tail],
+    forks: { ...conversation.forks, [key]: { tails: fork.tails.with(fork.at, messages.slice(index)), at: version } },
   };
 }
 

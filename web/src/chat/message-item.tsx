@@ -16,20 +16,50 @@ interface MessageItemProps {
   /** Whether the model sees nothing of what is above. */
   readonly isFirstSeen?: boolean;
   readonly prefill: { readonly done: number; readonly total: number } | null;
+  /** Which of several versions begins with this message; null where there is one only. */
+  readonly version: { readonly at: number; readonly count: number } | null;
+  readonly onVersion: (version: number) => void;
 }
 
-export function MessageItem({ message, canChange, isFirstSeen = false, prefill }: MessageItemProps) {
-  return message.role === "user" ? (
-    <UserMessage message={message} canChange={canChange} isFirstSeen={isFirstSeen} />
-  ) : (
-    <Answer message={message} canChange={canChange} prefill={prefill} />
+export function MessageItem(props: MessageItemProps) {
+  return props.message.role === "user" ? <UserMessage {...props} /> : <Answer {...props} />;
+}
+
+/** Steps through what was said in this place. */
+function Versions({ version, canChange, onVersion }: Pick<MessageItemProps, "version" | "canChange" | "onVersion">) {
+  if (!version) return null;
+  const { at, count } = version;
+  return (
+    <span class="versions">
+      <button
+        type="button"
+        class="icon-button"
+        aria-label="Version before"
+        disabled={!canChange || at === 0}
+        onClick={() => onVersion(at - 1)}
+      >
+        <Icon name="back" />
+      </button>
+      <span class="number" role="status">
+        {at + 1} of {count}
+      </span>
+      <button
+        type="button"
+        class="icon-button"
+        aria-label="Next version"
+        disabled={!canChange || at === count - 1}
+        onClick={() => onVersion(at + 1)}
+      >
+        <Icon name="forth" />
+      </button>
+    </span>
   );
 }
 
 /** Longer messages are folded: a long text is pasted to ask about it, not to read it again. */
 const FOLD_LENGTH = 900;
 
-function UserMessage({ message, canChange, isFirstSeen }: Omit<MessageItemProps, "prefill">) {
+function UserMessage({ message, canChange, isFirstSeen = false, version, onVersion }: MessageItemProps) {
   const [isEditing, setIsEditing] = useState(false);
   const [isFolded, setIsFolded] = useState(message.text.length > FOLD_LENGTH);
   if (isEditing) return <EditForm message={message} onClose={() => setIsEditing(false)} />;
@@ -51,6 +81,7 @@ function UserMessage({ message, canChange, isFirstSeen }: Omit<MessageItemProps,
       )}
       <Bubble text={message.text} isFolded={isFolded} />
       <div class="message-actions">
+        <Versions version={version} canChange={canChange} onVersion={onVersion} />
         {message.text.length > FOLD_LENGTH && (
           <button type="button" class="link-button" aria-expanded={!isFolded} onClick={() => setIsFolded(!isFolded)}>
             {isFolded ? `Show all ${formatCount(message.text.length)} characters` : "Show less"}
@@ -126,7 +157,7 @@ function EditForm({ message, onClose }: { readonly message: Message; readonly on
             if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) submit();
           }}
         />
-        <p class="hint">Everything after this message is replaced by the new answer.</p>
+        <p class="hint">What was said from here on stays as another version.</p>
         <div class="row row-end">
           <button type="button" class="button" onClick={onClose}>
             Cancel
@@ -140,7 +171,7 @@ function EditForm({ message, onClose }: { readonly message: Message; readonly on
   );
 }
 
-function Answer({ message, canChange, prefill }: MessageItemProps) {
+function Answer({ message, canChange, prefill, version, onVersion }: MessageItemProps) {
   const { text, state, problem, figures } = message;
   const isStreaming = state === "streaming";
   return (
@@ -156,6 +187,7 @@ function Answer({ message, canChange, prefill }: MessageItemProps) {
       )}
       {!isStreaming && (
         <div class="message-actions">
+          <Versions version={version} canChange={canChange} onVersion={onVersion} />
           <CopyButton text={withoutThought(text)} />
           <button
             type="button"

@@ -14,7 +14,7 @@ import {
   startComparison,
   stopComparison,
 } from "./compare-store.ts";
-import { BEGINNING, QUESTIONS, STORY, TASK_NAMES, TASKS } from "./tasks.ts";
+import { BEGINNING, QUESTIONS, STORY, TASK_NAMES, TASK_NOTES, TASKS } from "./tasks.ts";
 
 const SUGGESTIONS = [
   "f16",
@@ -174,25 +174,9 @@ function CompareForm() {
   );
 }
 
+/** The text of the task; one that is changed is one's own. */
 function TaskText({ task, prompt, isRaw }: Pick<Comparison, "task" | "prompt" | "isRaw">) {
-  if (task === "recall") {
-    return (
-      <details class="compare-text">
-        <summary>
-          A story of some 900 tokens in which three codes are said once; each format is asked for all three
-        </summary>
-        <p>{STORY}</p>
-      </details>
-    );
-  }
-  if (task === "continue") {
-    return (
-      <details class="compare-text">
-        <summary>The beginning of a story, which each format continues with the likeliest words</summary>
-        <p>{BEGINNING}</p>
-      </details>
-    );
-  }
+  const text = task === "recall" ? STORY : task === "continue" ? BEGINNING : prompt;
   return (
     <>
       <label class="field">
@@ -200,18 +184,21 @@ function TaskText({ task, prompt, isRaw }: Pick<Comparison, "task" | "prompt" | 
         <textarea
           rows={3}
           dir="auto"
-          value={prompt}
-          onInput={({ currentTarget }) => changeComparison({ prompt: currentTarget.value })}
+          value={text}
+          onInput={({ currentTarget }) => changeComparison({ task: "own", prompt: currentTarget.value })}
         />
+        <span class="hint">{TASK_NOTES[task]}</span>
       </label>
-      <label class="choice">
-        <input
-          type="checkbox"
-          checked={isRaw}
-          onChange={({ currentTarget }) => changeComparison({ isRaw: currentTarget.checked })}
-        />
-        Continue the text, instead of answering it as a message
-      </label>
+      {task === "own" && (
+        <label class="choice">
+          <input
+            type="checkbox"
+            checked={isRaw}
+            onChange={({ currentTarget }) => changeComparison({ isRaw: currentTarget.checked })}
+          />
+          Continue the text, instead of answering it as a message
+        </label>
+      )}
     </>
   );
 }

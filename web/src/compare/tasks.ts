@@ -11,6 +11,12 @@ export const TASK_NAMES: Readonly<Record<Task, string>> = {
   own: "A text of your own",
 };
 
+export const TASK_NOTES: Readonly<Record<Task, string>> = {
+  recall: "Some 900 tokens, in which three codes are said once; each format is asked for all three.",
+  continue: "Each format continues it with the likeliest words.",
+  own: "Each format goes on with the likeliest words.",
+};
+
 const LINES = DEFAULT_PROMPT.split("\n");
 const CODE = /^The secret code of (.+) is (\d+)\./;
 

@@ -4,23 +4,23 @@ import { plainError } from "../engine/engine-store.ts";
 import { WEIGHT_CHOICES } from "../engine/protocol.ts";
 import { formatCount } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
-import { CONTEXTS, changePlan, MEMORIES, openConfig, type Planner, planStore } from "./plan-store.ts";
+import { CONTEXTS, changePlan, MEMORIES, MOST_SEQUENCES, openConfig, type Planner, planStore } from "./plan-store.ts";
 
 const OWN = "own";
-const MOST_SEQUENCES = 4096;
 
 export function PlanForm({ planner }: { readonly planner: Planner }) {
-  const { shape, own, memoryGB, context, sequences, weights } = useStore(planStore);
+  const { shape, own, memoryGB, context, sequences, weights, problem } = useStore(planStore);
   const input = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState("");
+  const [isOutOfRange, setIsOutOfRange] = useState(false);
   const open = async (file: File): Promise<void> => {
-    setProblem("");
     try {
       changePlan({ own: await openConfig(planner, file) });
     } catch (error) {
-      setProblem(plainError(error).message);
+      changePlan({ own: null, problem: `${file.name}: ${plainError(error).message}` });
     }
   };
+  const memories = withOwn(MEMORIES, memoryGB, deviceGB());
+  const contexts = withOwn(CONTEXTS, context);
   return (
     <form class="plan-form" onSubmit={(event) => event.preventDefault()}>
       <label class="field">
@@ -40,9 +40,9 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
       <label class="field">
         <span class="field-label">Memory</span>
         <select value={memoryGB} onChange={({ currentTarget: { value } }) => changePlan({ memoryGB: Number(value) })}>
-          {MEMORIES.map((size) => (
+          {memories.map((size) => (
             <option key={size} value={size}>
-              {size} GB
+              {size} GB{size === deviceGB() ? ", this device at least" : ""}
             </option>
           ))}
         </select>
@@ -50,7 +50,7 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
       <label class="field">
         <span class="field-label">Context</span>
         <select value={context} onChange={({ currentTarget: { value } }) => changePlan({ context: Number(value) })}>
-          {CONTEXTS.map((length) => (
+          {contexts.map((length) => (
             <option key={length} value={length}>
               {formatCount(length)}
             </option>
@@ -63,11 +63,14 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
           type="number"
           min={1}
           max={MOST_SEQUENCES}
+          aria-invalid={isOutOfRange}
+          aria-describedby={isOutOfRange ? "sequences-problem" : undefined}
           value={sequences}
           onChange={({ currentTarget }) => {
             const count = Math.round(currentTarget.valueAsNumber);
-            if (count >= 1 && count <= MOST_SEQUENCES) changePlan({ sequences: count });
-            else currentTarget.value = String(sequences);
+            const isPossible = count >= 1 && count <= MOST_SEQUENCES;
+            setIsOutOfRange(!isPossible);
+            if (isPossible) changePlan({ sequences: count });
           }}
         />
       </label>
@@ -102,6 +105,11 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
           if (file) void open(file);
         }}
       />
+      {isOutOfRange && (
+        <p id="sequences-problem" class="problem" role="alert">
+          Sequences: 1 to {formatCount(MOST_SEQUENCES)}; the plan is for {formatCount(sequences)}.
+        </p>
+      )}
       {problem && (
         <p class="problem" role="alert">
           {problem}
@@ -110,3 +118,13 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
     </form>
   );
 }
+
+/** What this browser says of the device's memory, in GB, rounded down and at most what it tells anyone; null where it does not. */
+function deviceGB(): number | null {
+  const { deviceMemory } = navigator as { deviceMemory?: number };
+  return deviceMemory !== undefined && deviceMemory >= 1 ? deviceMemory : null;
+}
+
+/** The offered numbers and those that are chosen otherwise, in order. */
+const withOwn = (offered: readonly number[], ...own: readonly (number | null)[]): number[] =>
+  [...new Set([...offered, ...own.filter((value) => value !== null)])].sort((a, b) => a - b);

@@ -15,8 +15,8 @@ export function PlanTable({ plan }: { readonly plan: MemoryPlan }) {
             <th scope="col">Bits a value</th>
             <th scope="col">Cache</th>
             <th scope="col" class="plan-bar-head">
-              <span class="swatch segment-window" /> weights <span class="swatch segment-codes" /> cache
-              <span class="faint"> of {formatBytes(memoryBytes)}</span>
+              <span class="swatch segment-window" /> weights <span class="swatch segment-codes" /> cache{" "}
+              <span class="plan-limit-mark" /> {formatBytes(memoryBytes)}
             </th>
             <th scope="col">Left</th>
             <th scope="col">Longest context</th>

@@ -2,15 +2,27 @@
 import { useEffect, useState } from "preact/hooks";
 import { plainError } from "../engine/engine-store.ts";
 import { formatBytes, formatCount } from "../ui/format.ts";
+import { routeStore } from "../ui/route.ts";
 import { useStore } from "../ui/store.ts";
-import { PlanForm } from "./plan-form.tsx";
-import { loadPlanner, makePlan, type Planned, type Planner, planStore } from "./plan-store.ts";
+import { PlanForm as Form } from "./plan-form.tsx";
+import {
+  loadPlanner,
+  makePlan,
+  type PlanForm,
+  type Planned,
+  type Planner,
+  planStore,
+  takeAddress,
+  wayOut,
+} from "./plan-store.ts";
 import { PlanTable } from "./plan-table.tsx";
 
 export function PlanView() {
   const form = useStore(planStore);
   const [planner, setPlanner] = useState<Planner | null>(null);
   useEffect(() => void loadPlanner().then(setPlanner), []);
+  const query = useStore(routeStore, (route) => route.query);
+  useEffect(takeAddress, [query]);
   const { planned, problem } = planner ? attempt(planner, form) : { planned: null, problem: "" };
   return (
     <section class="page page-wide" aria-busy={planner === null}>
@@ -19,13 +31,13 @@ export function PlanView() {
         Which model fits which memory, and how long a context with which cache: the bytes that the engine allocates,
         nothing rounded away.
       </p>
-      {planner && <PlanForm planner={planner} />}
+      {planner && <Form planner={planner} />}
       {problem && (
         <p class="problem" role="alert">
           {problem}
         </p>
       )}
-      {planned && <Result planned={planned} />}
+      {planner && planned && !form.problem && <Result planner={planner} form={form} planned={planned} />}
     </section>
   );
 }
@@ -38,7 +50,13 @@ function attempt(planner: Planner, form: Parameters<typeof makePlan>[1]) {
   }
 }
 
-function Result({ planned: { plan, notes } }: { readonly planned: Planned }) {
+interface ResultProps {
+  readonly planner: Planner;
+  readonly form: PlanForm;
+  readonly planned: Planned;
+}
+
+function Result({ planner, form, planned: { plan, notes } }: ResultProps) {
   const { best, weights, context, sequences } = plan;
   const load = `${sequences === 1 ? "" : `${formatCount(sequences)} × `}${formatCount(context)} tokens`;
   return (
@@ -49,7 +67,7 @@ function Result({ planned: { plan, notes } }: { readonly planned: Planned }) {
             <strong class="saving">{best.kv}</strong> holds {load} and leaves {formatBytes(best.freeBytes)}.
           </>
         ) : (
-          <>No format holds {load} in this memory.</>
+          <NoFormat load={load} way={wayOut(planner, form)} />
         )}{" "}
         <span class="faint">
           Weights take {formatBytes(weights.bytes)}: {formatCount(weights.parameters / 1e6)} M parameters in{" "}
@@ -67,3 +85,9 @@ function Result({ planned: { plan, notes } }: { readonly planned: Planned }) {
     </>
   );
 }
+
+const NoFormat = ({ load, way }: { readonly load: string; readonly way: string }) => (
+  <>
+    No format holds {load} in this memory{way ? `; ${way}.` : ". A smaller model or more memory would."}
+  </>
+);

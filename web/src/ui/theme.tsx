@@ -25,6 +25,19 @@ function setTheme(theme: Theme): void {
   }
 }
 
+/** Colours the browser's own bars as the page is, and not as the system. */
+export function followTheme(): void {
+  const meta =
+    document.querySelector('meta[name="theme-color"]') ?? document.head.appendChild(document.createElement("meta"));
+  meta.setAttribute("name", "theme-color");
+  for (const other of document.querySelectorAll('meta[name="theme-color"]')) if (other !== meta) other.remove();
+  meta.removeAttribute("media");
+  const show = (): void => meta.setAttribute("content", getComputedStyle(document.body).backgroundColor);
+  show();
+  new MutationObserver(show).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+}
+
 export function ThemeButton() {
   const [theme, show] = useState(currentTheme);
   const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;

@@ -1,0 +1,200 @@
+/** @file The conversations in the sidebar: opened, found, renamed, deleted, saved to a file and read from one. */
+import { memo } from "preact/compat";
+import { useEffect, useRef, useState } from "preact/hooks";
+import {
+  addConversations,
+  chatStore,
+  deleteConversation,
+  openConversation,
+  renameConversation,
+  startNew,
+} from "./chat/chat-store.ts";
+import type { Conversation } from "./chat/conversation.ts";
+import { readConversations, writeConversations } from "./chat/conversation-file.ts";
+import { engineStore } from "./engine/engine-store.ts";
+import { download } from "./ui/download.ts";
+import { formatAge, formatCount } from "./ui/format.ts";
+import { Icon } from "./ui/icon.tsx";
+import { linkTo } from "./ui/route.ts";
+import { useStore } from "./ui/store.ts";
+import { whereWordsGo } from "./where-words-go.ts";
+
+/** With fewer there is nothing to search. */
+const SEARCH_FROM = 6;
+
+export function ConversationList({ onNavigate }: { readonly onNavigate: () => void }) {
+  const others = useStore(chatStore, (state) => state.others);
+  const currentId = useStore(chatStore, (state) => state.current.id);
+  const choice = useStore(engineStore, (state) => state.choice);
+  const [query, setQuery] = useState("");
+  const isSearched = others.length >= SEARCH_FROM;
+  const shown = isSearched && query.trim() ? others.filter((each) => matches(each, query)) : others;
+  const show = (open: () => void): void => {
+    open();
+    if (!location.hash.startsWith("#/chat")) location.hash = linkTo("chat");
+    onNavigate();
+  };
+  // Rows are compared by what they are given.
+  const latest = useRef(show);
+  latest.current = show;
+  const [openRow] = useState(() => (id: string) => latest.current(() => openConversation(id)));
+  return (
+    <section class="conversations" aria-labelledby="conversations-title">
+      <header class="row">
+        <h2 id="conversations-title" class="label">
+          Conversations
+        </h2>
+        <button type="button" class="icon-button" aria-label="New conversation" onClick={() => show(startNew)}>
+          <Icon name="plus" />
+        </button>
+      </header>
+      {isSearched && (
+        <input
+          type="search"
+          class="conversation-search"
+          aria-label="Find a conversation"
+          placeholder="Find"
+          value={query}
+          onInput={({ currentTarget }) => setQuery(currentTarget.value)}
+        />
+      )}
+      {others.length === 0 && <p class="hint">{whereWordsGo(choice)}</p>}
+      {others.length > 0 && shown.length === 0 && <p class="hint">None has these words.</p>}
+      <ul>
+        {shown.map(({ id, title, updatedAt }) => (
+          <Row key={id} id={id} title={title} updatedAt={updatedAt} isCurrent={id === currentId} onOpen={openRow} />
+        ))}
+      </ul>
+      <Files others={others} />
+    </section>
+  );
+}
+
+const matches = ({ title, messages }: Conversation, query: string): boolean => {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = [title, ...messages.map((message) => message.text)].join("\n").toLowerCase();
+  return words.every((word) => text.includes(word));
+};
+
+interface RowProps {
+  readonly id: string;
+  readonly title: string;
+  readonly updatedAt: number;
+  readonly isCurrent: boolean;
+  readonly onOpen: (id: string) => void;
+}
+
+const Row = memo(({ id, title, updatedAt, isCurrent, onOpen }: RowProps) => {
+  const [isNaming, setIsNaming] = useState(false);
+  if (isNaming) return <NameForm id={id} title={title} onClose={() => setIsNaming(false)} />;
+  return (
+    <li class="conversation">
+      <button
+        type="button"
+        class="conversation-open"
+        aria-current={isCurrent ? "true" : undefined}
+        onClick={() => onOpen(id)}
+        onDblClick={() => setIsNaming(true)}
+      >
+        <span class="conversation-title" dir="auto">
+          {title}
+        </span>
+        <span class="conversation-age">{formatAge(updatedAt)}</span>
+      </button>
+      <span class="conversation-actions">
+        <button type="button" class="icon-button" aria-label={`Rename ${title}`} onClick={() => setIsNaming(true)}>
+          <Icon name="edit" />
+        </button>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={`Delete ${title}`}
+          onClick={() => void deleteConversation(id)}
+        >
+          <Icon name="trash" />
+        </button>
+      </span>
+    </li>
+  );
+});
+
+function NameForm({ id, title, onClose }: Pick<RowProps, "id" | "title"> & { readonly onClose: () => void }) {
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => input.current?.select(), []);
+  const rename = (): void => {
+    renameConversation(id, input.current?.value ?? "");
+    onClose();
+  };
+  return (
+    <li class="conversation">
+      <form
+        class="conversation-name"
+        onSubmit={(event) => {
+          event.preventDefault();
+          rename();
+        }}
+      >
+        <input
+          ref={input}
+          type="text"
+          dir="auto"
+          aria-label="Name of the conversation"
+          defaultValue={title}
+          onBlur={rename}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape") return;
+            // Closes the form, and not the drawer around it.
+            event.preventDefault();
+            event.stopPropagation();
+            input.current!.value = title;
+            onClose();
+          }}
+        />
+      </form>
+    </li>
+  );
+}
+
+/** All conversations as a file, and those of a file. */
+function Files({ others }: { readonly others: readonly Conversation[] }) {
+  const input = useRef<HTMLInputElement>(null);
+  const [note, setNote] = useState({ text: "", isBad: false });
+  const read = async (file: File): Promise<void> => {
+    try {
+      const added = addConversations(readConversations(await file.text(), file.name));
+      setNote({ text: added === 0 ? "All of them are here already." : `${formatCount(added)} added.`, isBad: false });
+    } catch (error) {
+      setNote({ text: error instanceof Error ? error.message : String(error), isBad: true });
+    }
+  };
+  const write = (): void =>
+    download(new Blob([writeConversations(others)], { type: "application/json" }), "conversations.json");
+  return (
+    <div class="conversation-files">
+      <button type="button" class="link-button" disabled={others.length === 0} onClick={write}>
+        Export
+      </button>
+      <button type="button" class="link-button" onClick={() => input.current?.click()}>
+        Import
+      </button>
+      <input
+        ref={input}
+        type="file"
+        accept=".json,application/json"
+        class="visually-hidden"
+        tabIndex={-1}
+        aria-label="A file of conversations"
+        onChange={({ currentTarget }) => {
+          const file = currentTarget.files?.[0];
+          currentTarget.value = "";
+          if (file) void read(file);
+        }}
+      />
+      {note.text && (
+        <p class={note.isBad ? "problem" : "hint"} role="status">
+          {note.text}
+        </p>
+      )}
+    </div>
+  );
+}
