@@ -1,18 +1,19 @@
-/** @file What was said is not lost: deletion races, full storage, two tabs, leaving in mid-answer, in a real browser. */
+/** @file What can be done with conversations on the page: versions, names, search, files, addresses; and that a thousand of them do not slow it. */
+import { readFileSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { answerEnd, answerText, openPage, say, untilReady } from "./support/web-page.ts";
+import { answerEnd, openPage, say, untilReady } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
 
-const STORY = "Once upon a time there was a little girl who lived";
-const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
+const FRANCE = "What is the capital of France?";
+const SPAIN = "What is the capital of Spain?";
 
-describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, () => {
+describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, () => {
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
@@ -28,124 +29,152 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
     await server?.close();
     app?.dispose();
   });
-  beforeEach(async () => {
-    context = await browser.newContext();
-  });
   afterEach(async () => {
     await context?.close();
   });
 
-  const titles = (page: Page) => page.locator(".conversation-title").allTextContents();
-  const begin = async (page: Page, text: string): Promise<void> => {
-    const before = await page.locator(".message-answer").count();
-    await page.getByLabel("Message", { exact: true }).fill(text);
-    await page.keyboard.press("Enter");
-    const answer = page.locator(".message-answer").nth(before).locator(".prose");
-    await answer.waitFor();
-    await page.waitForFunction(
-      (at) => (document.querySelectorAll(".message-answer")[at]?.textContent?.length ?? 0) > 60,
-      before,
-    );
-  };
-  const bubbles = (page: Page) => page.locator(".bubble").allTextContents();
+  async function open(options: Parameters<typeof openPage>[2] = {}): Promise<Page> {
+    context = await browser.newContext({ acceptDownloads: true });
+    return (await openPage(context, server.url, { maxNewTokens: 8, ...options })).page;
+  }
+  const titles = (page: Page): Promise<string[]> => page.locator(".conversation-title").allTextContents();
 
-  it("one that is deleted while it is answered does not come back; undone, it is kept", async () => {
-    const { page } = await openPage(context, server.url, ENDLESS);
-    await begin(page, STORY);
-    await page.getByRole("button", { name: /^Delete / }).click();
-    // The answer ends after the deletion; what it still says must not bring the conversation back.
-    await page.waitForTimeout(600);
-    expect(await titles(page)).toEqual([]);
+  it("keeps what an edit or another answer takes the place of, also over a reload", async () => {
+    const page = await open();
+    const first = await say(page, FRANCE);
+    await page.getByRole("button", { name: "Edit" }).click();
+    await page.getByLabel("Your message").fill(SPAIN);
+    await page.getByLabel("Your message").press("Control+Enter");
+    await page.locator(".bubble", { hasText: "Spain" }).waitFor();
+    await answerEnd(page);
+    expect(await page.locator(".versions").textContent()).toBe("2 of 2");
     await page.reload();
     await untilReady(page);
-    expect(await titles(page)).toEqual([]);
-
-    await begin(page, STORY);
-    await page.getByRole("button", { name: /^Delete / }).click();
-    await page.getByRole("button", { name: "Undo" }).click();
-    expect(await answerText(page)).not.toBe("");
-    await page.reload();
-    await page.locator(".message-answer").waitFor();
-    expect(await bubbles(page)).toEqual([STORY]);
+    await page.getByRole("button", { name: "Version before" }).click();
+    await page.locator(".bubble", { hasText: "France" }).waitFor();
+    expect(await page.locator(".message-answer .prose").textContent()).toBe(first);
+    await page.getByRole("button", { name: "Answer again" }).click();
+    await answerEnd(page);
+    expect(await page.locator(".versions").allTextContents()).toEqual(["1 of 2", "2 of 2"]);
+    await page.getByRole("button", { name: "Next version" }).first().click();
+    await page.locator(".bubble", { hasText: "Spain" }).waitFor();
+    expect(await page.locator(".message").count()).toBe(2);
   });
 
-  it("an answer goes on while another conversation is open, and is whole when one comes back", async () => {
-    const { page } = await openPage(context, server.url, { maxNewTokens: 400, temperature: 2 });
-    await begin(page, STORY);
-    const early = (await answerText(page)).length;
+  it("names, finds, writes and reads conversations", async () => {
+    const page = await open();
+    for (let i = 0; i < 6; i++) {
+      await page.getByRole("button", { name: "New conversation" }).click();
+      await say(page, i === 3 ? SPAIN : `Tell me of number ${i}`);
+    }
+    await page.getByRole("button", { name: "Rename Tell me of number 5" }).click();
+    await page.getByLabel("Name of the conversation").fill("The fifth");
+    await page.keyboard.press("Enter");
+    expect((await titles(page))[0]).toBe("The fifth");
+    await page.getByRole("button", { name: "Rename The fifth" }).click();
+    await page.getByLabel("Name of the conversation").fill("Not this");
+    await page.keyboard.press("Escape");
+    expect(await titles(page)).toContain("The fifth");
+    await page.getByLabel("Find a conversation").fill("capital spain");
+    expect(await titles(page)).toEqual([SPAIN]);
+    await page.getByLabel("Find a conversation").fill("nowhere at all");
+    await page.getByText("None has these words.").waitFor();
+    await page.getByLabel("Find a conversation").fill("");
+
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Export" }).click();
+    const file = readFileSync(await (await download).path());
+    const before = await titles(page);
+    await context.close();
+    const other = await open();
+    const give = (name: string, buffer: Buffer): Promise<void> =>
+      other.getByLabel("A file of conversations").setInputFiles({ name, mimeType: "application/json", buffer });
+    await give("notes.json", Buffer.from("{}"));
+    await other.getByText("notes.json: expected a file of conversations").waitFor();
+    await give("all.json", file);
+    await other.getByText("6 added.").waitFor();
+    expect(await titles(other)).toEqual(before);
+    await give("all.json", file);
+    await other.getByText("All of them are here already.").waitFor();
+    await other.reload();
+    await untilReady(other);
+    await other.locator(".conversation-open", { hasText: "The fifth" }).click();
+    await other.locator(".bubble", { hasText: "Tell me of number 5" }).waitFor();
+  });
+
+  it("gives each conversation an address and a title, to which one can go back", async () => {
+    const page = await open();
+    await say(page, FRANCE);
+    const first = page.url();
+    expect(first).toMatch(/#\/chat\/\w+$/);
+    expect(await page.title()).toBe(`${FRANCE} – TurboQuant`);
     await page.getByRole("button", { name: "New conversation" }).click();
-    expect(await page.locator(".message").count()).toBe(0);
-    // A second question waits for the first answer; the engine has one model.
-    await page.getByLabel("Message", { exact: true }).fill("What is the capital of France?");
-    await page.keyboard.press("Enter");
-    await answerEnd(page);
-    await page.locator(".conversation-open", { hasText: "Once upon" }).click();
-    await answerEnd(page);
-    expect((await answerText(page)).length).toBeGreaterThan(early);
-    expect(await page.locator(".message-answer[aria-busy=true]").count()).toBe(0);
-    expect(await page.locator(".message-problem").count()).toBe(0);
-    expect(await page.locator(".figures").textContent()).toMatch(/tokens/);
+    await page.locator(".welcome").waitFor();
+    await say(page, SPAIN);
+    expect(page.url()).not.toBe(first);
+    const second = page.url();
+    await page.goBack();
+    await page.locator(".bubble", { hasText: "France" }).waitFor();
+    expect(page.url()).toBe(first);
+    await page.goto(second);
+    await page.locator(".bubble", { hasText: "Spain" }).waitFor();
+    await page.goto(`${server.url}#/chat/nosuchone`);
+    await page.locator(".welcome").waitFor();
+    await page.getByRole("link", { name: "Plan" }).click();
+    expect(await page.title()).toBe("Plan – TurboQuant");
+    await page.locator(".plan-form select").nth(1).selectOption("8");
+    const plan = page.url();
+    expect(plan).toContain("#/plan?model=qwen3-8b&memory=8&");
+    await page.goto(`${server.url}#/plan?model=llama-3.1-8b&memory=12&context=8192&sequences=2&weights=q4`);
+    await page.reload();
+    await page.locator(".plan-verdict").waitFor();
+    const values = await page
+      .locator(".plan-form :is(select, input:not([type=file]))")
+      .evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value));
+    expect(values).toEqual(["llama-3.1-8b", "12", "8192", "2", "q4"]);
   });
 
-  it("storage that is full is said beside the composer, on a phone too, and what was said is written when there is room", async () => {
-    const { page } = await openPage(context, server.url);
-    await page.setViewportSize({ width: 390, height: 780 });
-    const cdp = await context.newCDPSession(page);
-    const origin = new URL(server.url).origin;
-    await cdp.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2000 });
-    await say(page, STORY);
-    const notice = page.locator(".not-kept");
-    await notice.waitFor();
-    expect(await notice.textContent()).toMatch(/storage for this page is full/);
-    await cdp.send("Storage.overrideQuotaForOrigin", { origin });
-    await say(page, "And then?");
-    await notice.waitFor({ state: "detached" });
+  it("draws no row again while an answer is written, however many conversations there are", async () => {
+    const page = await open({ maxNewTokens: 120, temperature: 2 });
+    await page.evaluate(async () => {
+      const request = indexedDB.open("turboquant");
+      const db = await new Promise<IDBDatabase>((resolve) => {
+        request.onsuccess = () => resolve(request.result);
+      });
+      const store = db.transaction("conversations", "readwrite").objectStore("conversations");
+      for (let i = 0; i < 1000; i++) {
+        const messages = [{ id: `m${i}`, role: "user", text: "words ".repeat(300) }];
+        store.put({ id: `c${i}`, title: `Conversation ${i}`, updatedAt: i, system: "", messages });
+      }
+      await new Promise((resolve) => {
+        store.transaction.oncomplete = resolve;
+      });
+    });
     await page.reload();
     await untilReady(page);
-    expect(await bubbles(page)).toEqual([STORY, "And then?"]);
-  });
-
-  it("two tabs see what the other says, and lose nothing when both speak at once", async () => {
-    const { page: one } = await openPage(context, server.url);
-    await say(one, STORY);
-    const { page: two } = await openPage(context, server.url);
-    await two.getByLabel("Message", { exact: true }).fill("a draft of the second tab");
-    await say(one, "Spain?");
-    await two.locator(".bubble", { hasText: "Spain?" }).waitFor();
-    await two.locator(".message-answer[aria-busy=false]").nth(1).waitFor();
-    expect(await one.getByLabel("Message", { exact: true }).inputValue(), "drafts do not leak").toBe("");
-    expect(await two.getByLabel("Message", { exact: true }).inputValue()).toBe("a draft of the second tab");
-    await Promise.all([say(one, "Italy?"), say(two, "Malta?")]);
-    await one.reload();
-    await untilReady(one);
-    expect((await bubbles(one)).sort()).toEqual(["Italy?", "Malta?", STORY, "Spain?"].sort());
-    expect(await one.locator(".message-answer").count()).toBe(4);
-  });
-
-  it("an answer of another tab is shown while it is written; when that tab closes, it is marked", async () => {
-    const { page: one } = await openPage(context, server.url, ENDLESS);
-    await begin(one, STORY);
-    const { page: two } = await openPage(context, server.url, ENDLESS);
-    await two.locator(".message-answer[aria-busy=true]").waitFor();
-    const before = (await answerText(two)).length;
-    await two.waitForFunction(
-      (length) => (document.querySelector(".message-answer .prose")?.textContent?.length ?? 0) > length,
-      before,
-    );
-    expect(await two.getByLabel("Message", { exact: true }).getAttribute("placeholder")).toMatch(/Another tab/);
-    await one.close();
-    await two.locator(".message-problem").waitFor();
-    expect(await two.locator(".message-problem").textContent()).toMatch(/closed|reloaded/);
-    expect((await answerText(two)).length).toBeGreaterThanOrEqual(before);
-  });
-
-  it("one that is deleted in one tab goes from the other", async () => {
-    const { page: one } = await openPage(context, server.url);
-    await say(one, STORY);
-    const { page: two } = await openPage(context, server.url);
-    await two.locator(".message-answer").waitFor();
-    await one.getByRole("button", { name: /^Delete / }).click();
-    await two.locator(".message").first().waitFor({ state: "detached" });
-    expect(await titles(two)).toEqual([]);
+    expect(await page.locator(".conversation").count()).toBe(1000);
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await page.getByLabel("Message", { exact: true }).fill(FRANCE);
+    await page.keyboard.press("Enter");
+    await page.locator(".message-answer .prose").waitFor();
+    await page.evaluate(() => {
+      const seen = { rows: 0, words: 0 };
+      Object.assign(globalThis, { seen });
+      new MutationObserver((changes) => {
+        seen.rows += changes.length;
+      }).observe(document.querySelector(".conversations ul")!, {
+        subtree: true,
+        childList: true,
+        attributes: true,
+        characterData: true,
+      });
+      new MutationObserver((changes) => {
+        seen.words += changes.length;
+      }).observe(document.querySelector(".messages")!, { subtree: true, childList: true, characterData: true });
+    });
+    await page.waitForFunction(() => (globalThis as unknown as { seen: { words: number } }).seen.words > 8);
+    const seen = await page.evaluate(() => ({ ...(globalThis as unknown as { seen: { rows: number } }).seen }));
+    await answerEnd(page);
+    expect(seen.rows, "rows that changed while words came").toBe(0);
   });
 });

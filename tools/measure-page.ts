@@ -1,24 +1,18 @@
 /**
  * @file Measures how large the page is and how soon it can be used: `npm run measure:web [LOADS]`.
  *
- * Scripts are compressed one by one, as servers send them; one of them contains the kernels as WebAssembly in base64. Each load
+ * Scripts are compressed one by one, as servers send them. Those of the start are what page and worker import at once. Each load
  * is a first visit on localhost with a fresh Chromium profile. The page is usable when the message field exists and the browser
  * is idle enough to run a timer.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { Browser } from "playwright-core";
 import { findChromium } from "../test/support/optional.ts";
 import { serveFolder } from "../test/support/static-server.ts";
-import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
+import { buildWebApp, launchChromium, type PageScript, pageScripts } from "../test/support/web-app.ts";
 import { readArguments, refuse } from "./command-line.ts";
 
 const LOADS = Number(readArguments()[0] ?? 9);
-/** The beginning of a WebAssembly module in base64. */
-const KERNELS = "AGFzbQ";
-/** What reads PDFs comes with the first PDF. */
-const LOADED_ON_DEMAND = /^(read-pdf|pdf)[.-]/;
 
 /** A string, because helpers that a compiler inserts into functions would not exist in the page. */
 const WATCH = `
@@ -32,19 +26,18 @@ const WATCH = `
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 
 function printSizes(folder: string): void {
-  const totals = { raw: 0, gzip: 0, brotli: 0 };
-  const kernels = { raw: 0, gzip: 0, brotli: 0 };
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".js") && !LOADED_ON_DEMAND.test(file))) {
-    const bytes = readFileSync(join(folder, name));
-    const size = { raw: bytes.length, gzip: gzipSync(bytes).length, brotli: brotliCompressSync(bytes).length };
-    const sum = bytes.includes(KERNELS) ? kernels : totals;
-    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += size[key];
-  }
-  for (const [name, { raw, gzip, brotli }] of [
-    ["scripts", totals],
-    ["script with the WASM kernels", kernels],
-  ] as const) {
-    console.log(`${name}: ${kilobytes(gzip)} gzip, ${kilobytes(brotli)} brotli, ${kilobytes(raw)} raw`);
+  const parts: readonly (readonly [string, (script: PageScript) => boolean])[] = [
+    ["scripts at the start", ({ isAtStart, hasKernels }) => isAtStart && !hasKernels],
+    ["scripts on demand", ({ isAtStart, hasKernels }) => !isAtStart && !hasKernels],
+    ["scripts with kernels, of which one is loaded", ({ hasKernels }) => hasKernels],
+  ];
+  const scripts = pageScripts(folder);
+  for (const [name, isMeant] of parts) {
+    const sizes = scripts
+      .filter(isMeant)
+      .map(({ bytes }) => [gzipSync(bytes).length, brotliCompressSync(bytes).length, bytes.length] as const);
+    const [gzip, brotli, raw] = [0, 1, 2].map((i) => sizes.reduce((sum, size) => sum + size[i]!, 0));
+    console.log(`${name}: ${kilobytes(gzip!)} gzip, ${kilobytes(brotli!)} brotli, ${kilobytes(raw!)} raw`);
   }
 }
 
@@ -73,7 +66,7 @@ const app = await buildWebApp();
 const server = await serveFolder(app.folder);
 const browser = await launchChromium(chromium);
 try {
-  printSizes(join(app.folder, "assets"));
+  printSizes(app.folder);
   const loads: Awaited<ReturnType<typeof load>>[] = [];
   for (let i = 0; i < LOADS; i++) loads.push(await load(browser, server.url));
   console.log(`usable after: ${describe(loads.map(({ usable }) => usable))} (${LOADS} first visits)`);

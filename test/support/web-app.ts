@@ -1,5 +1,5 @@
 /** @file The page as a user has it: built, and opened in Debian's Chromium. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
@@ -28,6 +28,41 @@ export async function buildWebApp(): Promise<BuiltApp> {
     process.env["NODE_ENV"] = environment;
   }
   return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** What a script imports at once; what it imports when it is needed is a call. */
+const STATIC_IMPORT = /(?:from|import)\s*["'`]\.\/([^"'`]+\.js)["'`]/g;
+/** The beginning of a WebAssembly module in base64, and what only shaders have. */
+const KERNELS = ["AGFzbQ", "@compute"];
+
+export interface PageScript {
+  readonly name: string;
+  readonly bytes: Buffer;
+  readonly hasKernels: boolean;
+  /** False for what is loaded when something first needs it. */
+  readonly isAtStart: boolean;
+}
+
+/** The scripts of a built page and of its worker. */
+export function pageScripts(folder: string): PageScript[] {
+  const assets = join(folder, "assets");
+  const scripts = new Map(
+    readdirSync(assets)
+      .filter((name) => name.endsWith(".js"))
+      .map((name) => [name, readFileSync(join(assets, name))]),
+  );
+  const start = new Set<string>();
+  const add = (name: string): void => {
+    const bytes = scripts.get(name);
+    if (!bytes || start.has(name)) return;
+    start.add(name);
+    for (const [, imported] of bytes.toString("utf8").matchAll(STATIC_IMPORT)) add(imported!);
+  };
+  for (const name of scripts.keys()) if (/^(?:index|worker)-/.test(name)) add(name);
+  return [...scripts].map(([name, bytes]) => ({
+    ...{ name, bytes, isAtStart: start.has(name) },
+    hasKernels: KERNELS.some((mark) => bytes.includes(mark)),
+  }));
 }
 
 /** `webgpu`: on SwiftShader. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ask, changeAnswer, newConversation, regenerate } from "./conversation.ts";
 import { readConversations, writeConversations } from "./conversation-file.ts";
 
-const asked = ask(newConversation("Be brief.", 1), "One?", 2);
+const asked = ask(newConversation("Be brief.", 1), "One?", { now: 2 });
 const answered = changeAnswer(asked, asked.messages[1]!.id, { text: "1", state: "done" });
 const versions = changeAnswer(regenerate(answered, answered.messages[1]!.id, 3), "", {});
 

@@ -51,7 +51,7 @@ describe("a conversation", () => {
     expect(textsOf(showVersion(again, 1, 0))).toEqual(["One?", "1", "Two?", "2"]);
 
     // A version of a version: what is said in one of them stays there.
-    const longer = write(ask(again, "Due?", 10), "due");
+    const longer = write(ask(again, "Due?", { now: 10 }), "due");
     const edited = write(edit(longer, longer.messages[0]!.id, "Un?", 11), "un");
     expect(textsOf(edited)).toEqual(["Un?", "un"]);
     expect(versionAt(edited, 0)).toEqual({ at: 1, count: 2 });

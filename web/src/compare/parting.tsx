@@ -16,7 +16,7 @@ export function Parting({ column, reference, difference }: PartingProps) {
     <div class="parting">
       <Verdict column={column} reference={reference} difference={difference} />
       {column.agreement && column.agreement.total > 0 && (
-        <p class="verdict">
+        <p class="agreement">
           Over {reference.kv}’s own text it would say the same next token{" "}
           <strong class="number">{percent(column.agreement.agreed / column.agreement.total)}</strong> of the time.
         </p>
