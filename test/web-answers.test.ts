@@ -142,7 +142,7 @@ describe.skipIf(skip)(`answers on the page${skip ? ` (${skip})` : ""}`, () => {
     );
     await ask(page, "France?");
     const thoughts = page.locator(".thought");
-    expect(await thoughts.locator("summary").textContent()).toBe("Thought for 2 words");
+    expect(await thoughts.locator("summary").textContent()).toBe("Thought, 2 words");
     expect(await thoughts.evaluate((node) => (node as HTMLDetailsElement).open)).toBe(false);
     expect(await page.locator(".message-answer > .prose").allTextContents()).toEqual(["Paris."]);
     await ask(page, "Italy?");

@@ -28,10 +28,10 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
   const links = LINKS.filter(([name]) => name !== "report" || report === "there" || view === "report");
   return (
     <div class="sidebar">
-      <p class="wordmark">
+      <header class="wordmark">
         <Icon name="memory" />
         TurboQuant
-      </p>
+      </header>
       <nav aria-label="Views">
         <ul class="nav">
           {links.map(([name, label, icon]) => (

@@ -66,7 +66,7 @@ function UserMessage({ message, canChange, isFirstSeen = false, version, onVersi
   return (
     <li class="message message-user">
       {isFirstSeen && <p class="left-out">The model no longer sees what is above.</p>}
-      <h3 class="visually-hidden">You</h3>
+      <h2 class="visually-hidden">You</h2>
       {message.documents && (
         <ul class="attachments" aria-label="Documents">
           {message.documents.map(({ name, text, pages }) => (
@@ -176,7 +176,7 @@ function Answer({ message, canChange, prefill, version, onVersion }: MessageItem
   const isStreaming = state === "streaming";
   return (
     <li class="message message-answer" aria-busy={isStreaming}>
-      <h3 class="visually-hidden">Answer</h3>
+      <h2 class="visually-hidden">Answer</h2>
       {isStreaming && text === "" ? <Waiting prefill={prefill} /> : <AnswerText text={text} isWriting={isStreaming} />}
       {!isStreaming && text === "" && !problem && <p class="hint">No text.</p>}
       {problem && (

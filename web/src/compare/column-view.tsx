@@ -29,7 +29,7 @@ export function ColumnView({ column, reference, questions }: ColumnViewProps) {
       {isEmpty && isStopped && <p class="verdict">Stopped</p>}
       {!isEmpty &&
         (questions.length > 0 ? (
-          <Recall column={column} questions={questions} />
+          <Recall column={column} questions={questions} isReference={!reference} />
         ) : (
           <Text column={column} reference={reference} />
         ))}
@@ -60,10 +60,11 @@ export function ColumnView({ column, reference, questions }: ColumnViewProps) {
 interface RecallProps {
   readonly column: Column;
   readonly questions: readonly RecallQuestion[];
+  readonly isReference: boolean;
 }
 
 /** Question for question, what was remembered. */
-function Recall({ column: { answers, isStopped }, questions }: RecallProps) {
+function Recall({ column: { answers, isStopped }, questions, isReference }: RecallProps) {
   const found = answers.filter(({ isFound }) => isFound).length;
   const isWhole = answers.length === questions.length;
   return (
@@ -92,6 +93,7 @@ function Recall({ column: { answers, isStopped }, questions }: RecallProps) {
       {isWhole && (
         <p class={found === questions.length ? "verdict verdict-same" : "verdict verdict-lost"}>
           {found === questions.length ? `Remembers all ${found}` : `Remembers ${found} of ${questions.length}`}
+          {isReference && found < questions.length && ": what is lost here, this model cannot find in any format"}
         </p>
       )}
     </>

@@ -50,9 +50,9 @@ function BlockOf({ token }: { readonly token: Token }): ComponentChildren {
     }
     case "heading":
       return (
-        <h4 dir="auto" class={`heading-${(token as Tokens.Heading).depth}`}>
+        <h3 dir="auto" class={`heading-${(token as Tokens.Heading).depth}`}>
           <Inline tokens={token.tokens} />
-        </h4>
+        </h3>
       );
     case "hr":
       return <hr />;

@@ -9,7 +9,7 @@ export function AnswerText({ text, isWriting }: { readonly text: string; readonl
     <>
       {thought !== "" && (
         <details class="thought">
-          <summary>{isOpen && isWriting ? "Thinking…" : `Thought for ${countWords(thought)} words`}</summary>
+          <summary>{isOpen && isWriting ? "Thinking…" : `Thought, ${countWords(thought)}`}</summary>
           <Markdown text={thought} />
         </details>
       )}
@@ -18,4 +18,7 @@ export function AnswerText({ text, isWriting }: { readonly text: string; readonl
   );
 }
 
-const countWords = (text: string): string => text.split(/\s+/).length.toLocaleString("en");
+function countWords(text: string): string {
+  const count = text.split(/\s+/).length;
+  return count === 1 ? "one word" : `${count.toLocaleString("en")} words`;
+}
