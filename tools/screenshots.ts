@@ -16,6 +16,9 @@ const FOLDER = join(ROOT, "docs/images");
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 780 };
 
+/** Nine answers about nine hundred tokens are compared, maybe on a busy machine. */
+const PATIENCE_MS = 240_000;
+
 type Theme = "light" | "dark";
 
 /** Takes a picture without transitions and without a blinking caret, which would make every picture different. */
@@ -30,14 +33,21 @@ async function takePicture(page: Page, name: string): Promise<void> {
 async function takeAll(browser: Browser, url: string, theme: Theme): Promise<void> {
   const context = await browser.newContext({ viewport: DESKTOP, colorScheme: theme });
   const { page } = await openPage(context, url, { model: "qwen3-3m", maxNewTokens: 96 });
+  page.setDefaultTimeout(PATIENCE_MS);
+  await takePicture(page, `web-first-${theme}`);
   await page.getByRole("button", { name: /Find a code/ }).click();
   await page.locator(".message-answer").waitFor();
   await answerEnd(page);
   await say(page, "What is the capital of France?");
   await takePicture(page, `web-chat-${theme}`);
 
+  await page.locator(".model-button").click();
+  await page.getByRole("dialog", { name: "Model" }).waitFor();
+  await takePicture(page, `web-models-${theme}`);
+  await page.keyboard.press("Escape");
+
   await page.getByRole("link", { name: "Compare" }).click();
-  await page.getByRole("button", { name: "Compare" }).click();
+  await page.getByRole("button", { name: "Compare", exact: true }).click();
   await page.locator(".column[aria-busy=false]").nth(2).waitFor();
   await page.locator(".columns").scrollIntoViewIfNeeded();
   await page.locator(".column-foot").first().scrollIntoViewIfNeeded();
