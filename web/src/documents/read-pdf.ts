@@ -1,6 +1,7 @@
 /** @file The text of a PDF, page by page, by pdf.js. The library is large and is imported with this file. */
 import { GlobalWorkerOptions, getDocument, type PDFDocumentProxy } from "pdfjs-dist";
 import workerUrl from "pdfjs-dist/build/pdf.worker.min.mjs?url";
+import { joinLines } from "./join-lines.ts";
 import { DocumentError, type ReadOptions } from "./read-document.ts";
 
 GlobalWorkerOptions.workerSrc = new URL(workerUrl, import.meta.url).href;
@@ -39,8 +40,6 @@ async function textOfPage(pdf: PDFDocumentProxy, number: number): Promise<string
   const page = await pdf.getPage(number);
   const { items } = await page.getTextContent();
   page.cleanup();
-  return items
-    .map((item) => ("str" in item ? item.str + (item.hasEOL ? "\n" : "") : ""))
-    .join("")
-    .trim();
+  const text = items.map((item) => ("str" in item ? item.str + (item.hasEOL ? "\n" : "") : "")).join("");
+  return joinLines(text.trim());
 }
