@@ -52,7 +52,7 @@ export function WebModels({ onChoose }: WebModelsProps) {
         <ul class="model-list">
           {CATALOGUE.filter(({ ref }) => !kept.some((model) => model.ref === ref)).map((model) => (
             <li key={model.ref}>
-              <button type="button" class="model-choice" onClick={() => choose(model.ref)}>
+              <button type="button" class="model-choice catalogue-choice" onClick={() => choose(model.ref)}>
                 <span>
                   {model.name} <span class="faint">{model.note}</span>
                 </span>
