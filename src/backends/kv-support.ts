@@ -14,14 +14,12 @@ interface KindSupport<S extends AnySide> {
 export class KvSupport {
   readonly #backend: string;
   readonly #other: string;
-  readonly #hasTiers: boolean;
   readonly #kinds = new Map<string, KindSupport<AnySide>>();
 
-  /** other: what a refusal advises to use instead · hasTiers: whether pages of a layer can have codes of several widths */
-  constructor(backend: string, other: string, hasTiers: boolean) {
+  /** other: what a refusal advises to use instead */
+  constructor(backend: string, other: string) {
     this.#backend = backend;
     this.#other = other;
-    this.#hasTiers = hasTiers;
   }
 
   add<S extends AnySide>(kind: S["kind"], support: KindSupport<S>): void {
@@ -33,14 +31,8 @@ export class KvSupport {
     return this.#kinds.has(kind);
   }
 
-  /** @throws TurboQuantError unsupported — no kernels for a side or for tiers; says what to choose instead */
+  /** @throws TurboQuantError unsupported — no kernels for a side, or for that of a tier; says what to choose instead */
   check({ k, v, tiers = [] }: Pick<LayerKvFormat, "k" | "v" | "tiers">): void {
-    if (tiers.length > 0 && !this.#hasTiers) {
-      throw new TurboQuantError(
-        "unsupported",
-        `--kv tiers=: the ${this.#backend} backend reads codes of one width in a layer; choose a format without tiers, such as k4v4,window=8bit, or --backend ${this.#other}`,
-      );
-    }
     for (const side of [{ k, v }, ...tiers].flatMap((of) => [of.k, of.v])) {
       const support = this.#kinds.get(side.kind);
       if (support && !support.lacks?.(side)) continue;

@@ -28,6 +28,11 @@ export class Coarsening {
       .sort((a, b) => shareOfError(a.layer.kv) - shareOfError(b.layer.kv));
   }
 
+  /** Whether pages yield to memory. */
+  get isPossible(): boolean {
+    return this.#layers.length > 0;
+  }
+
   /** Pages that have been coded anew for want of memory. */
   get numPages(): number {
     return this.#numPages;

@@ -163,11 +163,13 @@ export class Runner {
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
     const { knownLength = sequence.length + all.length } = options;
-    makeRoomForPrompt(sequence, all.length, this.chunkTokens);
+    // What one step reads is not old enough yet to yield to memory.
+    const chunkTokens = this.coarsening.isPossible ? Math.min(this.chunkTokens, 2 * PAGE_TOKENS) : this.chunkTokens;
+    makeRoomForPrompt(sequence, all.length, chunkTokens);
     let last: Float32Array = new Float32Array(0);
-    for (let at = 0; at < all.length; at += this.chunkTokens) {
+    for (let at = 0; at < all.length; at += chunkTokens) {
       signal?.throwIfAborted();
-      const chunk = all.subarray(at, at + this.chunkTokens);
+      const chunk = all.subarray(at, at + chunkTokens);
       const isLast = at + chunk.length === all.length;
       const start = sequence.length;
       const rows = logits === "last" && !isLast ? "none" : logits;

@@ -263,6 +263,9 @@ export const TIERS: readonly KvCase[] = [
   { kv: "tiers=4:1,3:1,2", steps: [64, 1, 64], awkward: true },
 ];
 
+/** Of few shapes, as `FEW_EIGHT_BITS`: two tiers behind a window, several at once, a sliding window that ends in one, several sequences. */
+export const FEW_TIERS: readonly KvCase[] = [TIERS[0]!, TIERS[4]!, TIERS[7]!, TIERS[8]!];
+
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },

@@ -11,6 +11,7 @@ import {
   BATCHES,
   EIGHT_BITS,
   FEW_EIGHT_BITS,
+  FEW_TIERS,
   FORMATS,
   INPUTS,
   LATENTS,
@@ -18,6 +19,7 @@ import {
   LONG_LENGTHS,
   SLOW_FORMATS,
   SUMS,
+  TIERS,
   WIDTHS,
   WINDOWS,
 } from "./kv-cases.ts";
@@ -37,6 +39,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     "sinks and window of 8 bits": (isThorough ? EIGHT_BITS : FEW_EIGHT_BITS)
       .filter(({ kv }) => !kv.includes("qjl"))
       .map(withoutSubnormals),
+    "tiers of codes": (isThorough ? TIERS : FEW_TIERS).map(withoutSubnormals),
     "several sequences": BATCHES,
     inputs: INPUTS.map(withoutSubnormals),
     "chosen tokens": isThorough ? CHOSEN : FEW_CHOSEN,

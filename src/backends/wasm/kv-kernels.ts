@@ -2,6 +2,7 @@
 
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
+import { agedPages, type PageMove } from "../aged-pages.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { storeFullPages } from "../full-pages.ts";
 import { type HeadTurn, turnRow } from "../head-turn.ts";
@@ -23,7 +24,7 @@ import { ALL_CHOSEN, type ChosenAt, type ChosenBits, longestOf, scoredTogether, 
 import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
-import { agedPages, KvSlots, type PageMove } from "./kv-slots.ts";
+import { KvSlots } from "./kv-slots.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
 import { type Angles, RopeAngles } from "./rope-angles.ts";

@@ -1,7 +1,7 @@
 /** @file Where an append puts each row: pages and rows of codes, and of the copies of sinks and window. */
-import type { PageAddress } from "../../cache/page-storage.ts";
 import type { KvState } from "../../cache/states/kv-state.ts";
-import type { AttentionLayer, Span, Step } from "../ops.ts";
+import type { PageMove } from "../aged-pages.ts";
+import type { AttentionLayer, Span } from "../ops.ts";
 import { slot } from "../parameters/attention.ts";
 import type { WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -18,37 +18,6 @@ export interface Slots {
 function passedRows({ sequence, start, count }: Span, layer: number): number {
   const state = sequence.kv(layer);
   return Math.max(0, Math.min(start, state.codedTokens(start + count)) - state.codedTokens(start));
-}
-
-/** A page that is coded anew, and the page of a coarser tier that it becomes. */
-export interface PageMove {
-  readonly from: PageAddress;
-  readonly to: PageAddress;
-}
-
-const NO_MOVES: readonly PageMove[] = [];
-
-/** The pages that become old enough for a tier in this step, of those that a query can still reach. */
-export function agedPages(
-  step: Step,
-  { index, cache: { main, reach } }: AttentionLayer,
-  tier: number,
-): readonly PageMove[] {
-  let moves: PageMove[] | null = null;
-  for (const { sequence, start, count } of step.spans) {
-    const state = sequence.kv(index);
-    const [finer, coarser] = [state.tiers[tier - 1] ?? state.main, state.tiers[tier]!];
-    const end = state.tierPages(tier, start + count);
-    for (
-      let page = Math.max(state.tierPages(tier, start), reach.firstPage(start, main.pageTokens));
-      page < end;
-      page++
-    ) {
-      moves ??= [];
-      moves.push({ from: finer.get(page), to: coarser.get(page) });
-    }
-  }
-  return moves ?? NO_MOVES;
 }
 
 export class KvSlots {

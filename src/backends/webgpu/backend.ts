@@ -4,6 +4,8 @@
  * Buffers, pipelines and bind groups are made during the warm-up or on first use, and kept. So decoding a token allocates
  * nothing and takes one submit.
  */
+
+import type { PageAddress } from "../../cache/page-storage.ts";
 import { assert } from "../../errors.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { Capabilities } from "../capabilities.ts";
@@ -48,6 +50,7 @@ import type {
 import { qkvWidth } from "../qkv-width.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { AppendKernels } from "./append/append.ts";
+import { CoarsenKernels } from "./append/coarsen.ts";
 import { AttentionKernels } from "./attention/attention.ts";
 import { CentroidTables } from "./attention/centroid-tables.ts";
 import type { DecodeTuning } from "./attention/decode-attention.ts";
@@ -95,6 +98,7 @@ export class WebGpuBackend implements Ops {
   readonly #routes: RouteKernels;
   readonly #experts: ExpertKernels;
   readonly #append: AppendKernels;
+  readonly #coarsen: CoarsenKernels;
   readonly #attention: AttentionKernels;
   readonly #choice: TokenChoice;
   readonly #states: StateKernels;
@@ -117,6 +121,7 @@ export class WebGpuBackend implements Ops {
     this.#routes = new RouteKernels(this.commands);
     this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
+    this.#coarsen = new CoarsenKernels(this.commands, this.allocator, this.pages);
     const centroids = new CentroidTables(this.commands, this.allocator);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, centroids, tuning);
     this.#choice = new TokenChoice(this.commands, this.allocator, this.pages, this.#steps, centroids);
@@ -280,6 +285,11 @@ export class WebGpuBackend implements Ops {
       v: vNorm ? asGpuWeight(vNorm).buffer : null,
     };
     this.#append.run(step, layer, norms, from, this.#written(q, rows * numHeads * headDim, "appendKv"));
+    if (!layer.isShared) this.#coarsen.run(step, layer);
+  }
+
+  coarsen(layer: AttentionLayer, tier: number, from: PageAddress, to: PageAddress): void {
+    this.#coarsen.coarsen(layer, tier, from, to);
   }
 
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {

@@ -1,7 +1,7 @@
 /** @file The KV codecs that the WASM backend has kernels for. */
 import { KvSupport } from "../../kv-support.ts";
 
-export const wasmSupport = new KvSupport("wasm", "reference", true);
+export const wasmSupport = new KvSupport("wasm", "reference");
 
 wasmSupport.add("float", { types: "f16, f32" });
 wasmSupport.add("scalar", { types: "tqN" });

@@ -73,26 +73,92 @@ export function byColumns(matrices: Float32Array | null, headDim: number): Float
   return out;
 }
 
+/** What rows of a page are coded anew with: centroids of the finer codes, and codebooks and feedback of the coarser. */
+export interface CoarsenConstants {
+  readonly values: Float32Array<ArrayBuffer>;
+  readonly at: Readonly<
+    Record<
+      | "K_FINER_AT"
+      | "V_FINER_AT"
+      | "K_CENTROIDS_AT"
+      | "K_BOOK_SIZE"
+      | "V_CENTROIDS_AT"
+      | "V_BOOK_SIZE"
+      | "BOOK_SIZE"
+      | "K_FEEDBACK_AT"
+      | "V_FEEDBACK_AT",
+      number
+    >
+  >;
+}
+
+/** Sides of a format or of a tier. */
+type Sides = Readonly<Record<"k" | "v", SideFormat>>;
+
+/** Arrays one behind the other. */
+class Arrays {
+  readonly #parts: ArrayLike<number>[] = [];
+  #end = 0;
+
+  /** returns: where the values begin */
+  put(values: ArrayLike<number>): number {
+    this.#parts.push(values);
+    this.#end += values.length;
+    return this.#end - values.length;
+  }
+
+  /** Where the centroids begin, and how many numbers there are including the boundaries behind them. A trellis has no boundaries. */
+  codebook(side: SideFormat, headDim: number): readonly [number, number] {
+    const { book } = wgslCodecs.of(side);
+    if (!book) return [0, 0];
+    const start = this.put(book.centroids(side, headDim));
+    const boundaries = book.boundaries(side, headDim);
+    return [start, this.put(boundaries) + boundaries.length - start];
+  }
+
+  joined(): Float32Array<ArrayBuffer> {
+    const values = new Float32Array(this.#end);
+    let offset = 0;
+    for (const part of this.#parts) {
+      values.set(part, offset);
+      offset += part.length;
+    }
+    return values;
+  }
+}
+
+/** sides: of vectors of one length · from, to: what rows are and what they become */
+export function makeCoarsenConstants(
+  layer: PreparedLayer,
+  sides: readonly ("k" | "v")[],
+  from: Sides,
+  to: Sides,
+): CoarsenConstants {
+  const headDim = dimOf(layer, sides[0]!);
+  const arrays = new Arrays();
+  const of = (side: "k" | "v") => {
+    if (!sides.includes(side)) return { finer: 0, at: 0, size: 0, feedback: 0 };
+    const [at, size] = arrays.codebook(to[side], headDim);
+    const finer = arrays.put(recodedCentroids(from[side], headDim));
+    return { finer, at, size, feedback: arrays.put(layer.transforms[side].feedback ?? []) };
+  };
+  const [k, v] = [of("k"), of("v")];
+  const at = {
+    ...{ K_FINER_AT: k.finer, K_CENTROIDS_AT: k.at, K_BOOK_SIZE: k.size, K_FEEDBACK_AT: k.feedback },
+    ...{ V_FINER_AT: v.finer, V_CENTROIDS_AT: v.at, V_BOOK_SIZE: v.size, V_FEEDBACK_AT: v.feedback },
+    BOOK_SIZE: Math.max(1, k.size, v.size),
+  };
+  return { values: arrays.joined(), at };
+}
+
 /** sides: those that the kernel stores, of vectors of one length */
 export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" | "v")[]): AppendConstants {
   const { format, calibration } = layer;
   const headDim = dimOf(layer, sides[0]!);
   const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side));
-  const parts: ArrayLike<number>[] = [];
-  let end = 0;
-  const put = (values: ArrayLike<number>): number => {
-    parts.push(values);
-    end += values.length;
-    return end - values.length;
-  };
-  /** Where the centroids begin, and how many numbers there are including the boundaries behind them. A trellis has no boundaries. */
-  const codebook = (side: SideFormat): readonly [number, number] => {
-    const { book } = wgslCodecs.of(side);
-    if (!book) return [0, 0];
-    const start = put(book.centroids(side, headDim));
-    const boundaries = book.boundaries(side, headDim);
-    return [start, put(boundaries) + boundaries.length - start];
-  };
+  const arrays = new Arrays();
+  const put = (values: ArrayLike<number>): number => arrays.put(values);
+  const codebook = (side: SideFormat): readonly [number, number] => arrays.codebook(side, headDim);
   const ones = new Float32Array(headDim).fill(1);
   const rotation = sides.some((side) => isRotated(format[side], format))
     ? rotationValues(format, headDim)
@@ -124,11 +190,5 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
     ROTATION_SIZE: rotation.size,
     ROTATION_ROUNDS: rotation.rounds,
   };
-  const values = new Float32Array(end);
-  let offset = 0;
-  for (const part of parts) {
-    values.set(part, offset);
-    offset += part.length;
-  }
-  return { values, at };
+  return { values: arrays.joined(), at };
 }

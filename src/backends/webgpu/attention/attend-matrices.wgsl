@@ -68,7 +68,10 @@ fn put(at: u32, a: vec2<f16>, b: vec2<f16>, c: vec2<f16>, d: vec2<f16>) {
 fn is_plain(tile: Tile, ranges: Ranges, low_row: u32) -> bool {
   var is_whole = !tile.is_residual && tile.first + KEYS <= low_row + 1u;
   is_whole = is_whole && tile.first >= first_key(ranges.last);
-  //#if HAS_RESIDUAL
+  //#if IS_TIERED
+  is_whole = is_whole && tile.first >= tier_low(ranges.last) && tile.first + KEYS <= tier_high(low_row);
+  //#end
+  //#if HAS_COPIES
   let end = tile.first + KEYS;
   is_whole = is_whole && tile.first >= p.sinks && (end + p.window <= low_row + 1u || end <= ranges.residual_start);
   //#end
@@ -227,7 +230,7 @@ fn main(
   }
 
   let is_there = l < POSITIONS * GROUP && first + l / GROUP < p.count;
-  let at = (n * NUM_HEADS + head) * p.splits + group.z;
+  let at = (n * NUM_HEADS + head) * p.all_parts + p.first_part + group.z;
   if (is_there) {
     stats[at * 2u] = select(highest * LN2, MASKED, highest == MASKED);
     stats[at * 2u + 1u] = sum;

@@ -134,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   workgroupBarrier();
   let n = first + row / GROUP;
   if (l < ROWS && row < POSITIONS * GROUP && n < p.count) {
-    let at = ((n * NUM_HEADS + first_head + row % GROUP) * p.splits + group.z) * 2u;
+    let at = ((n * NUM_HEADS + first_head + row % GROUP) * p.all_parts + p.first_part + group.z) * 2u;
     stats[at] = highest;
     stats[at + 1u] = (sum + quarters[row + ROWS]) + (quarters[row + 2u * ROWS] + quarters[row + 3u * ROWS]);
   }

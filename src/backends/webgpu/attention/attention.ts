@@ -19,7 +19,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { floatText, shader } from "../queue/shader-text.ts";
-import { SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
+import { SPAN_WORDS, type StepBuffer } from "../queue/step-buffer.ts";
 import type { CentroidTables } from "./centroid-tables.ts";
 import {
   attendDecode,
@@ -44,15 +44,21 @@ const mergeParams = new Struct({
   firstRow: "u32",
 });
 
-/** What is made once for each layer. */
-interface Prepared extends LayerCopies {
+/** Attention to the codes of one width: those that tokens get first with sinks and window, or those of a coarser tier. */
+interface Pass {
   readonly options: DecodeOptions;
   /** Whether spans are attended on matrix units. */
   readonly onMatrices: boolean;
   readonly decode: DecodeKernels;
+  readonly centroids: GpuBuffer;
+}
+
+/** What is made once for each layer. */
+interface Prepared extends LayerCopies {
+  /** The finest first. Their parts are merged as those of one are. */
+  readonly passes: readonly [Pass, ...Pass[]];
   readonly merge: Kernel<typeof mergeParams>;
   readonly sinkLogits: GpuBuffer | null;
-  readonly centroids: GpuBuffer;
   readonly rotation: GpuBuffer;
 }
 
@@ -100,10 +106,11 @@ export class AttentionKernels {
     const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache, sinkLogits));
     const at = this.#steps.layout;
     const { isWarmingUp } = this.#commands;
+    assert(!chosen || cache.tiers.length === 0, "attend: no kernel for chosen tokens in tiers");
     // Rows whose list has room for all their tokens attend to them without it.
     const isListed = (tokens: number): boolean => chosen !== null && tokens > chosen.count;
     if (at.decodeRows > 0) {
-      if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, at, q, out);
+      if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, step, q, out);
       if (chosen && (isWarmingUp || isListed(at.longestDecode))) {
         const own = { listAt: at.decodeRowsAt, useList: 1, firstRow: 0, rows: at.decodeRows };
         this.#attendChosen(prepared, chosen, own, q, out);
@@ -116,28 +123,58 @@ export class AttentionKernels {
         this.#attendChosen(prepared, chosen, own, q, out);
         if (!isWarmingUp) continue;
       }
-      const plan = planPrefill(layer, span, prepared.onMatrices);
-      this.#reserve(layer, span.count * plan.splits);
-      const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
-      attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
-      const which = { splits: plan.splits, listAt: 0, useList: 0, firstRow: span.row };
+      const passes = this.#passesOf(prepared, [span]).map((pass) => ({
+        pass,
+        plan: planPrefill(layer, span, pass.onMatrices),
+      }));
+      const allParts = passes.reduce((sum, { plan }) => sum + plan.splits, 0);
+      this.#reserve(layer, span.count * allParts);
+      let firstPart = 0;
+      for (const { pass, plan } of passes) {
+        const { options } = pass;
+        const record = this.#steps.spansOf(index, options.tier) + step.spans.indexOf(span) * SPAN_WORDS;
+        attendPrefill(this.#commands, options, plan, span, record, this.#buffers(pass, q), { firstPart, allParts });
+        firstPart += plan.splits;
+      }
+      const which = { splits: allParts, listAt: 0, useList: 0, firstRow: span.row };
       this.#merge(prepared, which, numHeads, span.count, out);
     }
   }
 
-  #decode(prepared: Prepared, at: StepLayout, q: GpuBuffer, out: GpuBuffer): void {
-    const { options, decode } = prepared;
-    const { layer } = options;
+  /** The passes that spans need: no page may have reached the coarser tiers yet. */
+  #passesOf({ passes }: Prepared, spans: Step["spans"]): readonly Pass[] {
+    if (passes.length === 1 || this.#commands.isWarmingUp) return passes;
+    return passes.filter(({ options: { layer, tier = 0 } }) =>
+      spans.some(
+        ({ sequence, start, count }) => tier === 0 || sequence.kv(layer.index).tierPages(tier - 1, start + count) > 0,
+      ),
+    );
+  }
+
+  #decode(prepared: Prepared, step: Step, q: GpuBuffer, out: GpuBuffer): void {
+    const at = this.#steps.layout;
+    const { layer } = prepared.passes[0].options;
     const { context } = this.#commands;
-    const extra = decode.alone.at(-1)!.copySplits;
+    const all = prepared.passes.length;
+    const extra = prepared.passes[0].decode.alone.at(-1)!.copySplits;
+    const mostParts = Math.floor((MERGE_THREADS - extra) / all);
     // Room for a longer context at once: a token that is decoded allocates nothing.
-    this.#reserve(layer, at.decodeRows * (mostSplits(context.isSoftware, options, at.decodeRows) + extra));
-    const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);
-    const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
-    const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
-    attendDecode(this.#commands, options, plan, where, this.#buffers(prepared, q));
-    const splits = plan.splits + plan.kernel.copySplits;
-    const which = { splits, listAt: at.decodeRowsAt, useList: 1, firstRow: 0 };
+    const most = Math.min(mostParts, mostSplits(context.isSoftware, prepared.passes[0].options, at.decodeRows));
+    this.#reserve(layer, at.decodeRows * (all * most + extra));
+    const spans = all === 1 ? step.spans : step.spans.filter(({ count }) => count <= DECODE_TOKENS);
+    const passes = this.#passesOf(prepared, spans).map((pass) => ({
+      pass,
+      plan: planDecode(context, pass.options, pass.decode, at.longestDecode, at.decodeRows, mostParts),
+    }));
+    const allParts = passes.reduce((sum, { plan }) => sum + plan.splits + plan.kernel.copySplits, 0);
+    let firstPart = 0;
+    for (const { pass, plan } of passes) {
+      const spansAt = this.#steps.spansOf(layer.index, pass.options.tier);
+      const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
+      attendDecode(this.#commands, pass.options, plan, where, this.#buffers(pass, q), { firstPart, allParts });
+      firstPart += plan.splits + plan.kernel.copySplits;
+    }
+    const which = { splits: allParts, listAt: at.decodeRowsAt, useList: 1, firstRow: 0 };
     this.#merge(prepared, which, layer.numHeads, at.decodeRows, out);
   }
 
@@ -148,13 +185,14 @@ export class AttentionKernels {
     q: GpuBuffer,
     out: GpuBuffer,
   ): void {
-    const { options } = prepared;
+    const [pass] = prepared.passes;
+    const { options } = pass;
     const { layer } = options;
-    const { rowsAt, spansAt, numSpans } = this.#steps.layout;
+    const { rowsAt } = this.#steps.layout;
     const splits = this.#chosen.splitsOf(options, chosen, own.rows);
     this.#reserve(layer, own.rows * splits);
-    const at = { ...own, rowsAt, spansAt: spansAt + layer.index * numSpans * SPAN_WORDS };
-    this.#chosen.run(options, chosen, at, splits, this.#buffers(prepared, q));
+    const at = { ...own, rowsAt, spansAt: this.#steps.spansOf(layer.index) };
+    this.#chosen.run(options, chosen, at, splits, this.#buffers(pass, q));
     const { listAt, useList, firstRow } = own;
     this.#merge(prepared, { splits, listAt, useList, firstRow }, layer.numHeads, own.rows, out);
   }
@@ -174,7 +212,7 @@ export class AttentionKernels {
     this.#commands.dispatch(merge, which, sinkLogits ? [...buffers, sinkLogits] : buffers, heads, rows);
   }
 
-  #buffers({ options, centroids }: Prepared, q: GpuBuffer) {
+  #buffers({ options, centroids }: Pass, q: GpuBuffer) {
     const { layer, cache } = options;
     return {
       step: this.#steps.buffer,
@@ -210,8 +248,18 @@ export class AttentionKernels {
   #prepare(layer: AttentionLayer, cache: LayerCache, sinkLogits: GpuBuffer | null): Prepared {
     const { valueDim, numHeads } = layer;
     const { format, transforms } = layer.kv;
-    const tables = this.#centroids.take(layer);
-    const options = { layer, cache, ...tables.at, tuning: this.#tuning };
+    const parts = [cache, ...cache.tiers.map(({ layout }) => ({ main: layout, residual: null }))];
+    const tables = parts.map((_, tier) => this.#centroids.take(layer, tier));
+    const passes = parts.map((own, tier): Pass => {
+      const { at, buffer } = tables[tier]!;
+      const options = { layer, cache: own, tier, ...at, tuning: this.#tuning };
+      return {
+        options,
+        onMatrices: canUseMatrixRows(this.#commands.context, options),
+        decode: decodeKernels(this.#commands, options),
+        centroids: buffer,
+      };
+    });
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(format, valueDim) : { values: [], size: 1, rounds: 0 };
     const { inverse } = transforms.v;
@@ -237,20 +285,17 @@ export class AttentionKernels {
     const rotationKey = rotated ? `rotation ${format.rotation} ${valueDim} ${format.seed}` : "no rotation";
     const own = inverse && this.#upload(byColumns(inverse, valueDim), "inverse value transforms");
     return {
-      options,
-      onMatrices: canUseMatrixRows(this.#commands.context, options),
-      decode: decodeKernels(this.#commands, options),
+      passes: passes as [Pass, ...Pass[]],
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)} ${layer.valueScale}`, () => ({
         label: "attention merge",
         shader: shader("attend-merge", mergeParams, mergeValues, mergeInserts),
         buffers: ["read", "read", "read", "read", "write", ...(sinkLogits ? (["read"] as const) : [])],
       })),
       sinkLogits,
-      centroids: tables.buffer,
       // What outputs of a calibrated layer are multiplied by.
       rotation: own ?? this.#rotations.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),
       dispose: () => {
-        tables.giveBack();
+        for (const each of tables) each.giveBack();
         if (own) this.#allocator.free(own);
         else this.#rotations.giveBack(rotationKey);
       },

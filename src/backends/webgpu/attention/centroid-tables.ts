@@ -6,7 +6,7 @@ import { SharedTables } from "../../shared-tables.ts";
 import { sideCentroids } from "../codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
-import type { AttendOptions } from "./attend-options.ts";
+import { type AttendOptions, sidesOf } from "./attend-options.ts";
 
 export interface LayerCentroids {
   readonly buffer: GpuBuffer;
@@ -24,13 +24,14 @@ export class CentroidTables {
     this.#allocator = allocator;
   }
 
-  /** Those of K, of V, and of sinks and window of 8 bits, which have to be given back. */
-  take({ kv: { format }, headDim, valueDim }: AttentionLayer): LayerCentroids {
+  /** Those of K, of V, and of sinks and window of 8 bits, or those of a coarser tier. They have to be given back. */
+  take(layer: AttentionLayer, tier = 0): LayerCentroids {
+    const { kv, headDim, valueDim } = layer;
+    const format = sidesOf({ layer, tier });
     const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, valueDim)];
-    const [kw, vw] = [headDim, valueDim].map((dim) => sideCentroids(windowSide(format), dim)) as [
-      Float32Array,
-      Float32Array,
-    ];
+    const ofWindow = (dim: number): Float32Array =>
+      tier === 0 ? sideCentroids(windowSide(kv.format), dim) : new Float32Array(0);
+    const [kw, vw] = [ofWindow(headDim), ofWindow(valueDim)];
     const windowAt = kc.length + vc.length;
     const key = `centroids ${headDim} ${nameOf(format.k)} ${valueDim} ${nameOf(format.v)}${kw.length > 0 ? " with a window" : ""}`;
     const upload = (): GpuBuffer => {

@@ -16,7 +16,7 @@ import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
 import { STEP_VALUES } from "../queue/step-buffer.ts";
-import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
+import { type AttendBuffers, type AttendOptions, type PassParts, sidesOf, tierValues } from "./attend-options.ts";
 import { ARRAYS, lines, wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
@@ -62,6 +62,8 @@ const params = new Struct({
   sinks: "u32",
   sliding: "u32",
   chunk: ["u32", "Positions of a chunk that a query attends within, 0 without chunks."],
+  firstPart: ["u32", "The first part of this pass, and the parts of all passes."],
+  allParts: "u32",
 });
 
 /** Settings that benchmarks vary; the defaults were the fastest. */
@@ -200,13 +202,14 @@ function decodeKernel(
   const { layer, cache, centroidsAt, windowCentroidsAt, tuning } = options;
   const { headDim, valueDim, rotaryKeyDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
+  const ofCodes = sidesOf(options);
   const { main, residual } = cache;
   const shape = shapeOf(context, options, own, unroll);
   const { parts, heads: group } = shape ? headPartsOf(options) : headParts(layer);
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
-  const [kName, vName] = [nameOf(format.k), nameOf(format.v)];
-  const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt, main);
+  const [kName, vName] = [nameOf(ofCodes.k), nameOf(ofCodes.v)];
+  const tables = sideTables(ofCodes, { k: halfK, v: halfV }, centroidsAt, main);
   const { vAt } = tables;
   const inBits = windowSide(format);
   const windowTables = windowCentroidsAt
@@ -251,11 +254,12 @@ function decodeKernel(
     PAGE_BYTES: main.numBytes,
     ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
     ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
+    ...tierValues(options),
   };
   const types = lines([`alias WORDS = ${wordsType(group)};`, ...(softcap > 0 ? [softcapText(softcap)] : [])]);
   const common = { TYPES: types, TABLES: tablesText(tables, copies, windowTables) };
   const portable = { headDim, valueDim, rotaryKeyDim, group, keyGroups, softcap };
-  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt, windowCentroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt, windowCentroidsAt, tierValues(options)])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     shader: shape
@@ -290,17 +294,18 @@ export interface DecodePlan {
   readonly splits: number;
 }
 
-/** keys: of the longest row · rows: number of rows decoded together */
+/** keys: of the longest row · rows: number of rows decoded together · mostParts: of the codes, where passes share what can be merged */
 export function planDecode(
   context: GpuContext,
   options: Planned,
   kernels: DecodeKernels,
   keys: number,
   rows: number,
+  mostParts = Number.POSITIVE_INFINITY,
 ): DecodePlan {
   const { slidingWindow, numKvHeads } = options.layer;
   const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
-  const most = mostSplits(context.isSoftware, options, rows);
+  const most = Math.min(mostParts, mostSplits(context.isSoftware, options, rows));
   const list = rows > 1 ? kernels.together : kernels.alone;
   for (const kernel of list) {
     const passes = Math.max(1, Math.ceil(read / kernel.passKeys));
@@ -321,6 +326,7 @@ export function attendDecode(
   { kernel, splits }: DecodePlan,
   at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
   { step, pages, residualPages, centroids, q, parts, stats }: AttendBuffers,
+  ofPass: PassParts = { firstPart: 0, allParts: splits + kernel.copySplits },
 ): void {
   const { window, sinks } = layer.kv.format;
   commands.dispatch(
@@ -335,6 +341,8 @@ export function attendDecode(
       sinks,
       sliding: layer.isChunked ? 0 : layer.slidingWindow,
       chunk: layer.isChunked ? layer.slidingWindow : 0,
+      firstPart: ofPass.firstPart,
+      allParts: ofPass.allParts,
     },
     [step, pages, pages, residualPages, q, centroids, parts, stats],
     layer.numKvHeads * kernel.parts,

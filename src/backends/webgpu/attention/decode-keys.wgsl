@@ -1,7 +1,9 @@
 // Finds the keys of this workgroup: `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on. They are a part of the codes,
 // in whole rounds from the beginning of a page, or a part of the 16-bit copies.
 let kv_head = group.x / PARTS;
-let split = group.y;
+let own_split = group.y;
+let split = p.first_part + own_split;
+let total_splits = p.all_parts;
 let row = step[p.list_at + group.z];
 let end = step[p.rows_at + row * ROW_WORDS + ROW_POSITION] + 1u;
 let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
@@ -19,16 +21,29 @@ let first_part = group.z * NUM_HEADS + head_of_row;
 //#if HAS_RESIDUAL
 let residual_table = step[span + SPAN_RESIDUAL_TABLE];
 let recent = max(select(0u, end - p.window, end > p.window), step[span + SPAN_RESIDUAL_START]);
-let is_residual = split < p.copy_splits;
+let is_residual = own_split < p.copy_splits;
 // This wraps around in workgroups that read copies; their keys are set below.
-let part = split - p.copy_splits;
-let coded = max(first, p.sinks);
-let total_splits = p.splits + p.copy_splits;
+let part = own_split - p.copy_splits;
+var coded = max(first, p.sinks);
+//#else
+//#if IS_COARSER
+// Sinks and window are read with the finest codes.
+var recent = max(select(0u, end - p.window, end > p.window), step[span + SPAN_RESIDUAL_START]);
+var coded = max(first, p.sinks);
 //#else
 let recent = end;
-let part = split;
-let coded = first;
-let total_splits = p.splits;
+var coded = first;
+//#end
+let part = own_split;
+//#end
+//#if HAS_COARSER
+// Pages before this one are read from a coarser tier.
+let aged = select(0u, end - COARSER_AFTER, end > COARSER_AFTER) / PAGE_TOKENS;
+coded = max(coded, max(aged, step[span + SPAN_COARSER_PAGES]) * PAGE_TOKENS);
+//#end
+//#if IS_COARSER
+let own_aged = select(0u, end - OWN_AFTER, end > OWN_AFTER) / PAGE_TOKENS;
+recent = min(recent, max(own_aged, step[span + SPAN_OWN_PAGES]) * PAGE_TOKENS);
 //#end
 let origin = coded / PAGE_TOKENS * PAGE_TOKENS;
 let rounds = select(0u, (recent - origin + ROUND_KEYS - 1u) / ROUND_KEYS, recent > coded);
@@ -41,7 +56,7 @@ let sink_end = max(first, min(p.sinks, end));
 let gap = max(recent, sink_end) - sink_end;
 if (is_residual) {
   let share = (end - gap - first + p.copy_splits - 1u) / p.copy_splits;
-  base = first + split * share;
+  base = first + own_split * share;
   low = base;
   high = min(base + share, end - gap);
 }
@@ -52,4 +67,16 @@ high = max(high, low);
 if (!is_residual && recent <= coded) {
   base = high;
 }
+//#else
+//#if IS_TIERED
+//#if HAS_RESIDUAL
+if (!is_residual && recent <= coded) {
+  base = high;
+}
+//#else
+if (recent <= coded) {
+  base = high;
+}
+//#end
+//#end
 //#end

@@ -6,7 +6,7 @@
  */
 import type { Span } from "../../ops.ts";
 import type { Commands } from "../queue/commands.ts";
-import type { AttendBuffers } from "./attend-options.ts";
+import type { AttendBuffers, PassParts } from "./attend-options.ts";
 import { headParts } from "./head-parts.ts";
 import { type PrefillOptions, prefillKernel } from "./prefill-kernels.ts";
 import type { PrefillPlan } from "./prefill-plan.ts";
@@ -22,6 +22,7 @@ export function attendPrefill(
   span: Pick<Span, "row" | "start" | "count">,
   record: number,
   buffers: AttendBuffers,
+  ofPass: PassParts = { firstPart: 0, allParts: plan.splits },
 ): void {
   const { layer } = options;
   const { numKvHeads, slidingWindow, isChunked = false } = layer;
@@ -41,6 +42,8 @@ export function attendPrefill(
       window: format.window,
       sliding: isChunked ? 0 : slidingWindow,
       chunk: isChunked ? slidingWindow : 0,
+      firstPart: ofPass.firstPart,
+      allParts: ofPass.allParts,
     },
     [step, pages, pages, residualPages, centroids, q, parts, stats],
     numKvHeads * headPartCount,

@@ -9,7 +9,7 @@ import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
 import { STEP_VALUES } from "../queue/step-buffer.ts";
-import type { AttendOptions } from "./attend-options.ts";
+import { type AttendOptions, sidesOf, tierValues } from "./attend-options.ts";
 import { lines } from "./attend-text.ts";
 import { headParts } from "./head-parts.ts";
 import { isHalfSide, matricesText, matrixBytes } from "./matrices-text.ts";
@@ -36,6 +36,8 @@ const params = new Struct({
   window: "u32",
   sliding: "u32",
   chunk: ["u32", "Positions of a chunk that a query attends within, 0 without chunks."],
+  firstPart: ["u32", "The first part of this pass, and the parts of all passes."],
+  allParts: "u32",
 });
 type Spec = KernelSpec<typeof params>;
 
@@ -55,11 +57,12 @@ export function canUseMatrixRows(
     cache: { main, residual },
     centroidsAt,
     windowCentroidsAt,
-  }: Pick<AttendOptions, "cache" | "centroidsAt" | "windowCentroidsAt"> & {
+    tier = 0,
+  }: Pick<AttendOptions, "cache" | "centroidsAt" | "windowCentroidsAt" | "tier"> & {
     readonly layer: Pick<AttentionLayer, "headDim" | "valueDim" | "rotaryKeyDim" | "softcap" | "kv">;
   },
 ): boolean {
-  const { k, v } = layer.kv.format;
+  const { k, v } = sidesOf({ layer, tier });
   return (
     features.matrices &&
     features.subgroupSize === 32 &&
@@ -80,14 +83,18 @@ export function canUseMatrixRows(
 export function prefillKernel(commands: Commands, options: PrefillOptions, rows: PrefillRows): Kernel<typeof params> {
   const { layer, cache, centroidsAt, workgroupBytes } = options;
   const { headDim, valueDim, rotaryKeyDim, numHeads, numKvHeads, softcap } = layer;
-  const { k, v } = layer.kv.format;
+  const { k, v } = sidesOf(options);
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${rotaryKeyDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual && nameOf(cache.residual.layout.k.side)} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${rotaryKeyDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual && nameOf(cache.residual.layout.k.side)} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit} ${JSON.stringify(tierValues(options))}`;
   return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
 }
 
 /** What both kernels are told. */
-function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
+function valuesOf(options: AttendOptions) {
+  const {
+    layer,
+    cache: { main, residual },
+  } = options;
   const { headDim, valueDim, rotaryKeyDim, numHeads, numKvHeads } = layer;
   const { parts, heads } = headParts(layer);
   return {
@@ -104,6 +111,8 @@ function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
     PAGE_TOKENS: main.pageTokens,
     PAGE_BYTES: main.numBytes,
     HAS_RESIDUAL: residual !== null,
+    HAS_COPIES: residual !== null || (options.tier ?? 0) > 0,
+    ...tierValues(options),
     ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
   };
 }
@@ -111,8 +120,8 @@ function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
 const BUFFERS = ["read", "read", "read", "read", "read", "read", "write", "write"] as const;
 
 export function matrixSpec(options: AttendOptions): Spec {
-  const { layer, cache, centroidsAt, windowCentroidsAt } = options;
-  const { k, v } = layer.kv.format;
+  const { cache, centroidsAt, windowCentroidsAt } = options;
+  const { k, v } = sidesOf(options);
   const residual = cache.residual?.layout ?? null;
   const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt, windowCentroidsAt });
   return {
@@ -125,7 +134,7 @@ export function matrixSpec(options: AttendOptions): Spec {
 function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
   const { layer, cache, centroidsAt, windowCentroidsAt } = options;
   const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
-  const { k, v } = layer.kv.format;
+  const { k, v } = sidesOf(options);
   const { main, residual } = cache;
   const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt, windowCentroidsAt);
   const shape = sumShape(valueDim);

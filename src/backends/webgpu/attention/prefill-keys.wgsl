@@ -38,10 +38,28 @@ fn first_key(position: u32) -> u32 {
   return select(0u, below(position + 1u, p.sliding), p.sliding > 0u);
 }
 
+//#if IS_TIERED
+// Returns the first key that the row at a position reads from these codes, and the one behind the last.
+fn tier_low(position: u32) -> u32 {
+  //#if HAS_COARSER
+  return max(step[p.record + SPAN_COARSER_PAGES], below(position + 1u, COARSER_AFTER) / PAGE_TOKENS) * PAGE_TOKENS;
+  //#else
+  return 0u;
+  //#end
+}
+fn tier_high(position: u32) -> u32 {
+  //#if IS_COARSER
+  return max(step[p.record + SPAN_OWN_PAGES], below(position + 1u, OWN_AFTER) / PAGE_TOKENS) * PAGE_TOKENS;
+  //#else
+  return position + 1u;
+  //#end
+}
+//#end
+
 // Returns the ranges that rows at the positions low_row .. high_row read.
 fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
   var r: Ranges;
-  let low = first_key(low_row);
+  var low = first_key(low_row);
   r.main_table = step[p.record + SPAN_TABLE];
   r.residual_start = step[p.record + SPAN_RESIDUAL_START];
   r.last = high_row;
@@ -58,7 +76,20 @@ fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
     select(0u, high_row + 1u, p.window > 0u),
   );
   //#else
-  r.codes = tiles_of(low, high_row + 1u);
+  //#if IS_COARSER
+  let codes_end = min(high_row + 1u, max(below(high_row + 1u, p.window), r.residual_start));
+  low = max(low, p.sinks);
+  //#else
+  let codes_end = high_row + 1u;
+  //#end
+  r.codes = tiles_of(low, codes_end);
+  //#end
+  //#if IS_TIERED
+  //#if HAS_RESIDUAL
+  r.codes = tiles_of(max(max(low, p.sinks), tier_low(low_row)), codes_end);
+  //#else
+  r.codes = tiles_of(max(low, tier_low(low_row)), min(codes_end, tier_high(high_row)));
+  //#end
   //#end
   return r;
 }
@@ -87,10 +118,17 @@ fn page_of(tile: Tile) -> u32 {
 
 // Says whether the row at `position` takes key j from this stream and not from the other.
 fn is_read(j: u32, position: u32, is_residual: bool, residual_start: u32) -> bool {
-  let is_seen = j <= position && j >= first_key(position);
+  var is_seen = j <= position && j >= first_key(position);
+  //#if IS_TIERED
+  is_seen = is_seen && (is_residual || (j >= tier_low(position) && j < tier_high(position)));
+  //#end
+  //#if IS_COARSER
+  return is_seen && j >= p.sinks && (j + p.window <= position || j < residual_start);
+  //#else
   //#if HAS_RESIDUAL
   return is_seen && (j < p.sinks || (j + p.window > position && j >= residual_start)) == is_residual;
   //#else
   return is_seen;
+  //#end
   //#end
 }

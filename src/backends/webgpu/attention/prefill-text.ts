@@ -84,7 +84,7 @@ export function outputText(shape: SumShape): string {
       `  let own = band * 4u + ${r}u;`,
       "  let n = first + own / GROUP;",
       "  if (own < POSITIONS * GROUP && n < p.count) {",
-      "    let at = ((n * NUM_HEADS + first_head + own % GROUP) * p.splits + group.z) * VALUE_QUADS;",
+      "    let at = ((n * NUM_HEADS + first_head + own % GROUP) * p.all_parts + p.first_part + group.z) * VALUE_QUADS;",
       ...range(shape.columns).map(
         (c) =>
           `    if (lane + ${c * shape.lanes}u < VALUE_QUADS) { parts[at + lane + ${c * shape.lanes}u] = o${r}_${c}; }`,

@@ -10,7 +10,10 @@ describe("KV codecs with kernels", () => {
     );
   });
 
-  it.each(["k4v4", "k2v2", "k4v4,window=8bit", "q8_0", "q4_0r,v=f16", "f32"])("takes %s", (kv) => {
-    wgslSupport.check(parseKvSpec(kv).forLayer(0));
-  });
+  it.each(["k4v4", "k2v2", "k4v4,window=8bit", "tiers=8:128,4:4096,3", "auto", "q8_0", "q4_0r,v=f16", "f32"])(
+    "takes %s",
+    (kv) => {
+      wgslSupport.check(parseKvSpec(kv).forLayer(0));
+    },
+  );
 });

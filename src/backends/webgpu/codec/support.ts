@@ -2,7 +2,7 @@
 import type { ScalarSide } from "../../../quant/codecs/scalar/scalar-codec.ts";
 import { KvSupport } from "../../kv-support.ts";
 
-export const wgslSupport = new KvSupport("webgpu", "wasm", false);
+export const wgslSupport = new KvSupport("webgpu", "wasm");
 
 wgslSupport.add<ScalarSide>("scalar", {
   types: "tqN without qjl and codebook",

@@ -2,8 +2,8 @@
  * @file The buffer `step`, which describes a step to its kernels, in words:
  *
  * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are needed · for
- * each layer [span][main table, residual table, first residual position, entries of the residual table, positions of the span] · for each state of
- * fixed size [span][rows of the span, pages of the states before it and after it] · block tables.
+ * each layer [span][main table, residual table, first residual position, entries of the residual table, positions of the span] · for each coarser tier
+ * of a layer the same again, with the tier's table for the main one · for each state of fixed size [span][rows of the span, pages of the states before it and after it] · block tables.
  *
  * Block tables stay on the device from step to step and only their changes are sent; otherwise the table of a million tokens
  * would be sent for every token.
@@ -21,7 +21,10 @@ import type { Commands } from "./commands.ts";
 import { SLOT_MASK } from "./page-storage.ts";
 
 const row = new Struct({ token: "u32", position: "u32", span: "u32", _aligned: { numBytes: 4 } });
-/** Of a span in a layer, with its first position and the one behind its last. Tables are words of the step; the residual window's has so many entries. */
+/**
+ * Of a span in a layer, or in a coarser tier of it, with its first position and the one behind its last. Tables are words of the step; the residual
+ * window's has so many entries. `coarserPages` first pages are in a coarser tier before the step, and `ownPages` in this one or a coarser one.
+ */
 const spanRecord = new Struct({
   table: "u32",
   residualTable: "u32",
@@ -29,6 +32,8 @@ const spanRecord = new Struct({
   residualEntries: "u32",
   start: "u32",
   end: "u32",
+  coarserPages: "u32",
+  ownPages: "u32",
 });
 /**
  * Of a span in a state of fixed size. Pages are slots: `before` one more than the slot, 0 for zeros. The states after `firstEnd` and
@@ -65,6 +70,8 @@ export const STEP_VALUES = {
   SPAN_RESIDUAL_ENTRIES: SPAN.residualEntries,
   SPAN_START: SPAN.start,
   SPAN_END: SPAN.end,
+  SPAN_COARSER_PAGES: SPAN.coarserPages,
+  SPAN_OWN_PAGES: SPAN.ownPages,
 } as const;
 
 /** By these names kernels find the words of a span's states; those of a row are among `STEP_VALUES`. */
@@ -95,6 +102,8 @@ export interface StepLayout {
   readonly logitRowsAt: number;
   /** Span records of layer 0; those of the next layers follow. */
   readonly spansAt: number;
+  /** Where those of each layer's coarser tiers begin, one tier's behind the other's; none without tiers. */
+  readonly tiersAt: readonly number[];
   /** Records of state 0; those of the next states follow. */
   readonly statesAt: number;
   readonly numSpans: number;
@@ -114,6 +123,7 @@ const EMPTY: StepLayout = {
   decodeRows: 0,
   logitRowsAt: 0,
   spansAt: 0,
+  tiersAt: [],
   statesAt: 0,
   numSpans: 0,
   longestDecode: 0,
@@ -128,10 +138,12 @@ export class StepBuffer {
   #head = MIN_HEAD;
   #end = MIN_HEAD;
   #regions = new Map<BlockTable, Region>();
-  /** Those of the latest step: its sequences, and by span and layer what they keep, their tables (two each) and where these lie. */
+  /** Those of the latest step: its sequences, and by span and layer what they keep, their tables and where these lie. */
   #sequences: readonly Sequence[] = [];
   #states: readonly KvState[] = [];
   #tables: readonly BlockTable[] = [];
+  /** The first of each state's tables among them: the main one, the residual one, and those of coarser tiers. */
+  #firstTable: readonly number[] = [];
   #placed: (Region | undefined)[] = [];
   /** Words that have changed and are still to be sent, none when the two are equal. */
   readonly #changed = { from: 0, to: 0 };
@@ -158,7 +170,8 @@ export class StepBuffer {
     const layers = step.spans[0]?.sequence.cache.layers.length ?? 0;
     const rows = step.tokens.length;
     const states = step.spans[0]?.sequence.numRecurrent ?? 0;
-    const perSpan = layers * SPAN_WORDS + states * STATE_WORDS;
+    const tiers = step.spans[0]?.sequence.cache.layers.reduce((sum, layer) => sum + layer.tiers.length, 0) ?? 0;
+    const perSpan = (layers + tiers) * SPAN_WORDS + states * STATE_WORDS;
     const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * perSpan;
     if (headWords > this.#head) this.#reset(headWords * 2, 0);
     if (!this.#place(step, layers)) {
@@ -166,10 +179,10 @@ export class StepBuffer {
       this.#reset(this.#head, this.#tableWords() * 2);
       this.#place(step, layers);
     }
-    this.#layout = this.#writeHead(step, layers, headWords);
+    this.#layout = this.#writeHead(step, layers, tiers, headWords);
   }
 
-  #writeHead(step: Step, layers: number, headWords: number): StepLayout {
+  #writeHead(step: Step, layers: number, tiers: number, headWords: number): StepLayout {
     const words = this.#words;
     const rows = step.tokens.length;
     for (let row = 0; row < rows; row++) {
@@ -190,18 +203,18 @@ export class StepBuffer {
     }
     words.set(step.logitRows, logitRowsAt);
     let at = spansAt;
-    for (let layer = 0; layer < layers; layer++) {
+    /** The records of a layer, or of a coarser tier of it. */
+    const writeLayer = (layer: number, tier: number): void => {
       for (let i = layer; i < this.#states.length; i += layers) {
-        const { residual, residualStart } = this.#states[i]!;
-        words[at + SPAN.table] = this.#placed[2 * i]!.at;
-        words[at + SPAN.residualTable] = this.#placed[2 * i + 1]!.at;
-        words[at + SPAN.residualStart] = residualStart;
-        words[at + SPAN.residualEntries] = residual.length;
-        const { start, count } = step.spans[(i - layer) / layers]!;
-        words[at + SPAN.start] = start;
-        words[at + SPAN.end] = start + count;
+        this.#writeSpan(step.spans[(i - layer) / layers]!, i, tier, at);
         at += SPAN_WORDS;
       }
+    };
+    for (let layer = 0; layer < layers; layer++) writeLayer(layer, 0);
+    const tiersAt: number[] = [];
+    for (let layer = 0; tiers > 0 && layer < layers; layer++) {
+      tiersAt.push(at);
+      for (let tier = 1; tier <= this.#states[layer]!.tiers.length; tier++) writeLayer(layer, tier);
     }
     const statesAt = at;
     const states = step.spans[0]?.sequence.numRecurrent ?? 0;
@@ -213,7 +226,23 @@ export class StepBuffer {
     }
     this.#commands.write(this.#buffer, 0, words.subarray(0, headWords));
     const numSpans = step.spans.length;
-    return { rowsAt: 0, decodeRowsAt, decodeRows, logitRowsAt, spansAt, statesAt, numSpans, longestDecode };
+    return { rowsAt: 0, decodeRowsAt, decodeRows, logitRowsAt, spansAt, tiersAt, statesAt, numSpans, longestDecode };
+  }
+
+  /** tier: 0 for the finest */
+  #writeSpan({ start, count }: Span, state: number, tier: number, at: number): void {
+    const words = this.#words;
+    const kv = this.#states[state]!;
+    const { residual, residualStart, tiers } = kv;
+    const first = this.#firstTable[state]!;
+    words[at + SPAN.table] = this.#placed[tier === 0 ? first : first + 1 + tier]!.at;
+    words[at + SPAN.residualTable] = this.#placed[first + 1]!.at;
+    words[at + SPAN.residualStart] = residualStart;
+    words[at + SPAN.residualEntries] = residual.length;
+    words[at + SPAN.start] = start;
+    words[at + SPAN.end] = start + count;
+    words[at + SPAN.coarserPages] = tier < tiers.length ? kv.tierPages(tier, 0) : 0;
+    words[at + SPAN.ownPages] = tier > 0 ? kv.tierPages(tier - 1, 0) : 0;
   }
 
   #writeState({ sequence, start, count, row }: Span, index: number, at: number): void {
@@ -231,6 +260,13 @@ export class StepBuffer {
     words[at + STATE.first] = first ? first[1] & SLOT_MASK : 0;
     words[at + STATE.secondEnd] = second ? second[0] - start : 0;
     words[at + STATE.second] = second ? second[1] & SLOT_MASK : 0;
+  }
+
+  /** Word of the first span's record of a layer, or of a coarser tier of it, in the step that was begun last. */
+  spansOf(layer: number, tier = 0): number {
+    const { spansAt, tiersAt, numSpans } = this.#layout;
+    const [from, place] = tier === 0 ? [spansAt, layer] : [tiersAt[layer]!, tier - 1];
+    return from + place * numSpans * SPAN_WORDS;
   }
 
   /** Word of the first span's record of a state, in the step that was begun last. */
@@ -267,7 +303,9 @@ export class StepBuffer {
     this.#states = this.#sequences.flatMap((sequence) =>
       Array.from({ length: layers }, (_, layer) => sequence.kv(layer)),
     );
-    this.#tables = this.#states.flatMap(({ main, residual }) => [main, residual]);
+    let tables = 0;
+    this.#firstTable = this.#states.map(({ tiers }) => (tables += 2 + tiers.length) - 2 - tiers.length);
+    this.#tables = this.#states.flatMap(({ main, residual, tiers }) => [main, residual, ...tiers]);
     this.#placed = this.#tables.map((table) => this.#regions.get(table));
   }
 
