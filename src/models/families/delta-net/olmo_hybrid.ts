@@ -35,7 +35,11 @@ export const olmoHybrid: Family = {
     feedForwardNorm: "feedforward_layer_norm",
     feedForwardPostNorm: "post_feedforward_layernorm",
   },
-  hasRope: (config) => config.object("rope_parameters")?.has("rope_theta") ?? config.has("rope_theta"),
+  // Without any word of rope there is the usual one; a theta of null means none.
+  hasRope(config) {
+    const own = config.object("rope_parameters") ?? config;
+    return own.has("rope_theta") || !own.mentions("rope_theta");
+  },
   traits: (config) => ({ qkNorm: "row", ...configuredBiases(config) }),
   mixer(config, { hiddenSize, numLayers, numHeads: attentionHeads }) {
     const isLinear = deltaNetLayers(config, numLayers);

@@ -75,8 +75,9 @@ function branches(config: ModelConfig, layer: number): Branch[] {
   const { layers, count } = traits.sharedTransformers!;
   const use = layers.indexOf(layer);
   if (use < 0) return [{ norm: streamNorm(config, `${prefix}input_layernorm`), block: config.mixer(layer, prefix)! }];
-  // Each block's tensors have the names of the first layer that uses it.
-  const shared = `${names.layers}${layers[use % count]}.shared_transformer.`;
+  // Each block's tensors have the names of the first layer that uses it. Where embeddings are not tied, Transformers ties none of these either.
+  const owner = config.tieWordEmbeddings ? layers[use % count] : layer;
+  const shared = `${names.layers}${owner}.shared_transformer.`;
   const transformer = sharedTransformer(shared, {
     ...{ hiddenSize, normEps, output: `${prefix}linear.weight` },
     ...sharedBlocks(config, layer, shared, use),
