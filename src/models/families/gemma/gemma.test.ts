@@ -90,4 +90,9 @@ it("gemma takes GELU by tanh, also where the config says hidden_act gelu, and sc
     attentionScale: null,
     norms: "before",
   });
+  // Another activation counts, and so does the field that later Gemmas have for it in them alone.
+  const activationOf = (fields: object) =>
+    parse({ ...json, num_attention_heads: 8, num_key_value_heads: 1, ...fields }).traits.activation;
+  expect(activationOf({ hidden_act: "silu", hidden_activation: "relu" })).toBe("silu");
+  expect(activationOf({ model_type: "gemma2", hidden_act: "silu", hidden_activation: "relu" })).toBe("relu");
 });

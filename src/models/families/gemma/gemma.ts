@@ -25,8 +25,8 @@ export const gemma: Family = {
   modelType: "gemma",
   summary: "norm weights stored less one; embeddings times √hidden_size; GELU; head_dim of its own",
   slidingWindow: "none",
-  // Files of before say `hidden_act` "gelu" and mean the approximation.
-  activationField: "hidden_activation",
+  // Files of before say "gelu" and mean the approximation. `hidden_activation` counts in later Gemmas, not here, as in Transformers.
+  published: (config) => (config.raw("hidden_act") === "gelu" ? { hidden_act: "gelu_pytorch_tanh" } : {}),
   defaults: {
     numHeads: 16,
     numKvHeads: 16,

@@ -27,6 +27,7 @@ export function gemma2Traits(
 
 export const gemma2: Family = {
   ...gemma,
+  activationField: "hidden_activation",
   modelType: "gemma2",
   summary:
     "Gemma with norms before and after blocks; soft caps of scores and logits; sliding window on every other layer",

@@ -8,6 +8,7 @@ const CONTEXT = 131_072;
 
 export const gemma3: Family = {
   ...gemma,
+  activationField: "hidden_activation",
   modelType: "gemma3_text",
   summary:
     "Gemma 2 with norms of the heads of q and k, no soft caps; sliding window on five of six layers, with a rope of its own",

@@ -52,6 +52,7 @@ function cutoffsOf(config: ConfigFields): readonly (number | null)[] | null {
 
 export const gemma3n: Family = {
   ...gemma,
+  activationField: "hidden_activation",
   modelType: "gemma3n_text",
   summary:
     "Gemma 3 with several residual streams (AltUp), a learned residual beside attention (LAuReL), sparse gates, inputs of their own for each layer, layers that read another one's keys and values, and norms of v",

@@ -82,6 +82,7 @@ const BESIDE = {
 
 export const gemma4: Family = {
   ...gemma,
+  activationField: "hidden_activation",
   modelType: "gemma4_text",
   summary:
     "Gemma 3 with longer heads, other KV heads or values that are keys in layers without a window; layers that read another one's keys and values; norms of v; inputs of their own and a factor for each layer; perhaps a mixture beside each feed-forward",
