@@ -38,6 +38,8 @@ fresh peer-logits
 npx tsx bench/peers/logits.ts ${GGUF:+"$GGUF"} --models all -o "$results/peer-logits.jsonl"
 bash bench/record-peers.sh ${GGUF:+"$GGUF"}
 
+bash bench/record-load.sh ${GGUF:+"$GGUF"}
+
 # The server: six minutes and more.
 fresh server
 npx tsx bench/server/main.ts -t 2 --out "$results/server.jsonl"

@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { batchSections } from "./benchmarks/batch.ts";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
+import { loadSections } from "./benchmarks/load.ts";
 import { millionSections } from "./benchmarks/million.ts";
 import { peerSections } from "./benchmarks/peers.ts";
 import { prefillAttentionSections } from "./benchmarks/prefill-attention.ts";
@@ -31,6 +32,7 @@ const sections = [
     decodeSection(),
   ],
   ...peerSections(),
+  ...loadSections(),
   ["Prefill", "2,048 tokens into four layers of the same shape. `turboquant bench prefill`.", prefillSection()],
   [
     "Memory",

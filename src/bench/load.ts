@@ -45,6 +45,8 @@ export interface Timing {
 
 export interface LoadResult {
   readonly model: string;
+  /** The format that most of the weights are kept in. */
+  readonly keptAs: WeightType;
   readonly backend: string;
   /** Bytes of the checkpoint that are read. */
   readonly readBytes: number;
@@ -68,7 +70,7 @@ export async function benchLoad(ref: string, options: LoadBenchOptions): Promise
   const memory = await memoryOfLoad(ref, options);
   const [reads, loads]: [Timing[], Timing[]] = [[], []];
   for (let i = 0; i < repeats; i++) {
-    reads.push(await timed(gauge, () => readAll(ref, options)));
+    reads.push(await timeOfReading(ref, options));
     let llm: LLM | undefined;
     const load = async (): Promise<void> => {
       llm = await LLM.load(ref, loadOptions(options));
@@ -91,9 +93,9 @@ async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
   const { gauge, weights } = options;
   const { threads, backend } = options;
   const ops = await createBackend(backend, { formats: [], ...(threads !== undefined && { threads }) });
-  const plannedBytes = await withSource(ref, options, async (source) => {
-    return weightMemory(await readPlannedModel(source), weights, ops.name as BackendName).bytes;
-  });
+  const { type: keptAs, bytes: plannedBytes } = await withSource(ref, options, async (source) =>
+    weightMemory(await readPlannedModel(source), weights, ops.name as BackendName),
+  );
   fillYoungGeneration();
   const before = await settledBytes(gauge);
   const heapBefore = gauge.heapBytes();
@@ -112,7 +114,7 @@ async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
   const residentBytes = (await settledBytes(gauge)) - before;
   const heapBytes = gauge.heapBytes() - heapBefore;
   const { name } = llm;
-  const described = { model: name, backend: ops.describe(), usedBytes: ops.usedBytes ?? null };
+  const described = { model: name, keptAs, backend: ops.describe(), usedBytes: ops.usedBytes ?? null };
   await llm.dispose();
   return { ...described, readBytes, peakBytes, residentBytes, heapBytes, plannedBytes };
 }
@@ -142,8 +144,8 @@ async function timed(gauge: ProcessGauge, work: () => Promise<void>): Promise<Ti
   return { ms: performance.now() - start, cpuMs: gauge.cpuMs() - cpu };
 }
 
-/** Opens the model and reads its weights as loading does, without a backend. */
-function readAll(ref: string, options: LoadBenchOptions): Promise<void> {
+/** The bytes of all weights in the pieces that loading reads them in; the model's header is read before. */
+function timeOfReading(ref: string, options: LoadBenchOptions): Promise<Timing> {
   return withSource(ref, options, async (source) => {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
@@ -151,12 +153,14 @@ function readAll(ref: string, options: LoadBenchOptions): Promise<void> {
     for (const { role, tensors } of weightSpecs(storedLayout(layoutOf(config), await checkpoint.tensors()))) {
       for (const tensor of tensors) pieces.push(...piecesOf(await storedAs(checkpoint, role, tensor)));
     }
-    const reads = new ReadAhead(checkpoint, pieces, PIECE_BYTES, options.signal);
-    try {
-      for (const _ of pieces) await reads.next();
-    } finally {
-      await reads.close();
-    }
+    return timed(options.gauge, async () => {
+      const reads = new ReadAhead(checkpoint, pieces, PIECE_BYTES, options.signal);
+      try {
+        for (const _ of pieces) await reads.next();
+      } finally {
+        await reads.close();
+      }
+    });
   });
 }
 

@@ -103,6 +103,7 @@ async function run(flags: LoadFlags, context: CommandContext): Promise<void> {
         backend,
         model_type: result.model,
         weights,
+        kept_as: result.keptAs,
         n_threads: flags.threads ?? null,
         read_bytes: result.readBytes,
         read_ms: read,
