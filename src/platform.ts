@@ -48,6 +48,19 @@ export interface CalibrationShelf {
   keep(model: FileSource, file: string, fingerprint: string, bytes: Uint8Array): Promise<string>;
 }
 
+/** Small texts that are kept on this machine by name, such as the plans that `turboquant tune` has found for an adapter. */
+export interface TextShelf {
+  /** The text of this name with where it lies, or null. */
+  find(name: string): Promise<{ readonly text: string; readonly place: string } | null>;
+  /**
+   * returns: where it lies, for messages
+   * @throws TurboQuantError invalid_argument — it cannot be written
+   */
+  keep(name: string, text: string): Promise<string>;
+  /** returns: where it lay; null when there was none */
+  remove(name: string): Promise<string | null>;
+}
+
 export interface Platform {
   readonly name: "node" | "browser";
   /** Opens a checkpoint: a directory (Node), a URL prefix, or a hub id. */
@@ -65,6 +78,7 @@ export interface Platform {
   readonly concurrency: number;
   /** Absent where nothing is kept. */
   readonly calibrations?: CalibrationShelf;
+  readonly kernelPlans?: TextShelf;
   /**
    * The engine for structured output, grammar/llguidance.wasm of the package; read when an answer is first bound to a schema or a grammar.
    * @throws TurboQuantError unsupported — it is not there; says how to get it
@@ -81,6 +95,9 @@ export function setPlatform(platform: Platform): void {
 
 /** The shelf of the platform, where one is installed that has one. */
 export const calibrationShelf = (): CalibrationShelf | undefined => current?.calibrations;
+
+/** The plans of kernels that are kept, where a platform is installed that keeps some. */
+export const kernelPlanShelf = (): TextShelf | undefined => current?.kernelPlans;
 
 export function getPlatform(): Platform {
   if (!current) throw new Error("no platform installed: import `turboquant`, not one of its internal files");

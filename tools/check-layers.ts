@@ -39,6 +39,14 @@ const EXTRA: Readonly<Record<string, string>> = {
 /** Besides a backend's own folder and the registry, who may know it: why. */
 const BACKEND_EXTRA: Readonly<Record<string, string>> = {
   "src/cli/kernels/kernel-texts.ts → webgpu": "print-kernel shows the text of its kernels",
+  "src/cli/kernels/tune-questions.ts → webgpu": "the tuner asks what a model asks of the choice of kernels",
+  "src/cli/commands/tune.ts → webgpu": "the tuner keeps what it finds for a device",
+  "src/bench/tune/tune.ts → webgpu": "the tuner runs kernels with plans that nobody chose",
+  "src/bench/tune/search.ts → webgpu": "as tune.ts",
+  "src/bench/tune/clock.ts → webgpu": "as tune.ts",
+  "src/bench/tune/product-subject.ts → webgpu": "as tune.ts",
+  "src/bench/tune/attention-subject.ts → webgpu": "as tune.ts",
+  "src/bench/tune/attention-subject.ts → reference": "the tuner checks plans by it",
 };
 
 /** What families share: they import from here, and nothing here imports a family. */

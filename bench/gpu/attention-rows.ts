@@ -4,12 +4,12 @@
  */
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { FILL_ROWS, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
 import { mainGroup, residualGroup } from "../../src/cache/states/kv-state.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
-import { timePasses } from "./pass-times.ts";
 
 const SHAPE = "qwen3-0.6b";
 const WORKING_SET_BYTES = 256 * 2 ** 20;
@@ -19,8 +19,6 @@ const WARM_UP_MS = 300;
 /** Attention takes turns at least so often in a timed pass. */
 const TURNS = 12;
 
-type Tunable = { -readonly [K in keyof DecodeTuning]: DecodeTuning[K] };
-
 /** rowCounts: sequences decoded together · tunings: settings of the kernels, which take turns over the same pages */
 export async function* measureRows(
   kv: string,
@@ -28,8 +26,7 @@ export async function* measureRows(
   rowCounts: readonly number[],
   tunings: readonly DecodeTuning[] = [{}],
 ): AsyncGenerator<object> {
-  const tuning: Tunable = {};
-  const ops = await createWebGpuBackend({ tuning });
+  const ops = await createWebGpuBackend();
   try {
     const config = shapeConfig(SHAPE);
     const format = parseKvSpec(kv);
@@ -63,14 +60,11 @@ export async function* measureRows(
       };
       for (const layer of layers) random.append(step, layer);
       for (const each of tunings) {
-        for (const name of Object.keys(tuning)) delete tuning[name as keyof Tunable];
-        Object.assign(tuning, each);
-        // Kernels are made for a layer once, so each setting has layers of its own over the same pages.
-        const tuned = layers.map(({ index }) => plainAttentionLayer(config, format, index));
+        ops.plans.trial = { decode: each };
         const rounds = Math.ceil(TURNS / layers.length);
         const time = async (): Promise<number> => {
           for (let round = 0; round < rounds; round++) {
-            for (const layer of tuned) ops.attend(step, layer, random.query, random.attended);
+            for (const layer of layers) ops.attend(step, layer, random.query, random.attended);
           }
           ops.commands.flush();
           return (await readTime()) / 1000 / rounds / layers.length;
@@ -96,7 +90,6 @@ export async function* measureRows(
         } catch (error) {
           yield { ...row, tuning: each, error: String((error as Error).message ?? error) };
         }
-        for (const { kv: prepared } of tuned) prepared.dispose();
       }
     }
   } finally {

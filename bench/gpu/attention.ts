@@ -4,11 +4,11 @@
  */
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
-import { timePasses } from "./pass-times.ts";
 
 const HEADS = { numHeads: 32, numKvHeads: 8, headDim: 128 };
 const WORKING_SET_BYTES = 256 * 2 ** 20;
@@ -25,7 +25,8 @@ export async function measureOne(
   tuning: DecodeTuning,
   numHeads = HEADS.numHeads,
 ): Promise<object> {
-  const ops = await createWebGpuBackend({ tuning });
+  const ops = await createWebGpuBackend();
+  ops.plans.trial = { decode: tuning };
   try {
     const config = { ...shapeConfig("qwen3-0.6b"), ...HEADS, numHeads };
     const format = parseKvSpec(kv);

@@ -12,11 +12,11 @@ import { ExpertKernels } from "../../src/backends/webgpu/experts/experts.ts";
 import { GpuWeight, type WeightChunk } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { BufferAllocator, type GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { toFloat16Bits } from "../../src/math/float16.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { wgslWeightFormat } from "../../src/weights/registry.ts";
 import { gaussians } from "../../test/support/wasm-backend.ts";
-import { timePasses } from "./pass-times.ts";
 
 interface Shape {
   readonly name: string;

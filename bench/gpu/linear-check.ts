@@ -8,6 +8,7 @@ import { BATCH_TILES } from "../../src/backends/webgpu/linear/batch-plan.ts";
 import { batchBytes } from "../../src/backends/webgpu/linear/batch-text.ts";
 import { type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import { tileBytes } from "../../src/backends/webgpu/linear/matrix-text.ts";
+import { productName } from "../../src/backends/webgpu/plans/product-choice.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { WEIGHT_TYPES } from "../../test/support/wasm-backend.ts";
@@ -32,18 +33,7 @@ export function tilePlans({ features, limits }: GpuContext, views: boolean): Lin
   return [...batches, ...panels, ...plans, ...[4, 8].map((each) => ({ kernel: "tiled" as const, each }))];
 }
 
-export function planName(plan: LinearPlan | null): string {
-  if (!plan) return "chosen";
-  if (plan.kernel === "rows") return `rows, ${plan.outputs} outputs, ${plan.unroll} units`;
-  if (plan.kernel === "tiled") return `tiled, ${plan.each} rows`;
-  if (plan.kernel === "panels") return `panels, ${plan.shares} ${plan.shares === 1 ? "share" : "shares"}`;
-  if (plan.kernel === "batch") {
-    const { outputs, subgroups, unroll } = plan.tile;
-    return `batch, ${outputs} outputs, ${subgroups} subgroups, ${unroll} panels`;
-  }
-  const { rows, outputs, partRows, partOutputs } = plan.tile;
-  return `matrix ${rows}x${outputs} of ${partRows}x${partOutputs}${plan.views ? ", views" : ""}`;
-}
+export const planName = (plan: LinearPlan | null): string => (plan ? productName(plan) : "chosen");
 
 /** Outputs and columns: below a unit, tails of units, groups and steps, more than a tile, whole tiles. */
 const SHAPES = [

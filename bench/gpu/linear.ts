@@ -15,11 +15,11 @@ import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
 import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { toFloat16Bits } from "../../src/math/float16.ts";
 import { wgslWeightFormat } from "../../src/weights/registry.ts";
 import { gaussians } from "../../test/support/wasm-backend.ts";
 import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
-import { timePasses } from "./pass-times.ts";
 
 interface Shape {
   readonly name: string;

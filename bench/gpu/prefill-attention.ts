@@ -3,11 +3,11 @@
  * shapes of Qwen3-0.6B and 8B. Layers with pages of their own take turns.
  */
 import { createWebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
-import { timePasses } from "./pass-times.ts";
 
 const HEADS = { "qwen3-0.6b": 16, "qwen3-8b": 32 } as const;
 const REPEATS = 9;

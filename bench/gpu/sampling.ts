@@ -8,9 +8,9 @@ import "../../src/node/install.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
 import { BufferAllocator, GpuBuf } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { timePasses } from "../../src/backends/webgpu/queue/pass-times.ts";
 import { GpuSampling } from "../../src/backends/webgpu/sampling/gpu-sampler.ts";
 import { CounterRng } from "../../src/math/rng.ts";
-import { timePasses } from "./pass-times.ts";
 
 const ROUNDS = 100;
 const WARM_UP = 10;

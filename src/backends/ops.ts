@@ -188,6 +188,8 @@ export interface Ops {
   readonly chunkTokens: number;
   /** Absent when the host has to draw tokens. */
   readonly sampling?: DeviceSampling;
+  /** What was done otherwise than a user may expect when it was opened, a sentence each. */
+  readonly notes?: readonly string[];
   /** One line for `--explain`: variant, threads, features. */
   describe(): string;
   /** Further lines for `--explain`. */

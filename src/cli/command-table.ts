@@ -74,6 +74,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "show the text of a WebGPU kernel",
     load: () => import("./commands/print-kernel.ts"),
   },
+  {
+    name: "tune",
+    summary: "search the plans of WebGPU kernels on this machine's adapter, and keep the best",
+    load: () => import("./commands/tune.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
   {
     name: "completion",

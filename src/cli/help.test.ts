@@ -35,6 +35,7 @@ describe("help and version", () => {
         plan            what fits a memory: weights, cache, context, sequences
         recommend       the smallest KV format that this model survives
         print-kernel    show the text of a WebGPU kernel
+        tune            search the plans of WebGPU kernels on this machine's adapter, and keep the best
         bench           speed and memory of KV formats
         completion      a script by which bash, zsh or fish complete commands and options
         help [command]  help on a command

@@ -189,7 +189,7 @@ export class LLM {
       ops = started.ops;
       signal?.throwIfAborted();
       const { fit, note } = started;
-      notes.push(note, fit.note, config.isTextPart ? TEXT_PART_NOTE : null);
+      notes.push(note, fit.note, ...(ops.notes ?? []), config.isTextPart ? TEXT_PART_NOTE : null);
       let decoder = await Decoder.load(ops, checkpoint, {
         config,
         kv: spec,

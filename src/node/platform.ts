@@ -12,6 +12,7 @@ import { DirectorySource } from "./directory-source.ts";
 import { openNodeGpu } from "./gpu.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import type { HubModel } from "./hub/pull-model.ts";
+import { nodeKernelPlans } from "./kernel-plan-shelf.ts";
 import { findLocalModel } from "./local-model.ts";
 import { machineMemory } from "./machine-memory.ts";
 import { EMBEDDED_MODELS, embeddedModelDirectory, packageRoot } from "./package-root.ts";
@@ -101,5 +102,6 @@ export const nodePlatform: Platform = {
   memoryBytes: machineMemory(),
   concurrency: availableParallelism(),
   calibrations: nodeCalibrations,
+  kernelPlans: nodeKernelPlans,
   openGrammarEngine,
 };

@@ -1,4 +1,5 @@
 /** @file A WebGPU device as a target of the contract. */
+import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { WebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
 import { MAX_ROWS } from "../../src/backends/webgpu/linear/linear-plan.ts";
@@ -14,6 +15,8 @@ export interface WebGpuTarget extends Target {
 interface TargetOptions extends WebGpuBackendOptions {
   /** Takes the kernels of a GPU also where a CPU computes them, for which the backend would choose others. */
   readonly asHardware?: boolean;
+  /** Settings of decode attention in the place of the rule's. */
+  readonly tuning?: DecodeTuning;
 }
 
 export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions = {}): WebGpuTarget {
@@ -21,7 +24,8 @@ export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions =
   return {
     open: async () => {
       const context = await openDevice(options);
-      gpu = new WebGpuBackend(asHardware ? Object.assign(context, { isSoftware: false }) : context, tuning);
+      gpu = new WebGpuBackend(asHardware ? Object.assign(context, { isSoftware: false }) : context);
+      if (tuning) gpu.plans.trial = { decode: tuning };
       return gpu;
     },
     gpu: () => gpu,
@@ -33,7 +37,7 @@ export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions =
       query: () => tolerance.elementwise.max,
       output: () => (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
       linear: (type, rows) => {
-        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows > MAX_ROWS;
+        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows > MAX_ROWS / 2;
         return (onMatrices ? tolerance.linearHalf : tolerance.linearFloat).max;
       },
       elementwise: () => tolerance.elementwise.max,

@@ -53,7 +53,6 @@ import { AppendKernels } from "./append/append.ts";
 import { CoarsenKernels } from "./append/coarsen.ts";
 import { AttentionKernels } from "./attention/attention.ts";
 import { CentroidTables } from "./attention/centroid-tables.ts";
-import type { DecodeTuning } from "./attention/decode-attention.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { TokenChoice } from "./chosen/token-choice.ts";
 import type { GpuContext } from "./device/context.ts";
@@ -68,6 +67,7 @@ import { LinearKernels } from "./linear/linear.ts";
 import { warmUpRows } from "./linear/linear-plan.ts";
 import { type PendingRows, PendingWork } from "./pending-work.ts";
 import { CHUNK_TOKENS } from "./planner.ts";
+import { KernelPlans } from "./plans/kernel-plans.ts";
 import { BufferAllocator, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
@@ -77,8 +77,8 @@ import { DeltaKernels } from "./states/delta-kernels.ts";
 import { StateKernels } from "./states/states.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
-  /** Settings for benchmarks. */
-  readonly tuning?: DecodeTuning;
+  /** Default: by rule. */
+  readonly plans?: KernelPlans;
 }
 
 export class WebGpuBackend implements Ops {
@@ -90,6 +90,8 @@ export class WebGpuBackend implements Ops {
   readonly allocator: BufferAllocator;
   readonly commands: Commands;
   readonly sampling: GpuSampling;
+  readonly plans: KernelPlans;
+  readonly notes: readonly string[];
   readonly #loader: WeightLoader;
   readonly #steps: StepBuffer;
   readonly #linear: LinearKernels;
@@ -105,8 +107,10 @@ export class WebGpuBackend implements Ops {
   readonly #delta: DeltaKernels;
   #step: Step | null = null;
 
-  constructor(context: GpuContext, tuning?: DecodeTuning) {
+  constructor(context: GpuContext, plans = new KernelPlans(), notes: readonly string[] = []) {
     this.context = context;
+    this.notes = notes;
+    this.plans = plans;
     this.capabilities = capabilitiesOf(context.limits.maxComputeWorkgroupStorageSize);
     this.chunkTokens = context.features.matrices ? CHUNK_TOKENS.matrices : CHUNK_TOKENS.plain;
     this.allocator = new BufferAllocator(context);
@@ -115,7 +119,7 @@ export class WebGpuBackend implements Ops {
     this.#steps = new StepBuffer(this.commands, this.allocator);
     this.#loader = new WeightLoader(context, this.commands, this.allocator);
     this.sampling = new GpuSampling(this.commands, this.allocator);
-    this.#linear = new LinearKernels(context, this.commands, this.allocator);
+    this.#linear = new LinearKernels(context, this.commands, this.allocator, plans);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#pending = new PendingWork(this.#elementwise);
     this.#routes = new RouteKernels(this.commands);
@@ -123,7 +127,7 @@ export class WebGpuBackend implements Ops {
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#coarsen = new CoarsenKernels(this.commands, this.allocator, this.pages);
     const centroids = new CentroidTables(this.commands, this.allocator);
-    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, centroids, tuning);
+    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, centroids, plans);
     this.#choice = new TokenChoice(this.commands, this.allocator, this.pages, this.#steps, centroids);
     this.#states = new StateKernels(this.commands, this.pages, this.#steps);
     this.#delta = new DeltaKernels(context, this.commands, this.allocator, this.pages, this.#steps);
@@ -145,7 +149,8 @@ export class WebGpuBackend implements Ops {
   explain(): string[] {
     const { count, numBytes } = this.allocator;
     const { compilation, kernelLabels } = this.commands;
-    return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
+    const { length: tuned } = this.plans.winners;
+    return explainDevice(this.context, { tuned, kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
   }
 
   /** Kernels of matrix products are chosen by the number of rows. */
@@ -153,10 +158,15 @@ export class WebGpuBackend implements Ops {
     return false;
   }
 
+  /** Whether spans of this layer go to matrix units. */
+  attendsOnMatrices(layer: AttentionLayer): boolean {
+    return this.#attention.isOnMatrices(layer);
+  }
+
   async warmUp(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
     await this.commands.warmUp(() => {
-      for (const rows of warmUpRows(mostRows, this.context)) queue(rows);
+      for (const rows of warmUpRows(mostRows, this.context, this.plans.rowCounts(mostRows))) queue(rows);
     }, onKernel);
   }
 
@@ -530,5 +540,5 @@ export class WebGpuBackend implements Ops {
 
 /** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small */
 export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): Promise<WebGpuBackend> {
-  return new WebGpuBackend(await openDevice(options), options.tuning);
+  return new WebGpuBackend(await openDevice(options), options.plans);
 }

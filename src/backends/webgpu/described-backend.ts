@@ -9,11 +9,12 @@ import { WebGpuBackend } from "./backend.ts";
 import { type DescribedFeatures, describedContext } from "./device/described-device.ts";
 import { GpuWeight } from "./linear/gpu-weight.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
+import type { KernelPlans } from "./plans/kernel-plans.ts";
 
 export class DescribedBackend extends WebGpuBackend {
   /** onKernel: called for each new kernel with its label and its WGSL */
-  constructor(features: DescribedFeatures, onKernel: (label: string, code: string) => void) {
-    super(describedContext(features, onKernel));
+  constructor(features: DescribedFeatures, onKernel: (label: string, code: string) => void, plans?: KernelPlans) {
+    super(describedContext(features, onKernel), plans);
   }
 
   /** A weight with this shape. What is written to it is not read, and values are assumed to fit f16. */

@@ -56,9 +56,15 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
  * @throws TurboQuantError unsupported — no kernel for the format, or for what a block of the model needs
  */
 export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]> {
-  const { config, kv, calibration, weights, storedType, features, contextLength } = request;
   const made = new Map<string, string>();
-  const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
+  const backend = new DescribedBackend(request.features, (label, code) => made.set(code, label));
+  await warmUpDescribed(backend, request);
+  return [...made].map(([code, label]) => ({ file: shaderName(code), label, code }));
+}
+
+/** @throws TurboQuantError — as `kernelCodes` */
+export async function warmUpDescribed(backend: DescribedBackend, request: KernelRequest): Promise<void> {
+  const { config, kv, calibration, weights, storedType, contextLength } = request;
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const isIndex of [false, true]) backend.capabilities.checkKv(kv.forLayer(layer, isIndex));
   }
@@ -66,13 +72,12 @@ export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]>
   if (missing) {
     throw new TurboQuantError(
       "unsupported",
-      `print-kernel: the webgpu backend has no kernel for ${ABILITIES[missing]} (${config.modelType}); run it with --backend wasm`,
+      `the webgpu backend has no kernel for ${ABILITIES[missing]} (${config.modelType}); run it with --backend wasm`,
     );
   }
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;
   await decoder.warmUp(decoder.createCache(), { chunkTokens, contextLength }, WARM_UP_DRAWS);
-  return [...made].map(([code, label]) => ({ file: shaderName(code), label, code }));
 }
 
 /** A checkpoint with all tensors of the model, but without any bytes. */

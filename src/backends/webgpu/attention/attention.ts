@@ -14,6 +14,7 @@ import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { ChosenAttention, type ChosenOnDevice, type ChosenRows } from "../chosen/attend-chosen.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
+import { KernelPlans, type LayerPlans } from "../plans/kernel-plans.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -31,8 +32,8 @@ import {
 } from "./decode-attention.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { attendPrefill } from "./prefill-attention.ts";
-import { canUseMatrixRows } from "./prefill-kernels.ts";
-import { planPrefill } from "./prefill-plan.ts";
+import { canUseMatrixRows, prefillKernel } from "./prefill-kernels.ts";
+import { MATRIX_ROWS } from "./prefill-plan.ts";
 
 /** Invocations of a workgroup of attend-merge.wgsl, each of which looks at a split. */
 const MERGE_THREADS = 256;
@@ -44,12 +45,21 @@ const mergeParams = new Struct({
   firstRow: "u32",
 });
 
+/** Kernels for single tokens with some settings. */
+interface DecodeVariant {
+  readonly options: DecodeOptions;
+  readonly kernels: DecodeKernels;
+}
+
 /** Attention to the codes of one width: those that tokens get first with sinks and window, or those of a coarser tier. */
 interface Pass {
   readonly options: DecodeOptions;
   /** Whether spans are attended on matrix units. */
   readonly onMatrices: boolean;
-  readonly decode: DecodeKernels;
+  /** What the tuner has found for it; null in tiers, which have plans by rule. */
+  readonly plans: LayerPlans | null;
+  /** Made when they are first asked for; those of `plans` at once, for the warm-up. */
+  readonly decode: Map<DecodeTuning, DecodeVariant>;
   readonly centroids: GpuBuffer;
 }
 
@@ -67,7 +77,7 @@ export class AttentionKernels {
   readonly #allocator: BufferAllocator;
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
-  readonly #tuning: DecodeTuning;
+  readonly #plans: KernelPlans;
   readonly #rotations = new SharedTables<GpuBuffer>((buffer) => this.#allocator.free(buffer));
   readonly #centroids: CentroidTables;
   readonly #chosen: ChosenAttention;
@@ -80,7 +90,7 @@ export class AttentionKernels {
     storage: GpuPageStorage,
     steps: StepBuffer,
     centroids: CentroidTables,
-    tuning: DecodeTuning = {},
+    plans = new KernelPlans(),
   ) {
     this.#commands = commands;
     this.#allocator = allocator;
@@ -88,7 +98,7 @@ export class AttentionKernels {
     this.#steps = steps;
     this.#centroids = centroids;
     this.#chosen = new ChosenAttention(commands);
-    this.#tuning = tuning;
+    this.#plans = plans;
     this.#parts = allocator.allocate(16, "attention parts");
     this.#stats = allocator.allocate(16, "attention sums");
   }
@@ -125,7 +135,7 @@ export class AttentionKernels {
       }
       const passes = this.#passesOf(prepared, [span]).map((pass) => ({
         pass,
-        plan: planPrefill(layer, span, pass.onMatrices),
+        plan: this.#plans.prefill(pass.plans, layer, span, pass.onMatrices),
       }));
       const allParts = passes.reduce((sum, { plan }) => sum + plan.splits, 0);
       this.#reserve(layer, span.count * allParts);
@@ -156,16 +166,23 @@ export class AttentionKernels {
     const { layer } = prepared.passes[0].options;
     const { context } = this.#commands;
     const all = prepared.passes.length;
-    const extra = prepared.passes[0].decode.alone.at(-1)!.copySplits;
+    const variants = prepared.passes.map((pass) =>
+      this.#variant(pass, this.#plans.decode(pass.plans, layer, at.longestDecode, at.decodeRows)),
+    );
+    const own = [...prepared.passes[0].decode.values()];
+    const extra = Math.max(...own.map(({ kernels }) => kernels.alone.at(-1)!.copySplits));
     const mostParts = Math.floor((MERGE_THREADS - extra) / all);
     // Room for a longer context at once: a token that is decoded allocates nothing.
-    const most = Math.min(mostParts, mostSplits(context.isSoftware, prepared.passes[0].options, at.decodeRows));
+    const most = Math.min(
+      mostParts,
+      Math.max(...own.map(({ options }) => mostSplits(context.isSoftware, options, at.decodeRows))),
+    );
     this.#reserve(layer, at.decodeRows * (all * most + extra));
     const spans = all === 1 ? step.spans : step.spans.filter(({ count }) => count <= DECODE_TOKENS);
-    const passes = this.#passesOf(prepared, spans).map((pass) => ({
-      pass,
-      plan: planDecode(context, pass.options, pass.decode, at.longestDecode, at.decodeRows, mostParts),
-    }));
+    const passes = this.#passesOf(prepared, spans).map((pass) => {
+      const { options, kernels } = variants[prepared.passes.indexOf(pass)]!;
+      return { pass, plan: planDecode(context, options, kernels, at.longestDecode, at.decodeRows, mostParts) };
+    });
     const allParts = passes.reduce((sum, { plan }) => sum + plan.splits + plan.kernel.copySplits, 0);
     let firstPart = 0;
     for (const { pass, plan } of passes) {
@@ -176,6 +193,21 @@ export class AttentionKernels {
     }
     const which = { splits: allParts, listAt: at.decodeRowsAt, useList: 1, firstRow: 0 };
     this.#merge(prepared, which, layer.numHeads, at.decodeRows, out);
+  }
+
+  #variant({ options, decode }: Pick<Pass, "options" | "decode">, tuning: DecodeTuning): DecodeVariant {
+    let found = decode.get(tuning);
+    if (!found) {
+      const own = { ...options, tuning };
+      found = { options: own, kernels: decodeKernels(this.#commands, own) };
+      decode.set(tuning, found);
+    }
+    return found;
+  }
+
+  /** Whether spans of this layer go to matrix units. */
+  isOnMatrices(layer: AttentionLayer): boolean {
+    return layer.kv.copies(this, () => this.#prepare(layer, layer.cache, null)).passes[0].onMatrices;
   }
 
   #attendChosen(
@@ -252,11 +284,23 @@ export class AttentionKernels {
     const tables = parts.map((_, tier) => this.#centroids.take(layer, tier));
     const passes = parts.map((own, tier): Pass => {
       const { at, buffer } = tables[tier]!;
-      const options = { layer, cache: own, tier, ...at, tuning: this.#tuning };
+      const options = { layer, cache: own, tier, ...at };
+      const onMatrices = canUseMatrixRows(this.#commands.context, options);
+      const plans = cache.tiers.length === 0 ? this.#plans.ofLayer(layer) : null;
+      const decode = new Map<DecodeTuning, DecodeVariant>();
+      const tunings = [...(plans?.decode.values() ?? [])].flatMap((byRows) => [...byRows.values()]);
+      for (const tuning of [this.#plans.decode(null, layer, 1, 1), ...tunings])
+        this.#variant({ options, decode }, tuning);
+      for (const byRows of plans?.prefill.values() ?? []) {
+        for (const { rows } of byRows.values()) {
+          if ((rows === MATRIX_ROWS) === onMatrices) prefillKernel(this.#commands, options, rows);
+        }
+      }
       return {
         options,
-        onMatrices: canUseMatrixRows(this.#commands.context, options),
-        decode: decodeKernels(this.#commands, options),
+        onMatrices,
+        plans,
+        decode,
         centroids: buffer,
       };
     });

@@ -17,9 +17,19 @@ export interface GpuFeatures {
   readonly matrices: boolean;
 }
 
+/** As the adapter says; an empty text where it does not. */
+export interface AdapterIdentity {
+  /** Vendor, architecture and device. */
+  readonly device: string;
+  /** Name and version of the driver. */
+  readonly driver: string;
+}
+
 export interface GpuContextOptions {
   readonly device: GPUDevice;
   readonly adapterName: string;
+  /** Which adapter it is, for what is kept between processes; absent for devices that are only described. */
+  readonly adapter?: AdapterIdentity;
   readonly features: GpuFeatures;
   /** Features that kernels could use and this device lacks, each with the reason. */
   readonly missing: readonly string[];
@@ -34,6 +44,7 @@ export interface GpuContextOptions {
 export class GpuContext {
   readonly device: GPUDevice;
   readonly adapterName: string;
+  readonly adapter: AdapterIdentity | null;
   readonly features: GpuFeatures;
   readonly missing: readonly string[];
   readonly isSoftware: boolean;
@@ -45,11 +56,12 @@ export class GpuContext {
   readonly bindingBytes: number;
 
   constructor(options: GpuContextOptions) {
-    const { device, adapterName, features, missing, isSoftware, bindingLimit, release } = options;
+    const { device, adapterName, adapter = null, features, missing, isSoftware, bindingLimit, release } = options;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.bindingBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize, bindingLimit ?? Number.POSITIVE_INFINITY);
     this.device = device;
     this.adapterName = adapterName;
+    this.adapter = adapter;
     this.features = features;
     this.missing = missing;
     this.isSoftware = isSoftware;

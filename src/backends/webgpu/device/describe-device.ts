@@ -35,6 +35,8 @@ function explainVariants({ features, isSoftware }: GpuContext): string[] {
 }
 
 export interface DeviceUse {
+  /** Number of shapes with plans that the tuner has found. */
+  readonly tuned: number;
   readonly kernels: readonly string[];
   /** Number of kernels compiled ahead, and the time they took together. */
   readonly compilation: { readonly kernels: number; readonly ms: number };
@@ -53,6 +55,7 @@ export function explainDevice(context: GpuContext, use: DeviceUse): string[] {
       `workgroup memory ${limits.maxComputeWorkgroupStorageSize} B, ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
     ...explainVariants(context),
     `kernels: ${use.kernels.length > 0 ? use.kernels.join(", ") : "made when first used"}`,
+    ...(use.tuned > 0 ? [`tuned: plans of ${use.tuned} shapes (turboquant tune)`] : []),
     ...(use.compilation.kernels > 0
       ? [`compiled at load: ${use.compilation.kernels} kernels in ${(use.compilation.ms / 1000).toFixed(2)} s`]
       : []),

@@ -1,7 +1,7 @@
 /** @file Requests an adapter and opens a device with every feature and limit that kernels can use. */
 import { TurboQuantError } from "../../../errors.ts";
 import { getPlatform } from "../../../platform.ts";
-import { GpuContext, type GpuFeatures } from "./context.ts";
+import { type AdapterIdentity, GpuContext, type GpuFeatures } from "./context.ts";
 
 export interface OpenOptions {
   /** Whether to refuse an adapter that computes on the CPU. */
@@ -107,6 +107,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
   return new GpuContext({
     device,
     adapterName: adapterName(adapter),
+    adapter: identityOf(adapter.info),
     features,
     missing: missingFeatures(features, without),
     isSoftware: isSoftware(adapter),
@@ -130,6 +131,10 @@ function isSoftware(adapter: GPUAdapter): boolean {
   return (
     isFallback || /swiftshader|llvmpipe|lavapipe|basic render/i.test([vendor, architecture, device, description].join())
   );
+}
+
+function identityOf({ vendor, architecture, device, description }: GPUAdapterInfo): AdapterIdentity {
+  return { device: [vendor, architecture, device].filter(Boolean).join(" "), driver: description };
 }
 
 function adapterName(adapter: GPUAdapter): string {

@@ -18,8 +18,12 @@ export type BatchTile = Omit<BatchShape, "rows">;
 const BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 4 };
 const WIDE_BATCH: BatchTile = { outputs: 16, subgroups: 16, unroll: 4 };
 const WIDE_UP_TO = 2048;
-/** Weights that are not f16 go through workgroup memory, which has no room for more. */
-const STAGED_BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 2 };
+/** Weights that are not f16 go through workgroup memory. The first that fits it is taken; the wide one where there are many outputs. */
+const WIDE_STAGED: BatchTile = { outputs: 32, subgroups: 8, unroll: 4 };
+const STAGED_BATCHES: readonly BatchTile[] = [
+  { outputs: 16, subgroups: 8, unroll: 4 },
+  { outputs: 16, subgroups: 8, unroll: 2 },
+];
 export const BATCH_TILES: readonly BatchTile[] = [16, 32].flatMap((outputs) =>
   [8, 16].flatMap((subgroups) => [2, 4].map((unroll) => ({ outputs, subgroups, unroll }))),
 );
@@ -37,9 +41,12 @@ export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, tile
   );
 }
 
-export function batchTile({ type, rows }: GpuWeight): BatchTile {
-  if (!wgslWeightFormat(type).isHalf) return STAGED_BATCH;
-  return rows <= WIDE_UP_TO ? WIDE_BATCH : BATCH;
+/** The tile by rule, or null where there is none for this weight. */
+export function batchTile(context: GpuContext, w: GpuWeight): BatchTile | null {
+  const isFew = w.rows <= WIDE_UP_TO;
+  const staged = isFew ? STAGED_BATCHES : [WIDE_STAGED, ...STAGED_BATCHES];
+  const tiles = wgslWeightFormat(w.type).isHalf ? [isFew ? WIDE_BATCH : BATCH] : staged;
+  return tiles.find((tile) => canUseBatch(context, w, tile)) ?? null;
 }
 
 /** Panels of an input of so many columns: every subgroup has as many turns. */
@@ -52,6 +59,7 @@ export const batchPanelBytes = (rows: number, cols: number, tile: BatchTile): nu
 
 /** The most bytes that a batch of these matrices' inputs takes beside the activations. */
 export function batchRoom(matrices: Load["matrices"]): number {
-  const tiles = [BATCH, WIDE_BATCH, STAGED_BATCH];
-  return Math.max(...matrices.flatMap(({ cols }) => tiles.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))));
+  return Math.max(
+    ...matrices.flatMap(({ cols }) => BATCH_TILES.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))),
+  );
 }

@@ -4,6 +4,7 @@ import type { WeightType } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands, PreparedDispatch } from "../queue/commands.ts";
+import { batchTile } from "./batch-plan.ts";
 import { GpuWeight } from "./gpu-weight.ts";
 import { LinearKernels } from "./linear.ts";
 import type { InputWork } from "./product.ts";
@@ -98,16 +99,31 @@ describe("a product of a batch", () => {
     expect(prepared).toBe(10);
   });
 
-  it("begins with five rows by halves, which need not be unpacked, and with nine by other weights", () => {
+  it("begins with five rows by halves and by codes, and with nine by types that were not measured", () => {
     expect(run(5, w, { kind: "gate" }).map(({ label }) => label)).toEqual([
       "panels of a batch, gate",
       "linear f16, batch of 16",
     ]);
     expect([4, 5].map((rows) => kernels.canGate(w, rows))).toEqual([true, false]);
     const q4 = weight(1024, 512, 1, "q4");
-    expect(run(8, q4).map(({ label }) => label)).toEqual(["linear q4, 8 rows"]);
-    expect([8, 9].map((rows) => kernels.canTake(q4, rows, { kind: "gate" }))).toEqual([false, true]);
-    expect(kernels.canGate(q4, 8)).toBe(true);
+    expect(run(4, q4).map(({ label }) => label)).toEqual(["linear q4, 4 rows"]);
+    expect(run(5, q4).map(({ label }) => label)).toEqual(["panels of a batch", "linear q4, batch of 16"]);
+    expect([4, 5].map((rows) => kernels.canTake(q4, rows, { kind: "gate" }))).toEqual([false, true]);
+    const bf16 = weight(1024, 512, 1, "bf16");
+    expect([8, 9].map((rows) => kernels.canTake(bf16, rows, { kind: "gate" }))).toEqual([false, true]);
+    expect(kernels.canGate(bf16, 8)).toBe(true);
+  });
+
+  it("takes the widest tile of codes that fits the workgroup memory, where there are outputs for it", () => {
+    const tile = (outputs: number, bytes: number) => {
+      const limits = { ...context.limits, maxComputeWorkgroupStorageSize: bytes };
+      return batchTile({ ...context, limits } as unknown as GpuContext, weight(outputs, 512, 1, "q8"));
+    };
+    expect(tile(4096, 49_152)).toEqual({ outputs: 32, subgroups: 8, unroll: 4 });
+    expect(tile(1024, 49_152)).toEqual({ outputs: 16, subgroups: 8, unroll: 4 });
+    expect(tile(4096, 32_768)).toEqual({ outputs: 16, subgroups: 8, unroll: 4 });
+    expect(tile(4096, 20_000)).toEqual({ outputs: 16, subgroups: 8, unroll: 2 });
+    expect(tile(4096, 16_384)).toBeNull();
   });
 
   it("leaves few rows, many rows and weights that are not whole matrices to other kernels", () => {

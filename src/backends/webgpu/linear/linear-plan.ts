@@ -4,7 +4,7 @@
  */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { GpuContext } from "../device/context.ts";
-import { BATCH_LINES, type BatchTile, batchTile, canUseBatch, MAX_BATCH_ROWS } from "./batch-plan.ts";
+import { BATCH_LINES, type BatchTile, batchTile, MAX_BATCH_ROWS } from "./batch-plan.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
@@ -24,8 +24,12 @@ export type LinearPlan =
 
 /** Up to this many rows, a weight is read once for all of them by the lanes that share an output. */
 export const MAX_ROWS = 8;
-/** From this many rows on, matrix units are faster by a weight of halves; other weights have to be unpacked for them first. */
-const FEWEST_HALF_ROWS = 5;
+/** From this many rows on, matrix units are faster by f16, q8 and q4; other types were not measured with so few. */
+const FEWEST_BATCH_ROWS = 5;
+const isMeasured = (type: GpuWeight["type"]): boolean => {
+  const { isHalf, unitScaleBytes } = wgslWeightFormat(type);
+  return isHalf || unitScaleBytes > 0;
+};
 
 const LARGE: MatrixTile = { rows: 128, outputs: 128, partRows: 64, partOutputs: 32 };
 const SMALL: MatrixTile = { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 };
@@ -52,14 +56,11 @@ export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, t
   );
 }
 
-/** The least rows that are multiplied as a batch, where they can be. */
-export const fewestBatchRows = ({ type }: Pick<GpuWeight, "type">): number =>
-  wgslWeightFormat(type).isHalf ? FEWEST_HALF_ROWS : MAX_ROWS + 1;
-
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
-  const isBatch = rows >= fewestBatchRows(w) && rows <= MAX_BATCH_ROWS && canUseBatch(context, w, batchTile(w));
-  if (isBatch) return { kernel: "batch", tile: batchTile(w) };
+  const fewest = isMeasured(w.type) ? FEWEST_BATCH_ROWS : MAX_ROWS + 1;
+  const batch = rows >= fewest && rows <= MAX_BATCH_ROWS ? batchTile(context, w) : null;
+  if (batch) return { kernel: "batch", tile: batch };
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
   const isAligned = offset % PANEL === 0 && total % PANEL === 0;
   if (isAligned && canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
@@ -69,28 +70,40 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offs
   return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
 }
 
-/** Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. */
+/**
+ * Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. more: those below `most` for which the tuner has
+ * found other plans
+ */
 export function warmUpRows(
   most: number,
   { features }: { readonly features: { readonly matrices: boolean } },
+  more: readonly number[] = [],
 ): number[] {
-  const batches = features.matrices ? [...BATCH_LINES].reverse() : [SMALL.rows];
-  return [most, ...[...batches, 8, 4, 2, 1].filter((rows) => rows < most)];
+  const batches = features.matrices ? [...BATCH_LINES] : [SMALL.rows];
+  const counts = new Set([...batches, 8, 4, 2, 1, ...more]);
+  return [most, ...[...counts].filter((rows) => rows < most).sort((a, b) => b - a)];
 }
 
 /** Fewer outputs are not shared out in pairs, because half as many workgroups would not keep a GPU busy. */
 const PAIRED_OUTPUTS = 4096;
+/** Heads of vocabularies. */
+const MANY_OUTPUTS = 65_536;
 
 /** For up to MAX_ROWS rows. gated: each output takes two rows of the weight */
 export function fewRows(
   { isSoftware }: GpuContext,
-  w: Pick<GpuWeight, "rows">,
+  w: Pick<GpuWeight, "rows" | "type">,
   rows: number,
   gated = false,
 ): { outputs: number; unroll: number } {
   // On a CPU there is no latency to hide by loading ahead.
   if (isSoftware) return { outputs: 1, unroll: 1 };
-  if (rows === 1) return { outputs: 1, unroll: gated ? 2 : 4 };
+  if (rows === 1 && gated) return { outputs: 1, unroll: 2 };
+  // Codes with scales take more registers than what they are unpacked from has bytes.
+  if (rows === 1 && wgslWeightFormat(w.type).unitScaleBytes > 0) {
+    return { outputs: w.rows >= MANY_OUTPUTS ? 4 : 1, unroll: 2 };
+  }
+  if (rows === 1) return { outputs: 1, unroll: 4 };
   if (rows <= 4) return { outputs: 1, unroll: gated ? 1 : 2 };
   // x is read for every row, so several outputs of a group of lanes share it.
   return { outputs: gated || w.rows < PAIRED_OUTPUTS ? 1 : 2, unroll: 1 };

@@ -7,6 +7,8 @@ import type { HeadProduct, Weight, WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { StackedWeight, type WeightRun } from "../../stacked-weight.ts";
 import type { GpuContext } from "../device/context.ts";
+import { KernelPlans } from "../plans/kernel-plans.ts";
+import { rowClass } from "../plans/product-choice.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -14,7 +16,7 @@ import { type Shader, shader } from "../queue/shader-text.ts";
 import { BatchKernels } from "./batch.ts";
 import { MAX_BATCH_ROWS } from "./batch-plan.ts";
 import { asGpuWeight, type GpuWeight, type WeightChunk } from "./gpu-weight.ts";
-import { fewestBatchRows, fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
+import { type LinearPlan, MAX_ROWS } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
 import { buffersOf, type InputWork, linearFields, type Product, paramsOf } from "./product.ts";
@@ -90,14 +92,16 @@ export class LinearKernels {
   readonly #commands: Commands;
   readonly #panels: PanelKernels;
   readonly #batches: BatchKernels;
-  /** Weights whose products with up to MAX_BATCH_ROWS rows are those of batches, from `fewestBatchRows` on. */
-  readonly #batched = new WeakMap<GpuWeight, boolean>();
+  readonly #plans: KernelPlans;
+  /** Whether products of a weight are those of batches, by the class of their rows, up to MAX_BATCH_ROWS. */
+  readonly #batched = new WeakMap<GpuWeight, Map<number, boolean>>();
   /** Steps that decode repeat the same few products of a weight. */
   readonly #known = new WeakMap<GpuWeight, Known[]>();
 
-  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, plans = new KernelPlans()) {
     this.#context = context;
     this.#commands = commands;
+    this.#plans = plans;
     this.#panels = new PanelKernels(context, commands, allocator);
     this.#batches = new BatchKernels(commands, allocator);
   }
@@ -124,7 +128,7 @@ export class LinearKernels {
   ): void {
     const product = { x, work, out, bias, rows, add, gated: false, offset, total };
     if (!given && rows <= MAX_BATCH_ROWS && this.#runKnown(w, product)) return;
-    const plan = given ?? planLinear(this.#context, w, rows, offset, total);
+    const plan = given ?? this.#plans.product(this.#context, w, rows, { offset, total });
     if (plan.kernel === "rows" || plan.kernel === "batch") {
       const dispatches = this.#prepare(w, product, plan);
       if (!given) this.#remember(w, product, dispatches);
@@ -168,12 +172,20 @@ export class LinearKernels {
   }
 
   /** out[r][i] = silu(w[i] · x[r]) · (w[half + i] · x[r]); see `canGate`. work: done with x first, null for x as it is */
-  runGated(x: GpuBuffer, w: GpuWeight, rows: number, out: GpuBuffer, work: InputWork | null): void {
+  runGated(
+    x: GpuBuffer,
+    w: GpuWeight,
+    rows: number,
+    out: GpuBuffer,
+    work: InputWork | null,
+    given?: LinearPlan & { kernel: "rows" },
+  ): void {
     const product = { x, work, out, bias: null, rows, add: false, gated: true, offset: 0, total: w.rows };
-    if (this.#runKnown(w, product)) return;
-    const plan = { kernel: "rows", ...fewRows(this.#context, w, rows, true) } as const;
+    if (!given && this.#runKnown(w, product)) return;
+    const plan = given ?? this.#plans.product(this.#context, w, rows, { gated: true });
+    assert(plan.kernel === "rows", "a product of pairs: expected a plan for few rows");
     const dispatches = this.#prepare(w, product, plan);
-    this.#remember(w, product, dispatches);
+    if (!given) this.#remember(w, product, dispatches);
     for (const dispatch of dispatches) this.#commands.run(dispatch);
   }
 
@@ -197,11 +209,14 @@ export class LinearKernels {
   }
 
   #isBatched(w: GpuWeight, rows: number): boolean {
-    if (rows < fewestBatchRows(w)) return false;
-    let known = this.#batched.get(w);
+    if (rows > MAX_BATCH_ROWS) return false;
+    const ofWeight = this.#batched.get(w) ?? new Map<number, boolean>();
+    // Between the classes of a plan of the tuner and the rule, which asks for another least number, the class's most rows would not do.
+    const key = rows <= MAX_ROWS ? rows : rowClass(rows);
+    let known = ofWeight.get(key);
     if (known === undefined) {
-      known = planLinear(this.#context, w, MAX_BATCH_ROWS).kernel === "batch";
-      this.#batched.set(w, known);
+      known = this.#plans.product(this.#context, w, rows).kernel === "batch";
+      this.#batched.set(w, ofWeight.set(key, known));
     }
     return known;
   }

@@ -7,7 +7,7 @@ import { PANEL, PANEL_BYTES, PANEL_THREADS, TILE } from "./panel-text.ts";
 /** The most bytes for the panels of a weight and for sums that are to be added up. */
 export const WEIGHT_PANEL_BYTES = 256 << 20;
 export const SUM_BYTES = 64 << 20;
-const SHARES = [1, 2, 4] as const;
+export const SHARES = [1, 2, 4] as const;
 
 /*
  * Times were measured on an H200 with 132 multiprocessors. Their unit is a step: one panel in every workgroup, with two

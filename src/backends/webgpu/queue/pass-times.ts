@@ -1,5 +1,5 @@
 /** @file Time of a compute pass on the device, by timestamps at its ends. */
-import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/device/gpu-flags.ts";
+import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
 
 /** Puts timestamps around every compute pass of a device. returns: nanoseconds of the latest pass */
 export function timePasses(device: GPUDevice): () => Promise<number> {
