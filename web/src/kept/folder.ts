@@ -22,9 +22,21 @@ export async function readFile(folder: FileSystemDirectoryHandle, name: string):
   }
 }
 
-/** What is there no longer needs no deletion. */
+/** Times and pause in which a file that the engine has just read is closed. */
+const TRIES = 12;
+const PAUSE_MS = 500;
+
+/** What is there no longer needs no deletion; what is open is tried again. */
 export async function removeEntry(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
-  await folder.removeEntry(name, { recursive: true }).catch(() => {});
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      await folder.removeEntry(name, { recursive: true });
+      return;
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== "NoModificationAllowedError") return;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
 }
 
 /** What lib.dom lacks, because only workers have it. */

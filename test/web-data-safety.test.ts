@@ -1,0 +1,151 @@
+/** @file What was said is not lost: deletion races, full storage, two tabs, leaving in mid-answer, in a real browser. */
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { findChromium, skipReason } from "./support/optional.ts";
+import { type StaticServer, serveFolder } from "./support/static-server.ts";
+import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
+import { answerEnd, answerText, openPage, say, untilReady } from "./support/web-page.ts";
+
+const chromium = findChromium();
+const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
+
+const STORY = "Once upon a time there was a little girl who lived";
+const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
+
+describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, () => {
+  let app: BuiltApp;
+  let server: StaticServer;
+  let browser: Browser;
+  let context: BrowserContext;
+
+  beforeAll(async () => {
+    app = await buildWebApp();
+    server = await serveFolder(app.folder);
+    browser = await launchChromium(chromium!);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    app?.dispose();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+  });
+  afterEach(async () => {
+    await context?.close();
+  });
+
+  const titles = (page: Page) => page.locator(".conversation-title").allTextContents();
+  const begin = async (page: Page, text: string): Promise<void> => {
+    const before = await page.locator(".message-answer").count();
+    await page.getByLabel("Message", { exact: true }).fill(text);
+    await page.keyboard.press("Enter");
+    const answer = page.locator(".message-answer").nth(before).locator(".prose");
+    await answer.waitFor();
+    await page.waitForFunction(
+      (at) => (document.querySelectorAll(".message-answer")[at]?.textContent?.length ?? 0) > 60,
+      before,
+    );
+  };
+  const bubbles = (page: Page) => page.locator(".bubble").allTextContents();
+
+  it("one that is deleted while it is answered does not come back; undone, it is kept", async () => {
+    const { page } = await openPage(context, server.url, ENDLESS);
+    await begin(page, STORY);
+    await page.getByRole("button", { name: /^Delete / }).click();
+    // The answer ends after the deletion; what it still says must not bring the conversation back.
+    await page.waitForTimeout(600);
+    expect(await titles(page)).toEqual([]);
+    await page.reload();
+    await untilReady(page);
+    expect(await titles(page)).toEqual([]);
+
+    await begin(page, STORY);
+    await page.getByRole("button", { name: /^Delete / }).click();
+    await page.getByRole("button", { name: "Undo" }).click();
+    expect(await answerText(page)).not.toBe("");
+    await page.reload();
+    await page.locator(".message-answer").waitFor();
+    expect(await bubbles(page)).toEqual([STORY]);
+  });
+
+  it("an answer goes on while another conversation is open, and is whole when one comes back", async () => {
+    const { page } = await openPage(context, server.url, { maxNewTokens: 400, temperature: 2 });
+    await begin(page, STORY);
+    const early = (await answerText(page)).length;
+    await page.getByRole("button", { name: "New conversation" }).click();
+    expect(await page.locator(".message").count()).toBe(0);
+    // A second question waits for the first answer; the engine has one model.
+    await page.getByLabel("Message", { exact: true }).fill("What is the capital of France?");
+    await page.keyboard.press("Enter");
+    await answerEnd(page);
+    await page.locator(".conversation-open", { hasText: "Once upon" }).click();
+    await answerEnd(page);
+    expect((await answerText(page)).length).toBeGreaterThan(early);
+    expect(await page.locator(".message-answer[aria-busy=true]").count()).toBe(0);
+    expect(await page.locator(".message-problem").count()).toBe(0);
+    expect(await page.locator(".figures").textContent()).toMatch(/tokens/);
+  });
+
+  it("storage that is full is said beside the composer, on a phone too, and what was said is written when there is room", async () => {
+    const { page } = await openPage(context, server.url);
+    await page.setViewportSize({ width: 390, height: 780 });
+    const cdp = await context.newCDPSession(page);
+    const origin = new URL(server.url).origin;
+    await cdp.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2000 });
+    await say(page, STORY);
+    const notice = page.locator(".not-kept");
+    await notice.waitFor();
+    expect(await notice.textContent()).toMatch(/storage for this page is full/);
+    await cdp.send("Storage.overrideQuotaForOrigin", { origin });
+    await say(page, "And then?");
+    await notice.waitFor({ state: "detached" });
+    await page.reload();
+    await untilReady(page);
+    expect(await bubbles(page)).toEqual([STORY, "And then?"]);
+  });
+
+  it("two tabs see what the other says, and lose nothing when both speak at once", async () => {
+    const { page: one } = await openPage(context, server.url);
+    await say(one, STORY);
+    const { page: two } = await openPage(context, server.url);
+    await two.getByLabel("Message", { exact: true }).fill("a draft of the second tab");
+    await say(one, "Spain?");
+    await two.locator(".bubble", { hasText: "Spain?" }).waitFor();
+    await two.locator(".message-answer[aria-busy=false]").nth(1).waitFor();
+    expect(await one.getByLabel("Message", { exact: true }).inputValue(), "drafts do not leak").toBe("");
+    expect(await two.getByLabel("Message", { exact: true }).inputValue()).toBe("a draft of the second tab");
+    await Promise.all([say(one, "Italy?"), say(two, "Malta?")]);
+    await one.reload();
+    await untilReady(one);
+    expect((await bubbles(one)).sort()).toEqual(["Italy?", "Malta?", STORY, "Spain?"].sort());
+    expect(await one.locator(".message-answer").count()).toBe(4);
+  });
+
+  it("an answer of another tab is shown while it is written; when that tab closes, it is marked", async () => {
+    const { page: one } = await openPage(context, server.url, ENDLESS);
+    await begin(one, STORY);
+    const { page: two } = await openPage(context, server.url, ENDLESS);
+    await two.locator(".message-answer[aria-busy=true]").waitFor();
+    const before = (await answerText(two)).length;
+    await two.waitForFunction(
+      (length) => (document.querySelector(".message-answer .prose")?.textContent?.length ?? 0) > length,
+      before,
+    );
+    expect(await two.getByLabel("Message", { exact: true }).getAttribute("placeholder")).toMatch(/Another tab/);
+    await one.close();
+    await two.locator(".message-problem").waitFor();
+    expect(await two.locator(".message-problem").textContent()).toMatch(/closed|reloaded/);
+    expect((await answerText(two)).length).toBeGreaterThanOrEqual(before);
+  });
+
+  it("one that is deleted in one tab goes from the other", async () => {
+    const { page: one } = await openPage(context, server.url);
+    await say(one, STORY);
+    const { page: two } = await openPage(context, server.url);
+    await two.locator(".message-answer").waitFor();
+    await one.getByRole("button", { name: /^Delete / }).click();
+    await two.locator(".message").first().waitFor({ state: "detached" });
+    expect(await titles(two)).toEqual([]);
+  });
+});
