@@ -172,9 +172,9 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
   return ranges;
 }
 
-/** A preset whose window is asked for in 8 bits has more sinks and a window of its own length, unless they are named. */
+/** A preset whose window is asked for in 8 bits has more sinks and a window of its own length, unless they are named. Tiers name theirs. */
 function sizeEightBits(draft: Draft, parts: readonly string[]): void {
-  if (draft.tiers || draft.windowBits !== 8 || draft.window === 0) return;
+  if (!parts.includes("window=8bit") || draft.windowBits !== 8 || draft.window === 0) return;
   const isNamed = (size: RegExp): boolean => parts.some((part) => size.test(part));
   if (!isNamed(/^sinks=/)) draft.sinks = EIGHT_BIT_SINKS;
   const bits = [draft.k, draft.v].map(({ type }) => turboQuantBits(type) ?? 8);

@@ -60,6 +60,8 @@ describe("tiers=", () => {
   it("leave out layers that layers= names", () => {
     expect(layer("tiers=8:128,4:4096,3,layers=1-2:k5v5", 1)).toEqual(layer("k5v5,sinks=16,window=128,window=8bit"));
     expect(layer("tiers=8:128,4:4096,3,layers=1-2:k5v5", 3).tiers).toHaveLength(1);
+    // Also where no page is coded anew, which is a window of 8 bits under another name.
+    expect(layer("tiers=8:128,4")).toEqual(layer("k4v4,sinks=16,window=128,window=8bit"));
   });
 
   it.each([

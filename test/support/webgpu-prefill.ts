@@ -197,7 +197,8 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const actual = new Float32Array(count * d);
   for (let n = 0; n < count; n++) {
     const merged = actual.subarray(n * d, (n + 1) * d);
-    mergeSplits(parts, stats, (first + n) * plan.splits, plan.splits, merged);
+    // Parts are those of the rows of the span alone.
+    mergeSplits(parts, stats, n * plan.splits, plan.splits, merged);
     rotation?.invert(merged);
   }
   return { expected: out.subarray(first * d, (first + count) * d), actual, headDim: d };
