@@ -8,12 +8,12 @@ import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
-import { PIECE, pieceRecords, touch } from "./touch";
+import { PIECE, pieceRecords, touch, touchEnd } from "./touch";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
 /**
  * One row of activations times a panel: four outputs. Each weight is read once, in the order of memory.
- * wEnd: where all weights end; sink: four bytes of scratch for `touch`
+ * wEnd: as of `touchEnd`; sink: four bytes of scratch for `touch`
  */
 // @ts-ignore: decorator
 @inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32, wEnd: usize, sink: usize): v128 {
@@ -23,7 +23,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   const step = <usize>recordCols<T>() << 2;
-  const piece = pieceRecords(RECORD, PIECE);
+  const piece = pieceRecords(RECORD, PIECE, <usize>stride / recordCols<T>());
   for (let p = x; p < end;) {
     const stop = min(end, p + piece * step);
     touch(w + piece * RECORD, piece * RECORD, wEnd, sink);
@@ -154,7 +154,7 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
   rowsTimesBlock<T>(2, sumFactor, x, w, stride, count, out, outPitch, bias, add);
 }
 
-/** Any number of rows times one block of weights. wEnd: where all weights end; sink: four bytes of scratch for `touch` */
+/** Any number of rows times one block of weights. wEnd: as of `touchEnd`; sink: four bytes of scratch for `touch` */
 // @ts-ignore: decorator
 @inline function allRowsTimesBlock<T>(
   sumFactor: f32, x: usize, rows: i32, w: usize, stride: i32, count: i32,
@@ -185,7 +185,7 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
  */
 // @ts-ignore: decorator
 @inline function unpackPanels<T>(w: usize, bytes: usize, to: usize, wEnd: usize, sink: usize): void {
-  const piece = pieceRecords(RECORD, PIECE) * RECORD;
+  const piece = pieceRecords(RECORD, PIECE, bytes / RECORD) * RECORD;
   for (const end = w + bytes; w < end;) {
     const stop = min(end, w + piece);
     touch(w + piece, piece, wEnd, sink);
@@ -216,7 +216,7 @@ const SINK_BYTES: usize = 16;
   const count = min(block, n - start);
   const x = load<usize>(params, X);
   const w = load<usize>(params, W) + <usize>(start >> 2) * panelBytes<T>(stride);
-  const wEnd = load<usize>(params, W) + <usize>((n + 3) >> 2) * panelBytes<T>(stride);
+  const wEnd = touchEnd(load<usize>(params, W), <usize>((n + 3) >> 2) * panelBytes<T>(stride));
   const sink = scratch + SCRATCH_BYTES - SINK_BYTES;
   const out = load<usize>(params, OUT) + (<usize>start << 2);
   const outPitch = <usize>load<i32>(params, TOTAL) << 2;
@@ -231,7 +231,7 @@ const SINK_BYTES: usize = 16;
   const packed = <usize>((count + 3) >> 2) * panelBytes<T>(stride);
   if (rows > 2 && packed * 2 <= UNPACK_BYTES) {
     unpackPanels<T>(w, packed, scratch, wEnd, sink);
-    allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add, scratch + (packed << 1), sink);
+    allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add, 0, sink);
   } else {
     allRowsTimesBlock<T>(sumFactor, x, rows, w, stride, count, out, outPitch, bias, add, wEnd, sink);
   }

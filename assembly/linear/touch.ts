@@ -17,10 +17,24 @@ const LINES: usize = 256;
 const PAGE: usize = 4096;
 const PAGE_AHEAD: usize = 1024;
 
-/** Records of a piece of so many bytes. */
+/**
+ * Weights of fewer bytes are not read ahead: those of models that small stay in the processor's caches from token to token, and reading
+ * them twice takes longer than it saves.
+ */
+const FEW_BYTES: usize = 512 * 1024;
+
+/** Records of a piece of at most so many bytes, when panels have `records`: the pieces of a panel are equally long but for the last. */
 // @ts-ignore: decorator
-@inline export function pieceRecords(recordBytes: usize, piece: usize): usize {
-  return piece / recordBytes;
+@inline export function pieceRecords(recordBytes: usize, piece: usize, records: usize): usize {
+  const most = piece / recordBytes;
+  const pieces = (records + most - 1) / most;
+  return (records + pieces - 1) / pieces;
+}
+
+/** Where weights of so many bytes end, or 0 if they are so few that they are not read ahead. */
+// @ts-ignore: decorator
+@inline export function touchEnd(w: usize, bytes: usize): usize {
+  return bytes < FEW_BYTES ? 0 : w + bytes;
 }
 
 /** Reads the lines of [from, to), four at a time. returns: what has to be used, without which the compiler would leave it out */
@@ -33,10 +47,11 @@ const PAGE_AHEAD: usize = 1024;
 
 /**
  * Reads the lines of [from, from + bytes) as long as four are before `end`, which is 256 at least, and the first ones of the next
- * page when a page begins and `isPaged`. sink: four bytes of the thread for what was read
+ * page when a page begins and `isPaged`; nothing if `end` is 0. sink: four bytes of the thread for what was read
  */
 // @ts-ignore: decorator
 @inline export function touch(from: usize, bytes: usize, end: usize, sink: usize, isPaged: bool = true): void {
+  if (end == 0) return;
   const last = end - LINES;
   let sum = readLines(from, min(from + bytes, last));
   if (isPaged && (from & (PAGE - 1)) < bytes) {

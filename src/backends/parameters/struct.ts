@@ -71,6 +71,9 @@ function kindOf(field: Field): Writer["kind"] {
   return words.type === "f32" ? "float32" : "int32";
 }
 
+/** What a field is written from. */
+type Value = number | readonly number[] | Values<Fields>;
+
 export class Struct<F extends Fields = Fields> {
   readonly fields: F;
   /** Byte offset of each field. */
@@ -100,18 +103,34 @@ export class Struct<F extends Fields = Fields> {
       .map(([name, field]) => ({ name, kind: kindOf(field), offset: offsets[name]! }));
   }
 
-  /** Writes every field, little endian, at `base`. Blocks are written several times in each layer of a step. */
+  /**
+   * Writes every field, little endian, at `base`. Blocks are written several times in each layer of a step, and engines read what a
+   * `for … in` names several times as fast as what a variable does; so values that are named in the order of the fields take less time.
+   */
   write(view: DataView, base: number, values: Values<F>): void {
     const writers = this.#writers;
-    const given = values as Readonly<Record<string, number | readonly number[] | Values<Fields>>>;
-    for (let i = 0; i < writers.length; i++) {
-      const { name, kind, offset } = writers[i]!;
-      const value = given[name]!;
-      // The bytes of a word are the same with and without a sign.
-      if (kind === "int32") view.setInt32(base + offset, value as number, true);
-      else if (kind === "float32") view.setFloat32(base + offset, value as number, true);
-      else this.#writeSeveral(view, base + offset, name, value as readonly number[] | Values<Fields>);
+    const given = values as Readonly<Record<string, Value>>;
+    let i = 0;
+    for (const key in given) {
+      const writer = writers[i++];
+      if (writer?.name !== key) {
+        this.#writeByName(view, base, given);
+        return;
+      }
+      this.#writeField(view, base, writer, given[key]!);
     }
+    if (i < writers.length) this.#writeByName(view, base, given);
+  }
+
+  #writeByName(view: DataView, base: number, given: Readonly<Record<string, Value>>): void {
+    for (const writer of this.#writers) this.#writeField(view, base, writer, given[writer.name]!);
+  }
+
+  #writeField(view: DataView, base: number, { name, kind, offset }: Writer, value: Value): void {
+    // The bytes of a word are the same with and without a sign.
+    if (kind === "int32") view.setInt32(base + offset, value as number, true);
+    else if (kind === "float32") view.setFloat32(base + offset, value as number, true);
+    else this.#writeSeveral(view, base + offset, name, value as readonly number[] | Values<Fields>);
   }
 
   #writeSeveral(view: DataView, at: number, name: string, value: readonly number[] | Values<Fields>): void {
