@@ -300,7 +300,9 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
 
   it("is small: what is loaded at the start, compressed, without kernels, of which one kind is loaded when it is needed", () => {
     const scripts = pageScripts(app.folder);
-    expect(scripts.filter(({ hasKernels }) => hasKernels)).toHaveLength(2);
+    const kernels = scripts.filter(({ hasKernels }) => hasKernels);
+    expect(kernels.length).toBeGreaterThan(1);
+    expect(kernels.filter(({ isAtStart }) => isAtStart)).toEqual([]);
     const start = scripts.filter(({ hasKernels, isAtStart }) => isAtStart && !hasKernels);
     expect(start.length).toBeGreaterThan(3);
     const later = scripts.filter(({ isAtStart }) => !isAtStart).map(({ bytes }) => bytes.toString("utf8"));
