@@ -57,7 +57,7 @@ function subjectOf({ ops, clock }: Device, question: TuneQuestion): Promise<Subj
   return AttentionSubject.create(ops, clock, question.attention);
 }
 
-export const questionText = (question: TuneQuestion): string => {
+const questionText = (question: TuneQuestion): string => {
   if (question.kind === "product") return productKey(question.product);
   const { keys, rows, kv } = question.attention;
   return `attention of ${rows === 1 ? "a token" : `${rows} tokens`} behind ${keys}, ${kv.text}`;

@@ -13,7 +13,7 @@ export type AttentionShape = Pick<
 > & { readonly kv: Pick<AttentionLayer["kv"], "format"> };
 
 /** Contexts within a factor of the root of two of a power of two have one plan. */
-export const keyClass = (keys: number): number => 2 ** Math.round(Math.log2(Math.max(1, keys)));
+const keyClass = (keys: number): number => 2 ** Math.round(Math.log2(Math.max(1, keys)));
 
 function shapeKey({ numHeads, numKvHeads, headDim, valueDim, rotaryKeyDim, softcap, kv: { format } }: AttentionShape) {
   const { k, v, window, sinks, windowBits = 16 } = format;
