@@ -60,7 +60,12 @@ export default defineConfig({
     sequence: { sequencer: LongFirst },
     projects: PROJECTS.map((name) => ({
       extends: true as const,
-      test: { name, include: files[name], ...(name === "cpu" && SHARED) },
+      test: {
+        ...{ name, include: files[name] },
+        ...(name === "cpu" && SHARED),
+        // The page needs the kernels.
+        ...(name === "browser" && { globalSetup: ["test/fresh-kernels.ts", "test/built-page.ts"] }),
+      },
     })),
   },
 });

@@ -1,5 +1,5 @@
 /** @file The page as a user has it: built, and opened in Debian's Chromium. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
@@ -12,9 +12,20 @@ export interface BuiltApp {
   dispose(): void;
 }
 
-/** Builds into a folder of its own, so that dist/ stays what the last build made of it. */
+/** Names the folder of the page that is built once for all tests of a run (test/built-page.ts). */
+export const PAGE_OF_RUN = "TURBOQUANT_TEST_PAGE";
+
+/** In a folder of its own, which a test may add to: a copy of the page of the run, or built where there is none. dist/ stays as it is. */
 export async function buildWebApp(): Promise<BuiltApp> {
   const folder = mkdtempSync(join(tmpdir(), "turboquant-web-"));
+  const dispose = () => rmSync(folder, { recursive: true, force: true });
+  const ofRun = process.env[PAGE_OF_RUN];
+  if (ofRun !== undefined) cpSync(ofRun, folder, { recursive: true });
+  else await buildInto(folder);
+  return { folder, dispose };
+}
+
+async function buildInto(folder: string): Promise<void> {
   const environment = process.env["NODE_ENV"];
   // Vitest's own value would build a page for development, without its service worker.
   process.env["NODE_ENV"] = "production";
@@ -27,7 +38,6 @@ export async function buildWebApp(): Promise<BuiltApp> {
   } finally {
     process.env["NODE_ENV"] = environment;
   }
-  return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** What a script imports at once; what it imports when it is needed is a call. */
