@@ -20,6 +20,7 @@ import {
   regenerate,
   showVersion,
   titleFrom,
+  unread,
 } from "./conversation.ts";
 import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
 import { dropDraft } from "./drafts.ts";
@@ -252,11 +253,12 @@ function endUndo(): void {
 export function undoDelete(): void {
   const { deleted } = chatStore.get();
   if (!deleted) return;
-  gone.delete(deleted.id);
+  const again = unread(deleted);
+  gone.delete(again.id);
   patch({ deleted: null });
-  list(deleted);
-  keep(deleted, true);
-  openConversation(deleted.id);
+  list(again);
+  keep(again, true);
+  openConversation(again.id);
 }
 
 export function stopAnswer(): void {
@@ -291,8 +293,8 @@ export const answerAgain = (messageId: string): Promise<boolean> =>
 
 /** Shows another version of what was said from a message of the current conversation on. */
 export function chooseVersion(index: number, version: number): void {
-  const { current, isAnswering } = chatStore.get();
-  if (isAnswering) return;
+  const { current, isAnswering, isAnsweredElsewhere } = chatStore.get();
+  if (isAnswering || isAnsweredElsewhere) return;
   const next = showVersion(current, index, version);
   if (next === current) return;
   // The cache is cut back to what both versions share when the next message is said.
@@ -304,7 +306,9 @@ export function renameConversation(id: string, title: string): void {
   const { current, others } = chatStore.get();
   const found = current.id === id ? current : others.find((c) => c.id === id);
   const name = title.trim().replace(/\s+/g, " ");
-  if (!found || !name || name === found.title || answers.get(id)) return;
+  // What is being answered, here or in another tab, is written with the title that it had at the beginning.
+  const isAnswered = answers.get(id) !== undefined || found?.messages.at(-1)?.state === "streaming";
+  if (!found || !name || name === found.title || isAnswered) return;
   const renamed = { ...found, title: name };
   if (isCurrent(id)) patch({ current: renamed });
   list(renamed);

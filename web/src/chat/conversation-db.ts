@@ -1,7 +1,9 @@
 /**
  * @file Stores conversations in IndexedDB. Where that is forbidden they are lost with the page, and the page says so.
  *
- * Several tabs may change one conversation. Each record says which tab wrote it and how often it was written, so that a tab that knows an older state merges instead of overwriting.
+ * Several tabs may change one conversation. A record counts how often it was written, and a conversation carries the revision that it was made
+ * from. What is written is merged with the record where another tab has added to it since then. So it does not matter what a tab has read besides
+ * and not taken over.
  */
 import { isRecord } from "../ui/saved.ts";
 import { type Conversation, mergeConversations } from "./conversation.ts";
@@ -24,9 +26,14 @@ export interface ConversationDb {
 }
 
 interface StoredConversation extends Conversation {
+  /** Which tab has written it. */
   readonly tab?: string;
-  readonly revision?: number;
+  /** The newest revision that has something in it which that tab did not write. */
+  readonly foreign?: number;
 }
+
+/** Revision of a conversation that no record was read for; records that do not say how often they were written count as 0. */
+const NONE = -1;
 
 function result<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -64,8 +71,8 @@ class IndexedConversations implements ConversationDb {
   readonly isLasting = true;
   readonly #db: IDBDatabase;
   readonly #tab: string;
-  /** Revisions as this tab has read them last, by conversation. */
-  readonly #seen = new Map<string, number>();
+  /** Conversations that this tab has written: one that has no record any more was deleted elsewhere. */
+  readonly #written = new Set<string>();
 
   constructor(db: IDBDatabase, tab: string) {
     this.#db = db;
@@ -74,12 +81,12 @@ class IndexedConversations implements ConversationDb {
 
   async all(): Promise<Conversation[]> {
     const records = (await result<unknown[]>(this.#store("readonly").getAll())).filter(isConversation);
-    return newestFirst(records.map((record) => this.#read(record)));
+    return newestFirst(records.map(asRead));
   }
 
   async get(id: string): Promise<Conversation | null> {
     const record: unknown = await result(this.#store("readonly").get(id));
-    return isConversation(record) ? this.#read(record) : null;
+    return isConversation(record) ? asRead(record) : null;
   }
 
   async put(conversation: Conversation): Promise<PutOutcome> {
@@ -90,15 +97,17 @@ class IndexedConversations implements ConversationDb {
     end.catch(() => {});
     const found: unknown = await result(store.get(id));
     const stored = isConversation(found) ? found : null;
-    const seen = this.#seen.get(id);
-    if (!stored && seen !== undefined) return "gone";
-    const revision = stored?.revision ?? 0;
-    const isForeign = stored !== null && stored.tab !== this.#tab && revision !== seen;
-    const written = isForeign ? mergeConversations(strip(stored), conversation) : conversation;
-    store.put({ ...written, tab: this.#tab, revision: revision + 1 });
+    const known = conversation.revision ?? NONE;
+    if (!stored && (known !== NONE || this.#written.has(id))) return "gone";
+    const last = stored?.revision ?? 0;
+    const foreign = !stored ? NONE : stored.tab === this.#tab ? (stored.foreign ?? NONE) : last;
+    const revision = last + 1;
+    const isMerged = stored !== null && known < foreign;
+    const written = { ...(isMerged ? mergeConversations(stored, conversation) : conversation), revision };
+    store.put({ ...written, tab: this.#tab, foreign: isMerged ? revision : foreign });
     await end;
-    this.#seen.set(id, revision + 1);
-    return isForeign ? written : "kept";
+    this.#written.add(id);
+    return isMerged ? strip(written) : "kept";
   }
 
   async delete(id: string): Promise<void> {
@@ -106,22 +115,19 @@ class IndexedConversations implements ConversationDb {
     const end = committed(store);
     store.delete(id);
     await end;
-    this.#seen.delete(id);
+    this.#written.delete(id);
   }
 
   #store(mode: IDBTransactionMode): IDBObjectStore {
     return this.#db.transaction(STORE, mode).objectStore(STORE);
   }
-
-  #read(record: StoredConversation): Conversation {
-    this.#seen.set(record.id, record.revision ?? 0);
-    return strip(record);
-  }
 }
 
-function strip({ tab: _, revision: __, ...conversation }: StoredConversation): Conversation {
+function strip({ tab: _, foreign: __, ...conversation }: StoredConversation): Conversation {
   return conversation;
 }
+
+const asRead = (record: StoredConversation): Conversation => ({ ...strip(record), revision: record.revision ?? 0 });
 
 function memoryDb(): ConversationDb {
   const kept = new Map<string, Conversation>();

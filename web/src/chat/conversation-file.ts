@@ -1,11 +1,11 @@
 /** @file Conversations as a file: all of them in JSON, which another browser reads. */
 import { isRecord } from "../ui/saved.ts";
-import { type Conversation, type Message, markInterrupted } from "./conversation.ts";
+import { type Conversation, type Message, markInterrupted, unread } from "./conversation.ts";
 
 const FORMAT = "turboquant conversations";
 
 export const writeConversations = (conversations: readonly Conversation[]): string =>
-  JSON.stringify({ format: FORMAT, conversations }, null, 1);
+  JSON.stringify({ format: FORMAT, conversations: conversations.map(unread) }, null, 1);
 
 const isMessage = (value: unknown): value is Message =>
   isRecord(value) &&
@@ -49,6 +49,6 @@ export function readConversations(text: string, name: string): Conversation[] {
   const bad = conversations.findIndex((value) => !isConversation(value));
   if (bad >= 0) throw new Error(`${name}: conversation ${bad + 1} is damaged; nothing was read`);
   return (conversations as Conversation[]).map((each) =>
-    markInterrupted(each, "It was being written when it was saved."),
+    markInterrupted(unread(each), "It was being written when it was saved."),
   );
 }

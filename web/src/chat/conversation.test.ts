@@ -133,6 +133,33 @@ describe("titleFrom", () => {
     expect(textsOf(mergeConversations(theirs, merged))).toEqual(textsOf(merged));
   });
 
+  it("of two tabs stays in the order that it was merged in, and what grew meanwhile is the newer text", () => {
+    const base = twoTurns();
+    const mine = ask(base, "Italy?", { now: 8 });
+    const merged = mergeConversations(ask(base, "Spain?", { now: 9 }), mine);
+    const grown = changeAnswer(mine, mine.messages.at(-1)!.id, { text: "Rome", state: "done" });
+    expect(textsOf(mergeConversations(merged, grown))).toEqual([
+      "One?",
+      "1",
+      "Two?",
+      "2",
+      "Spain?",
+      "",
+      "Italy?",
+      "Rome",
+    ]);
+  });
+
+  it("of two tabs keeps versions apart: an answer that one of them has put aside does not come back", () => {
+    const base = twoTurns();
+    const again = regenerate(base, base.messages.at(-1)!.id);
+    expect(textsOf(again)).toEqual(["One?", "1", "Two?", ""]);
+    for (const merged of [mergeConversations(again, base), mergeConversations(base, again)]) {
+      expect(textsOf(merged)).toEqual(["One?", "1", "Two?", ""]);
+      expect(textsOf(showVersion(merged, 3, 0))).toEqual(["One?", "1", "Two?", "2"]);
+    }
+  });
+
   it("is merged with the finished text of an answer that this tab saw while it was written", () => {
     const asked = ask(newConversation(), "Hi");
     const answer = asked.messages[1]!.id;

@@ -41,6 +41,8 @@ export interface Conversation {
   readonly from?: string;
   /** Where it was gone on with in several ways, by the id of the message before; empty for the beginning. */
   readonly forks?: Readonly<Record<string, Fork>>;
+  /** The revision of the database's record that this was made from; none where it was not read from there (`conversation-db.ts`). */
+  readonly revision?: number;
 }
 
 export interface Fork {
@@ -55,6 +57,9 @@ export const UNTITLED = "New conversation";
 /** A random id. `randomUUID` exists only in secure contexts, and a page served over plain HTTP is not one. */
 export const newId = (): string =>
   Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("");
+
+/** The same as the database has not seen it yet: it is written anew, not onto a record that was there. */
+export const unread = ({ revision: _, ...conversation }: Conversation): Conversation => conversation;
 
 export function newConversation(system = "", now = Date.now()): Conversation {
   return { id: newId(), title: UNTITLED, updatedAt: now, system, messages: [] };
@@ -159,22 +164,42 @@ export function changeAnswer(conversation: Conversation, messageId: string, chan
 }
 
 /**
- * What two tabs made of one conversation: the messages that both have, then those of the other tab alone, then those of this one
- * alone. Nothing that either has written is lost.
+ * What two tabs made of one conversation: the messages of the other tab, then those that this one alone has. Nothing that either has written is
+ * lost; what one of them keeps as another version of its answers stays there.
  */
 export function mergeConversations(theirs: Conversation, mine: Conversation): Conversation {
-  const known = new Map(theirs.messages.map((message) => [message.id, message]));
-  const own = new Set(mine.messages.map(({ id }) => id));
-  const shared = mine.messages.findIndex(({ id }) => !known.has(id));
-  const common = shared < 0 ? mine.messages : mine.messages.slice(0, shared);
-  const rest = mine.messages.slice(common.length);
+  const own = new Map(mine.messages.map((message) => [message.id, message]));
+  const known = new Set(theirs.messages.map(({ id }) => id));
+  const [hidden, hiddenThere] = [hiddenIn(mine), hiddenIn(theirs)];
   const messages = [
-    ...common.map((message) => newerOf(known.get(message.id)!, message)),
-    ...theirs.messages.filter(({ id }) => !own.has(id)),
-    ...rest,
+    ...theirs.messages
+      .filter(({ id }) => own.has(id) || !hidden.has(id))
+      .map((message) => newerOf(message, own.get(message.id) ?? message)),
+    ...mine.messages.filter(({ id }) => !known.has(id) && (!hiddenThere.has(id) || hidden.has(id))),
   ];
   const newer = theirs.updatedAt > mine.updatedAt ? theirs : mine;
-  return { ...newer, messages };
+  const forks = mergeForks(theirs.forks, mine.forks);
+  return { ...newer, messages, ...(forks && { forks }) };
+}
+
+/** Ids of the messages that stand in versions which are not shown. */
+function hiddenIn({ messages, forks = {} }: Conversation): ReadonlySet<string> {
+  const hidden = new Set(
+    Object.values(forks).flatMap(({ tails }) => tails.flatMap((tail) => tail.map(({ id }) => id))),
+  );
+  for (const { id } of messages) hidden.delete(id);
+  return hidden;
+}
+
+function mergeForks(theirs: Conversation["forks"], mine: Conversation["forks"]): Conversation["forks"] {
+  if (!theirs || !mine) return mine ?? theirs;
+  const merged = { ...theirs, ...mine };
+  for (const [key, { tails, at }] of Object.entries(mine)) {
+    const begun = new Set(tails.map(([first]) => first?.id));
+    const more = (theirs[key]?.tails ?? []).filter(([first]) => !begun.has(first?.id));
+    merged[key] = { tails: [...tails, ...more], at };
+  }
+  return merged;
 }
 
 /** Of an answer that one of both is still waiting for, the finished text. */

@@ -1,0 +1,80 @@
+import { IDBFactory } from "fake-indexeddb";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ask, type Conversation, changeAnswer, newConversation, unread } from "./conversation.ts";
+import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
+
+const questions = ({ messages }: Conversation): string[] =>
+  messages.filter(({ role }) => role === "user").map(({ text }) => text);
+
+async function keptIn(db: ConversationDb, id: string): Promise<string[]> {
+  return questions((await db.get(id))!);
+}
+
+/** Two tabs that have read the same conversation. */
+async function twoTabs() {
+  const [one, two] = [await openConversationDb("one"), await openConversationDb("two")];
+  const asked = ask(newConversation(), "France?");
+  await one.put(asked);
+  return { one, two, asked, read: (await two.get(asked.id))! };
+}
+
+describe("the database of conversations", () => {
+  beforeEach(() => vi.stubGlobal("indexedDB", new IDBFactory()));
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("merges what another tab has written, also where it was read since and not taken over", async () => {
+    const { one, two, asked, read } = await twoTabs();
+    await one.put(ask(asked, "Italy?"));
+    await two.get(asked.id);
+    await two.all();
+    const merged = await two.put(ask(read, "Malta?"));
+    expect(questions(merged as Conversation)).toEqual(["France?", "Italy?", "Malta?"]);
+    expect(await keptIn(one, asked.id)).toEqual(["France?", "Italy?", "Malta?"]);
+  });
+
+  it("loses nothing when an answer grows before its tab has taken over what was merged", async () => {
+    const { one, two, asked, read } = await twoTabs();
+    await two.put(ask(read, "Malta?"));
+    const mine = ask(asked, "Italy?");
+    const grown = changeAnswer(mine, mine.messages.at(-1)!.id, { text: "Rome", state: "done" });
+    const [first, last] = await Promise.all([one.put(mine), one.put(grown)]);
+    for (const outcome of [first, last]) {
+      expect(questions(outcome as Conversation)).toEqual(["France?", "Malta?", "Italy?"]);
+    }
+    expect((last as Conversation).messages.at(-1)).toMatchObject({ text: "Rome", state: "done" });
+    expect(await keptIn(two, asked.id)).toEqual(["France?", "Malta?", "Italy?"]);
+    // What was merged and taken over is written as it is from then on.
+    const taken = last as Conversation;
+    expect(await one.put({ ...taken, messages: taken.messages.slice(0, 2) })).toBe("kept");
+    expect(await keptIn(two, asked.id)).toEqual(["France?"]);
+  });
+
+  it("writes what one tab alone has changed as it is, however often", async () => {
+    const { one, two, asked, read } = await twoTabs();
+    expect(await one.put(ask(asked, "Italy?"))).toBe("kept");
+    expect(await one.put(asked)).toBe("kept");
+    expect(await keptIn(two, asked.id)).toEqual(["France?"]);
+    expect(await two.put(ask((await two.get(read.id))!, "Malta?"))).toBe("kept");
+  });
+
+  it("does not bring back what another tab has deleted; what is undone is written anew", async () => {
+    const { one, two, asked, read } = await twoTabs();
+    await two.delete(asked.id);
+    expect(await one.put(ask(asked, "Italy?"))).toBe("gone");
+    expect(await one.get(asked.id)).toBeNull();
+    expect(await two.put(unread(read))).toBe("kept");
+    expect(await keptIn(one, asked.id)).toEqual(["France?"]);
+  });
+
+  it("reads records that do not say how often they were written", async () => {
+    const { one, asked } = await twoTabs();
+    const request = indexedDB.open("turboquant", 1);
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    const old = { ...unread(ask(asked, "Italy?")) };
+    request.result.transaction("conversations", "readwrite").objectStore("conversations").put(old);
+    const read = (await one.get(asked.id))!;
+    expect(await one.put(ask(read, "Malta?"))).toBe("kept");
+    expect(await keptIn(one, asked.id)).toEqual(["France?", "Italy?", "Malta?"]);
+    request.result.close();
+  });
+});
