@@ -1,7 +1,10 @@
 /** @file Threads for texts: what a tokenizer and a template do, and the end of what does not end. */
 import { describe, expect, it } from "vitest";
 import { byteTokenizer, FAKE_FIRST_WORD } from "../../test/support/fake-checkpoint.ts";
+import { folderAsGguf } from "../../test/support/gguf-model.ts";
+import { sourceOf } from "../../test/support/random-gguf.ts";
 import { MemorySource } from "../formats/memory-source.ts";
+import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import { TextThreads, type TextThreadsOptions } from "./text-threads.ts";
@@ -31,6 +34,15 @@ describe("threads for texts", () => {
     });
   });
 
+  it("encode with the vocabulary of a GGUF file, which never was text", async () => {
+    const model = await folderAsGguf(new URL("../../models/qwen3-1m", import.meta.url).pathname);
+    const gguf = (await openCheckpoint(sourceOf(model))).files;
+    await using texts = new TextThreads({ files: () => readTokenizerFiles(gguf) });
+    const text = "Once upon a time, <|im_start|>naïve 😀";
+    expect(await texts.encode(text, {})).toEqual((await loadTokenizer(gguf)).encode(text));
+    expect(await texts.render(said("hello"), {})).toContain("hello");
+  });
+
   it("end what takes too long, for its own request alone", async () => {
     await using texts = start({ limitMs: 400 });
     expect(await texts.render(said("hello"), {})).toBe("[hello]");
@@ -51,7 +63,7 @@ describe("threads for texts", () => {
 
   it("say why none can be started", async () => {
     await using texts = new TextThreads({
-      files: async () => ({ name: "memory", bytes: {}, made: { "tokenizer.json": [] } }),
+      files: async () => ({ name: "memory", bytes: { "tokenizer.json": new TextEncoder().encode("[]") } }),
     });
     await expect(texts.encode("x", {})).rejects.toThrow("expected a JSON object");
     await using missing = new TextThreads({ files: () => Promise.reject(new Error("the disk is gone")) });

@@ -18,34 +18,23 @@ export interface TokenizerFiles {
   /** For messages. */
   readonly name: string;
   readonly bytes: Readonly<Record<string, Uint8Array>>;
-  /** Those that were made and never were text. */
-  readonly made: Readonly<Record<string, unknown>>;
 }
 
+/** A file that was made and never was text, such as the vocabulary of a GGUF file, becomes text here: its tables cannot be sent. */
 export async function readTokenizerFiles(source: FileSource): Promise<TokenizerFiles> {
   const bytes: Record<string, Uint8Array> = {};
-  const made: Record<string, unknown> = {};
   for (const file of FILES) {
     // What a newer form of the file says is not looked up in the older ones.
-    if (["vocab.json", "merges.txt"].includes(file) && ("tokenizer.json" in bytes || "tokenizer.json" in made))
-      continue;
+    if (["vocab.json", "merges.txt"].includes(file) && "tokenizer.json" in bytes) continue;
     if (!(await source.has(file))) continue;
-    const json = source.json?.(file);
-    if (json === undefined) bytes[file] = await source.read(file, 0, await source.size(file));
-    else made[file] = json;
+    const made = source.json?.(file);
+    bytes[file] =
+      made === undefined
+        ? await source.read(file, 0, await source.size(file))
+        : new TextEncoder().encode(JSON.stringify(made));
   }
-  return { name: source.name, bytes, made };
+  return { name: source.name, bytes };
 }
 
 /** What `loadTokenizer` reads them from. */
-export function tokenizerFilesSource({ name, bytes, made }: TokenizerFiles): FileSource {
-  const source = new MemorySource(bytes, name);
-  return {
-    name,
-    has: async (file) => Object.hasOwn(made, file) || (await source.has(file)),
-    json: (file) => (Object.hasOwn(made, file) ? made[file] : undefined),
-    size: (file) => source.size(file),
-    read: (file, start, end) => source.read(file, start, end),
-    close: () => source.close(),
-  };
-}
+export const tokenizerFilesSource = ({ name, bytes }: TokenizerFiles): FileSource => new MemorySource(bytes, name);
