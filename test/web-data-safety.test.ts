@@ -12,6 +12,25 @@ const skip = skipReason("browser", chromium !== undefined, "install chromium, or
 const STORY = "Once upon a time there was a little girl who lived";
 const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
 
+/** In the page: what other tabs say waits while `isHeld` is true, as when a message takes its time. */
+function holdChannels(): void {
+  const waiting: (() => void)[] = [];
+  const page = window as unknown as { isHeld: boolean; release: () => void };
+  page.isHeld = false;
+  page.release = () => {
+    page.isHeld = false;
+    for (const deliver of waiting.splice(0)) deliver();
+  };
+  const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage")!;
+  Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+    set(this: BroadcastChannel, listen: (event: MessageEvent) => void) {
+      set!.call(this, (event: MessageEvent) => (page.isHeld ? waiting.push(() => listen(event)) : listen(event)));
+    },
+  });
+}
+const hold = (page: Page) => page.evaluate("isHeld = true");
+const release = (page: Page) => page.evaluate("release()");
+
 describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, () => {
   let app: BuiltApp;
   let server: StaticServer;
@@ -106,6 +125,7 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
   });
 
   it("two tabs see what the other says, and lose nothing when both speak at once", async () => {
+    await context.addInitScript(holdChannels);
     const { page: one } = await openPage(context, server.url);
     await say(one, STORY);
     const { page: two } = await openPage(context, server.url);
@@ -115,7 +135,13 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
     await two.locator(".message-answer[aria-busy=false]").nth(1).waitFor();
     expect(await one.getByLabel("Message", { exact: true }).inputValue(), "drafts do not leak").toBe("");
     expect(await two.getByLabel("Message", { exact: true }).inputValue()).toBe("a draft of the second tab");
-    await Promise.all([say(one, "Italy?"), say(two, "Malta?")]);
+    // Neither hears of the other before it has spoken, so that both go on from the same conversation.
+    await Promise.all([hold(one), hold(two)]);
+    await say(one, "Italy?");
+    await say(two, "Malta?");
+    await Promise.all([release(one), release(two)]);
+    await one.locator(".bubble", { hasText: "Malta?" }).waitFor();
+    await two.locator(".bubble", { hasText: "Italy?" }).waitFor();
     await one.reload();
     await untilReady(one);
     expect((await bubbles(one)).sort()).toEqual(["Italy?", "Malta?", STORY, "Spain?"].sort());
