@@ -1,6 +1,7 @@
+import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ask, changeAnswer, newConversation } from "./conversation.ts";
-import type { ConversationDb } from "./conversation-db.ts";
+import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
 import { Keeper } from "./keeper.ts";
 
 /** A database that tells the lengths of the answers it was given. */
@@ -85,6 +86,44 @@ describe("Keeper", () => {
     await next.keeper.recover();
     expect(next.written).toEqual([3, 4]);
     expect(storage.size).toBe(0);
+  });
+
+  it("a page that comes back after it left writes what waited, and leaves nothing behind", async () => {
+    const { keeper, written } = makeKeeper();
+    keeper.keep(grown(7));
+    keeper.leave();
+    expect(storage.size).toBe(1);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(written).toEqual([7]);
+    expect(storage.size).toBe(0);
+  });
+
+  it("what a page has left of a conversation goes with its deletion in another page", async () => {
+    const { keeper } = makeKeeper("one");
+    const other = ask(newConversation(), "Another");
+    keeper.keep(grown(7));
+    keeper.keep(other);
+    keeper.leave();
+    const next = makeKeeper("two");
+    next.keeper.drop(asked.id);
+    await next.keeper.recover();
+    expect(vi.mocked(next.db.put).mock.calls.map(([{ id }]) => id)).toEqual([other.id]);
+  });
+
+  it("a page that leaves before it hears of a deletion does not bring the conversation back", async () => {
+    vi.useRealTimers();
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    const [one, two] = [await openConversationDb("one"), await openConversationDb("two")];
+    const events = { onKept: vi.fn(), onError: vi.fn() };
+    const keeper = new Keeper(one, "one", events);
+    keeper.keep(grown(1), true);
+    await vi.waitFor(() => expect(events.onKept).toHaveBeenCalled());
+    keeper.keep(grown(2));
+    await two.delete(asked.id);
+    keeper.leave();
+    const third = await openConversationDb("three");
+    await new Keeper(third, "three", events).recover();
+    expect(await third.all()).toEqual([]);
   });
 
   it("conversations wait side by side; a deleted one is not written", async () => {

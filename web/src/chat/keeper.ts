@@ -24,6 +24,9 @@ export class Keeper {
   readonly #events: KeeperEvents;
   /** What is not in the database yet, by id. */
   readonly #waiting = new Map<string, Conversation>();
+  /** Conversations that were written before. Without a record in the database they were deleted since. */
+  readonly #written = new Set<string>();
+  #hasLeft = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
   /** tab: an id of this page, so that pages which close at the same time do not overwrite what the others leave */
@@ -40,14 +43,24 @@ export class Keeper {
     else this.#timer ??= setTimeout(() => this.#writeAll(), WRITE_INTERVAL_MS);
   }
 
-  /** Called when the page is about to close. */
+  /** Called when the page is about to close. One that comes back takes what it left out of localStorage again once that is written. */
   leave(): void {
-    if (this.#waiting.size > 0) save(`${LEFTOVER}.${this.#tab}`, [...this.#waiting.values()]);
+    this.#hasLeft = true;
+    const left = Array.from(this.#waiting.values(), (each) =>
+      this.#written.has(each.id) ? { ...each, revision: each.revision ?? 0 } : each,
+    );
+    save(`${LEFTOVER}.${this.#tab}`, left.length > 0 ? left : undefined);
   }
 
-  /** Drops unsaved changes of a conversation that is deleted. */
+  /** Drops unsaved changes of a conversation that is deleted, those that any page has left as well. */
   drop(id: string): void {
     this.#waiting.delete(id);
+    this.#written.delete(id);
+    for (const name of savedNames(LEFTOVER)) {
+      const left = readSaved(name, isLeftover) ?? [];
+      const rest = left.filter((each) => each.id !== id);
+      if (rest.length < left.length) save(name, rest.length > 0 ? rest : undefined);
+    }
   }
 
   /** Tries to write again what could not be written. */
@@ -74,7 +87,9 @@ export class Keeper {
     if (!conversation) return;
     this.#db.put(conversation).then(
       (outcome) => {
+        if (outcome !== "gone") this.#written.add(id);
         if (this.#waiting.get(id) === conversation) this.#waiting.delete(id);
+        if (this.#hasLeft) this.leave();
         this.#events.onKept(id, outcome);
       },
       (error: unknown) => this.#events.onError(error),
