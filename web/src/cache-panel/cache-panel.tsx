@@ -122,6 +122,8 @@ function SwitchNote() {
   const cache = useStore(engineStore, ({ cache }) => cache);
   if (!change) return null;
   const { kv, before, beforeKv, done, isWriting } = change;
+  // The cache was deleted since.
+  if (!isWriting && !cache) return null;
   return (
     <div class="switch-note" role="status">
       {isWriting ? (

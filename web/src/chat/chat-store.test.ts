@@ -1,9 +1,11 @@
 /** @file Sending, stopping, answering again and what is kept of it, over an engine that says what the test wants. */
+import { IDBFactory, IDBObjectStore } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChatOptions, Engine } from "../engine/engine.ts";
-import { engineStore } from "../engine/engine-store.ts";
-import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
+import { engineStore, setCache } from "../engine/engine-store.ts";
+import type { CacheState, ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
 import { EngineError } from "../engine/rpc.ts";
+import { forgetCache, forgetModel } from "../kept/kept-store.ts";
 import {
   answerAgain,
   chatStore,
@@ -63,6 +65,7 @@ describe("the chat store", () => {
       });
     }
     vi.stubGlobal("addEventListener", () => {});
+    vi.stubGlobal("navigator", {});
     chatStore.update((state) => ({ ...state, others: [], notice: "" }));
     startNew();
   });
@@ -203,6 +206,41 @@ describe("the chat store", () => {
     undoDelete();
     expect(chatStore.get()).toMatchObject({ deleted: null, current: { id }, isAnswering: false });
     expect(shown()).toEqual(["Hi", "late (interrupted)"]);
+  });
+
+  it("what was not kept is written when a kept model or cache is deleted, and the notice stays until all is", async () => {
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    await openChats();
+    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+      throw new DOMException("no room", "QuotaExceededError");
+    });
+    try {
+      useEngine(says("one"));
+      await sendMessage("Hi");
+      await vi.waitFor(() => expect(chatStore.get().notice).toMatch(/storage for this page is full/));
+      // Another conversation is written; this one is still not.
+      full.mockRestore();
+      startNew();
+      await sendMessage("Another");
+      await new Promise((resolve) => setTimeout(resolve));
+      expect(chatStore.get().notice).toMatch(/full/);
+      await forgetModel("org/name");
+      await vi.waitFor(() => expect(chatStore.get().notice).toBe(""));
+    } finally {
+      full.mockRestore();
+    }
+  });
+
+  it("shows no cache that was deleted", async () => {
+    useEngine(says("one"));
+    await sendMessage("Hi");
+    const { id } = chatStore.get().current;
+    const cache = { tokens: 9 } as CacheState;
+    setCache(cache);
+    await forgetCache("another");
+    expect(engineStore.get().cache).toBe(cache);
+    await forgetCache(id);
+    expect(engineStore.get().cache).toBeNull();
   });
 
   it("says that a browser which keeps no data loses the conversations with the tab", async () => {

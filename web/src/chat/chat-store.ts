@@ -5,7 +5,7 @@ import type { DocumentText } from "../documents/read-document.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
 import type { Restored } from "../engine/protocol.ts";
 import { removeOrphans } from "../kept/kept-caches.ts";
-import { forgetCache, keepCache } from "../kept/kept-store.ts";
+import { deletionStore, forgetCache, keepCache } from "../kept/kept-store.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
 import { Answers, type Prefill } from "./answers.ts";
@@ -114,8 +114,20 @@ function noteCurrent(id: string): void {
   save("conversation", id, "tab");
 }
 
+// What was not kept is written where there is room again, and the panel shows no cache that is gone.
+deletionStore.subscribe(() => {
+  keeper?.retry();
+  const { cacheOf } = deletionStore.get();
+  if (isCurrent(cacheOf) && !answers.get(cacheOf)) setCache(null);
+});
+
+/** The notice goes when everything is kept. */
+function reviewNotice(): void {
+  if (chatStore.get().notice !== "" && db?.isLasting && !keeper?.isBehind) patch({ notice: "" });
+}
+
 function noteKept(id: string, outcome: PutOutcome): void {
-  if (chatStore.get().notice !== "" && db?.isLasting) patch({ notice: "" });
+  reviewNotice();
   if (outcome === "gone") {
     forgetConversation(id);
     return;
@@ -220,6 +232,7 @@ function forgetConversation(id: string): void {
   gone.add(id);
   answers.drop(id);
   keeper?.drop(id);
+  reviewNotice();
   if (isCurrent(id)) startNew();
   patch({ others: chatStore.get().others.filter((c) => c.id !== id) });
 }

@@ -26,6 +26,8 @@ export class Keeper {
   readonly #waiting = new Map<string, Conversation>();
   /** Conversations that were written before. Without a record in the database they were deleted since. */
   readonly #written = new Set<string>();
+  /** Conversations whose last write failed. */
+  readonly #failed = new Set<string>();
   #hasLeft = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
@@ -56,11 +58,17 @@ export class Keeper {
   drop(id: string): void {
     this.#waiting.delete(id);
     this.#written.delete(id);
+    this.#failed.delete(id);
     for (const name of savedNames(LEFTOVER)) {
       const left = readSaved(name, isLeftover) ?? [];
       const rest = left.filter((each) => each.id !== id);
       if (rest.length < left.length) save(name, rest.length > 0 ? rest : undefined);
     }
+  }
+
+  /** Whether something could not be written so far. */
+  get isBehind(): boolean {
+    return this.#failed.size > 0;
   }
 
   /** Tries to write again what could not be written. */
@@ -88,11 +96,15 @@ export class Keeper {
     this.#db.put(conversation).then(
       (outcome) => {
         if (outcome !== "gone") this.#written.add(id);
+        this.#failed.delete(id);
         if (this.#waiting.get(id) === conversation) this.#waiting.delete(id);
         if (this.#hasLeft) this.leave();
         this.#events.onKept(id, outcome);
       },
-      (error: unknown) => this.#events.onError(error),
+      (error: unknown) => {
+        if (this.#waiting.has(id)) this.#failed.add(id);
+        this.#events.onError(error);
+      },
     );
   }
 }

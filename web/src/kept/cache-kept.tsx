@@ -6,7 +6,7 @@ import { useStore } from "../ui/store.ts";
 import { forgetCache, keptStore } from "./kept-store.ts";
 
 export function CacheKept() {
-  const { caches, problem } = useStore(keptStore);
+  const { caches, problems } = useStore(keptStore);
   const current = useStore(chatStore, (state) => state.current);
   const isAnswering = useStore(chatStore, (state) => state.isAnswering);
   const hasCache = useStore(engineStore, ({ cache }) => cache !== null);
@@ -16,6 +16,7 @@ export function CacheKept() {
   if (!hasCache) {
     return <p class="hint">The cache of this conversation is not in memory; it is computed with the next message.</p>;
   }
+  const problem = problems.get(current.id);
   if (problem) return <p class="problem">This cache is not kept for another day: {problem}</p>;
   if (!kept) return null;
   return (

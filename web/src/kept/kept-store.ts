@@ -1,23 +1,35 @@
-/** @file What the browser keeps of this page: caches of conversations and models, with their sizes, and why something could not be kept. */
+/** @file The caches of conversations that the browser keeps, with their sizes, and why one could not be kept; what deletes them and kept models. */
 import { engineStore, setCache, tabEngine } from "../engine/engine-store.ts";
 import { createStore } from "../ui/store.ts";
 import { type KeptCache, listKeptCaches, removeKeptCache } from "./kept-caches.ts";
+import { removeKeptModel } from "./kept-models.ts";
 
 export interface Kept {
   readonly caches: readonly KeptCache[];
   /** Of the origin, all that it stores; 0 where the browser does not say. */
   readonly usedBytes: number;
   readonly quotaBytes: number;
-  /** Why the last cache could not be kept. */
-  readonly problem: string;
+  /** Why the cache of a conversation could not be kept, by conversation. */
+  readonly problems: ReadonlyMap<string, string>;
 }
 
-export const keptStore = createStore<Kept>({ caches: [], usedBytes: 0, quotaBytes: 0, problem: "" });
+export const keptStore = createStore<Kept>({ caches: [], usedBytes: 0, quotaBytes: 0, problems: new Map() });
+
+/** What was deleted last from the browser's storage, which has more room since: the cache of a conversation, or a model, which is of none. */
+export const deletionStore = createStore({ cacheOf: "" });
 
 /** Time for a quick next question: a cache is kept when the conversation pauses. */
 const PAUSE_MS = 500;
 
 const patch = (change: Partial<Kept>): void => keptStore.update((kept) => ({ ...kept, ...change }));
+
+/** problem: an empty one takes away what was said before */
+function noteProblem(conversation: string, problem: string): void {
+  const problems = new Map(keptStore.get().problems);
+  problems.delete(conversation);
+  if (problem) problems.set(conversation, problem);
+  patch({ problems });
+}
 
 export async function refreshKept(): Promise<void> {
   const caches = await listKeptCaches();
@@ -36,7 +48,7 @@ export function keepCache(conversation: string): void {
       ?.keep(conversation)
       .catch(() => null);
     if (!outcome) return;
-    patch({ problem: outcome.problem });
+    noteProblem(conversation, outcome.problem);
     // A browser that is short of room removes what it has not promised to keep.
     if (outcome.kept) void navigator.storage?.persist?.().catch(() => {});
     await refreshKept();
@@ -55,7 +67,15 @@ export async function forgetCache(conversation: string): Promise<void> {
   const engine = tabEngine();
   if (engine) await engine.forget(conversation);
   else await removeKeptCache(conversation);
+  noteProblem(conversation, "");
+  deletionStore.set({ cacheOf: conversation });
   await refreshKept();
+}
+
+/** Removes a model from the browser; one that is loaded goes on. */
+export async function forgetModel(ref: string): Promise<void> {
+  await removeKeptModel(ref);
+  deletionStore.set({ cacheOf: "" });
 }
 
 /** Shows the cache of a conversation that was opened, if there is one. */

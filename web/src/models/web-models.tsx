@@ -2,7 +2,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { engineStore } from "../engine/engine-store.ts";
 import type { ModelRef } from "../engine/protocol.ts";
-import { type KeptModel, keptBytes, listKeptModels, removeKeptModel } from "../kept/kept-models.ts";
+import { type KeptModel, keptBytes, listKeptModels } from "../kept/kept-models.ts";
+import { forgetModel } from "../kept/kept-store.ts";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
@@ -38,7 +39,7 @@ export function WebModels({ onChoose }: WebModelsProps) {
                   type="button"
                   class="icon-button"
                   aria-label={`Delete ${nameOf(model.ref)} from this browser`}
-                  onClick={() => void removeKeptModel(model.ref).then(refresh)}
+                  onClick={() => void forgetModel(model.ref).then(refresh)}
                 >
                   <Icon name="trash" />
                 </button>
