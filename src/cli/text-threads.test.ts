@@ -1,5 +1,5 @@
 /** @file Threads for texts: what a tokenizer and a template do, and the end of what does not end. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { byteTokenizer, FAKE_FIRST_WORD } from "../../test/support/fake-checkpoint.ts";
 import { folderAsGguf } from "../../test/support/gguf-model.ts";
 import { sourceOf } from "../../test/support/random-gguf.ts";
@@ -59,6 +59,46 @@ describe("threads for texts", () => {
     const [much, other] = await Promise.allSettled([texts.render(said("much"), {}), texts.render(said("hello"), {})]);
     expect(much).toMatchObject({ status: "rejected", reason: { status: 400, code: "limit" } });
     expect(other).toEqual({ status: "fulfilled", value: "[hello]" });
+  });
+
+  it("do not do what nobody waits for any more, and refuse what is too much to wait", async () => {
+    await using texts = start({ maxWaiting: 2, maxWaitingCharacters: 100 });
+    const left = new AbortController();
+    const long = "x".repeat(200);
+    // No thread is ready yet, so that all of them wait.
+    const asked = [
+      texts.encode("first", {}, left.signal),
+      texts.encode(long, {}),
+      texts.encode("second", {}, left.signal),
+      texts.encode("third", {}),
+    ];
+    left.abort(new Error("the client has gone"));
+    // Nothing waits now, so that even a long text may.
+    const alone = texts.encode(long, {}, new AbortController().signal);
+    const gone = { status: "rejected", reason: { message: "the client has gone" } };
+    const busy = { status: "rejected", reason: { code: "unavailable", detail: { reason: "queue" } } };
+    expect(await Promise.allSettled(asked)).toMatchObject([gone, busy, gone, busy]);
+    await expect(texts.encode("x", {}, left.signal)).rejects.toThrow("the client has gone");
+    expect(await alone).toEqual((await loadTokenizer(source)).encode(long));
+  });
+
+  it("end when they are idle, but for one of them", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      await using texts = start();
+      expect(await texts.encode("a", {})).toHaveLength(1);
+      const work = [texts.encode("a", {}), texts.encode("b", {})];
+      vi.advanceTimersByTime(100);
+      await Promise.all(work);
+      while (texts.numReady < 2) await new Promise(setImmediate);
+      vi.advanceTimersByTime(60_000);
+      expect(texts.numReady).toBe(1);
+      vi.advanceTimersByTime(600_000);
+      expect(texts.numReady).toBe(1);
+      expect(await texts.encode("a", {})).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("say why none can be started", async () => {

@@ -5,7 +5,7 @@
 import type { Worker } from "node:worker_threads";
 import { type ErrorCode, TurboQuantError } from "../errors.ts";
 import { startModuleThread } from "../node/module-thread.ts";
-import { ApiError } from "../server/api-error.ts";
+import { ApiError, shuttingDown } from "../server/api-error.ts";
 import type { TextTask, TextWork } from "../server/text-work.ts";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 
@@ -21,6 +21,10 @@ export interface TextThreadsOptions {
   readonly limitMs?: number;
   /** Most memory of one thread. */
   readonly limitMegabytes?: number;
+  /** Most texts that may wait. */
+  readonly maxWaiting?: number;
+  /** Most characters of texts that wait; one alone may have more. */
+  readonly maxWaitingCharacters?: number;
 }
 
 /** A template alone may take two seconds, and a text of the longest context about as long. */
@@ -30,9 +34,15 @@ const START_LIMIT_MS = 120_000;
 /** A second thread works beside one that has been busy for so long. */
 const PATIENCE_MS = 100;
 const MAX_THREADS = 2;
+/** A thread beside another one ends when it has had nothing to do for so long, and gives its memory back. */
+const IDLE_MS = 60_000;
+const MAX_WAITING = 1024;
+/** Four bodies of the usual greatest length. */
+const MAX_WAITING_CHARACTERS = 64 << 20;
 
 interface Job {
   readonly task: TextTask;
+  readonly characters: number;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -41,12 +51,13 @@ interface Thread {
   readonly worker: Worker;
   isReady: boolean;
   job: Job | null;
+  /** Until it has to be ready, or its task done, or until it is idle for too long. */
   timer: NodeJS.Timeout;
 }
 
 export class TextThreads implements TextWork {
   readonly #options: TextThreadsOptions;
-  readonly #waiting: Job[] = [];
+  readonly #waiting = new Set<Job>();
   readonly #threads = new Set<Thread>();
   #starting = 0;
   #patience: NodeJS.Timeout | undefined;
@@ -58,22 +69,32 @@ export class TextThreads implements TextWork {
     this.#start();
   }
 
-  encode(text: string, options: Extract<TextTask, { kind: "encode" }>["options"]): Promise<number[]> {
-    return this.#do({ kind: "encode", text, options });
+  /** Threads that do what they are given, or wait for it. */
+  get numReady(): number {
+    return [...this.#threads].filter(({ isReady }) => isReady).length;
+  }
+
+  encode(
+    text: string,
+    options: Extract<TextTask, { kind: "encode" }>["options"],
+    signal?: AbortSignal,
+  ): Promise<number[]> {
+    return this.#do({ kind: "encode", text, options }, signal);
   }
 
   render(
     messages: Extract<TextTask, { kind: "render" }>["messages"],
     options: Extract<TextTask, { kind: "render" }>["options"],
+    signal?: AbortSignal,
   ): Promise<string> {
-    return this.#do({ kind: "render", messages, options });
+    return this.#do({ kind: "render", messages, options }, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#patience);
-    const error = new ApiError(503, "shutting down; ask another server", { code: "unavailable" });
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    const error = shuttingDown();
+    this.#rejectWaiting(error);
     await Promise.all(
       [...this.#threads].map((thread) => {
         thread.job?.reject(error);
@@ -82,28 +103,49 @@ export class TextThreads implements TextWork {
     );
   }
 
-  #do<T>(task: TextTask): Promise<T> {
+  /** A task that is not wanted any more leaves the queue. A thread that is at it goes on, as to start another one takes longer than most tasks. */
+  #do<T>(task: TextTask, signal: AbortSignal | undefined): Promise<T> {
+    let leave = (): void => {};
     return new Promise<T>((resolve, reject) => {
-      if (this.#isClosed) {
-        reject(new ApiError(503, "shutting down; ask another server", { code: "unavailable" }));
-        return;
-      }
-      this.#waiting.push({ task, resolve, reject });
+      signal?.throwIfAborted();
+      const job = { task, characters: charactersOf(task), resolve, reject };
+      this.#checkRoom(job.characters);
+      leave = () => {
+        this.#waiting.delete(job);
+        reject(signal!.reason);
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      this.#waiting.add(job);
       this.#next();
+    }).finally(() => signal?.removeEventListener("abort", leave));
+  }
+
+  #checkRoom(characters: number): void {
+    const { maxWaiting = MAX_WAITING, maxWaitingCharacters = MAX_WAITING_CHARACTERS } = this.#options;
+    if (this.#isClosed) throw shuttingDown();
+    let waiting = characters;
+    for (const job of this.#waiting) waiting += job.characters;
+    const { size } = this.#waiting;
+    if (size < maxWaiting && (size === 0 || waiting <= maxWaitingCharacters)) return;
+    throw new TurboQuantError("unavailable", `busy: ${size} texts are waiting to be read; try again later`, {
+      reason: "queue",
     });
   }
 
   #next(): void {
     for (const thread of this.#threads) {
-      if (this.#waiting.length === 0) return;
-      if (thread.isReady && thread.job === null) this.#give(thread, this.#waiting.shift()!);
+      if (!thread.isReady || thread.job !== null) continue;
+      const [job] = this.#waiting;
+      if (!job) return;
+      this.#waiting.delete(job);
+      this.#give(thread, job);
     }
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.size === 0) return;
     if (this.#threads.size + this.#starting === 0) this.#start();
     else if (this.#threads.size + this.#starting < MAX_THREADS) {
       this.#patience ??= setTimeout(() => {
         this.#patience = undefined;
-        if (this.#waiting.length > 0 && this.#threads.size + this.#starting < MAX_THREADS) this.#start();
+        if (this.#waiting.size > 0 && this.#threads.size + this.#starting < MAX_THREADS) this.#start();
       }, PATIENCE_MS);
     }
   }
@@ -111,6 +153,7 @@ export class TextThreads implements TextWork {
   #give(thread: Thread, job: Job): void {
     const { limitMs = LIMIT_MS } = this.#options;
     thread.job = job;
+    clearTimeout(thread.timer);
     thread.timer = setTimeout(() => {
       this.#fail(thread, tooMuch(job, `longer than ${limitMs / 1000} s`));
     }, limitMs);
@@ -155,6 +198,9 @@ export class TextThreads implements TextWork {
     if (result === "ready") thread.isReady = true;
     else if ("value" in result) job?.resolve(result.value as never);
     else job?.reject(new TurboQuantError(result.code, result.message, result.detail));
+    thread.timer = setTimeout(() => {
+      if (this.#threads.size > 1) void this.#end(thread);
+    }, IDLE_MS).unref();
     this.#next();
   }
 
@@ -169,8 +215,12 @@ export class TextThreads implements TextWork {
   }
 
   #refuseWaiting(error: unknown): void {
-    if ([...this.#threads].some(({ isReady }) => isReady)) return;
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    if (this.numReady === 0) this.#rejectWaiting(error);
+  }
+
+  #rejectWaiting(error: unknown): void {
+    for (const { reject } of this.#waiting) reject(error);
+    this.#waiting.clear();
   }
 
   async #end(thread: Thread): Promise<void> {
@@ -178,6 +228,13 @@ export class TextThreads implements TextWork {
     clearTimeout(thread.timer);
     await thread.worker.terminate();
   }
+}
+
+/** Characters of all texts of a value. */
+function charactersOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 0;
+  return Object.values(value).reduce<number>((sum, part) => sum + charactersOf(part), 0);
 }
 
 function tooMuch({ task }: Job, howMuch: string): ApiError {

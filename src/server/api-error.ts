@@ -47,6 +47,14 @@ export class ApiError extends Error {
   }
 }
 
+/** nginx's status for a client that disconnected before the answer; used in the log and the metrics only. */
+export const STATUS_CLIENT_LEFT = 499;
+
+export const clientLeft = (): ApiError => new ApiError(STATUS_CLIENT_LEFT, "the client has gone");
+
+export const shuttingDown = (): ApiError =>
+  new ApiError(503, "shutting down; ask another server", { code: "unavailable" });
+
 const TYPES: Readonly<Record<number, string>> = {
   401: "authentication_error",
   403: "permission_error",

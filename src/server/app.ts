@@ -1,8 +1,8 @@
 /** @file The HTTP interface: its routes, and the checks that apply to all of them. It does not depend on Node. */
 import { Hono } from "hono";
 import { checkHost, checkKey, corsHeaders } from "./access.ts";
-import { toApiError } from "./api-error.ts";
-import { Call, STATUS_CLIENT_LEFT } from "./call.ts";
+import { STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
+import { Call } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
 import type { RequestEnvironment } from "./relay.ts";

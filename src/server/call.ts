@@ -1,17 +1,28 @@
 /** @file One HTTP request while a handler works on it. */
 import type { z } from "zod";
-import { ApiError } from "./api-error.ts";
+import { ApiError, clientLeft, STATUS_CLIENT_LEFT } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
 import { readBody } from "./read-body.ts";
 import type { ServerOptions } from "./server-context.ts";
 import type { WireUsage } from "./usage.ts";
 
-/** nginx's status for a client that disconnected before the answer; used in the log and the metrics only. */
-export const STATUS_CLIENT_LEFT = 499;
+/** Timers of more are over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+const timeIsUp = (ms: number): ApiError =>
+  new ApiError(
+    504,
+    `timeout: not finished after ${ms / 1000} s; ask for fewer tokens, or start the server with a larger --timeout`,
+    { code: "timeout" },
+  );
 
 export class Call {
   readonly server: ServerOptions;
   readonly request: Request;
+  /**
+   * Aborted when the client has gone or the time is up, with the error that this is, and at the end: what is still done for the request ends.
+   */
+  readonly signal: AbortSignal;
   /** A random id that the client sees as X-Request-Id and that appears in the log. */
   readonly id: string;
   /** In seconds since 1970. */
@@ -23,6 +34,8 @@ export class Call {
   /** Paths of fields of the request that were not known and left out. */
   ignoredFields: readonly string[] = [];
   readonly #started = performance.now();
+  readonly #stop = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout>;
   /** The route as the route table has it. */
   readonly #route: string;
   #usage: WireUsage | null = null;
@@ -32,6 +45,12 @@ export class Call {
     this.request = request;
     this.id = id;
     this.#route = route;
+    this.signal = this.#stop.signal;
+    const leave = (): void => this.#stop.abort(clientLeft());
+    if (request.signal.aborted) leave();
+    else request.signal.addEventListener("abort", leave, { once: true });
+    const { timeoutMs } = server;
+    this.#timer = setTimeout(() => this.#stop.abort(timeIsUp(timeoutMs)), Math.min(timeoutMs, MAX_TIMER_MS));
   }
 
   async body<T>(schema: z.ZodType<T>): Promise<T> {
@@ -69,8 +88,7 @@ export class Call {
   }
 
   get schedule(): Omit<CallOptions, "options"> {
-    const { scheduler, timeoutMs } = this.server;
-    return { scheduler, timeoutMs, signal: this.request.signal };
+    return { scheduler: this.server.scheduler, signal: this.signal };
   }
 
   readonly onUsage = (usage: WireUsage): void => {
@@ -85,8 +103,10 @@ export class Call {
     this.log(hasLeft ? STATUS_CLIENT_LEFT : 200);
   }
 
-  /** Writes the log line of the request when it is over. */
+  /** Writes the log line of the request, which is over. */
   log(status: number): void {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
     const { metrics, logger } = this.server;
     metrics.onResponse(this.#route, status);
     const ms = Math.round(performance.now() - this.#started);

@@ -24,7 +24,7 @@ export async function chatCompletions(call: Call): Promise<Response> {
     throw new ApiError(400, "top_logprobs: needs logprobs: true", { code: "invalid_value", param: "top_logprobs" });
   }
   const top = request.top_logprobs ?? 0;
-  const plan = await planChat(request, server);
+  const plan = await planChat(call, request);
   const chunks = chatChunks(call, request, plan);
   const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };
   const logprobOf = (chunk: ScheduledChunk): Logprob | null =>

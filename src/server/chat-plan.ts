@@ -9,11 +9,11 @@ import type { TokenConstraint } from "../engine/token-constraint.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { ApiError } from "./api-error.ts";
 import { answerConstraint } from "./bound-answer.ts";
+import type { Call } from "./call.ts";
 import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
 import { type ReasoningWish, requestedReasoning } from "./reasoning-fields.ts";
 import type { ChatRequest } from "./request-schema.ts";
-import type { ServerOptions } from "./server-context.ts";
 import { requestedTools, type ToolWish } from "./tool-fields.ts";
 
 export interface ChatPlan {
@@ -32,19 +32,19 @@ export interface ChatPlan {
 
 const createCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
 
-export async function planChat(request: ChatRequest, server: ServerOptions): Promise<ChatPlan> {
-  const { llm, toolFormat } = server;
+export async function planChat(call: Call, request: ChatRequest): Promise<ChatPlan> {
+  const { llm, toolFormat } = call.server;
   const template = llm.tokenizer.chatTemplate?.text ?? "";
   const format = TOOL_FORMATS.find(({ name }) => name === toolFormat) ?? toolFormatOf(template);
   const tools = requestedTools(request);
   const reasoning = requestedReasoning(request);
-  const text = await promptText(request, server, { template, tools, reasoning });
+  const text = await promptText(call, request, { template, tools, reasoning });
   const hasChannels = format === harmony;
   const marks = hasChannels ? null : marksOf(template);
   const isInside = marks !== null && (endsInside(text, marks) || stopsInside(continuedText(request), marks));
   const isApart = reasoning.shown !== "within";
   return {
-    ids: await encodePrompt(server, text, { addSpecialTokens: false }),
+    ids: await encodePrompt(call, text, { addSpecialTokens: false }),
     constraint: await answerConstraint(request, llm, { format, tools, reasoning, marks, isInside, template }),
     keepsSpecialTokens: [
       ...(tools || hasChannels ? format.marks : []),
@@ -67,9 +67,9 @@ function isSpecial({ tokenizer }: LLM, mark: string): boolean {
 }
 
 /** The prompt of a chat request as text. */
-export function chatPrompt(request: ChatRequest, server: ServerOptions): Promise<string> {
-  const template = server.llm.tokenizer.chatTemplate?.text ?? "";
-  return promptText(request, server, {
+export function chatPrompt(call: Call, request: ChatRequest): Promise<string> {
+  const template = call.server.llm.tokenizer.chatTemplate?.text ?? "";
+  return promptText(call, request, {
     template,
     tools: requestedTools(request),
     reasoning: requestedReasoning(request),
@@ -83,8 +83,8 @@ interface PromptParts {
 }
 
 async function promptText(
+  call: Call,
   request: ChatRequest,
-  server: ServerOptions,
   { template, tools, reasoning }: PromptParts,
 ): Promise<string> {
   const messages = forTemplate(template, templateMessages(request.messages), tools?.callable);
@@ -97,11 +97,13 @@ async function promptText(
         : `expected the last message to be the assistant's, got ${last.role}'s`;
     throw cannotContinue(message);
   }
-  const text = await textWorkOf(server).render(continues ? [...messages.slice(0, -1), marked(last)] : messages, {
+  const options = {
     addGenerationPrompt: continues ? false : (request.add_generation_prompt ?? true),
     ...(tools && { tools: tools.shown }),
     variables: { ...reasoning.variables, ...request.chat_template_kwargs },
-  });
+  };
+  const shown = continues ? [...messages.slice(0, -1), marked(last)] : messages;
+  const text = await textWorkOf(call).render(shown, options, call.signal);
   return continues ? cutAtMark(text) : text;
 }
 

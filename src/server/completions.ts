@@ -10,7 +10,6 @@ import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
 import { type CompletionRequest, completionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
-import type { ServerOptions } from "./server-context.ts";
 import { requestedGrammar } from "./structured-fields.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
@@ -46,7 +45,7 @@ export async function completions(call: Call): Promise<Response> {
       },
     );
   }
-  const prompts = await encodePrompts(request.prompt, call.server, request.add_special_tokens ?? true);
+  const prompts = await encodePrompts(call, request.prompt, request.add_special_tokens ?? true);
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
@@ -99,11 +98,11 @@ function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs:
 }
 
 async function encodePrompts(
+  call: Call,
   prompt: CompletionRequest["prompt"],
-  server: ServerOptions,
   addSpecialTokens: boolean,
 ): Promise<number[][]> {
-  const encode = (text: string): Promise<number[]> => encodePrompt(server, text, { addSpecialTokens });
+  const encode = (text: string): Promise<number[]> => encodePrompt(call, text, { addSpecialTokens });
   if (typeof prompt === "string") return [await encode(prompt)];
   if (prompt.length === 0) return [[]];
   if (typeof prompt[0] === "number") return [prompt as number[]];

@@ -1,19 +1,14 @@
 /** @file Encodes what requests send, after a look at its length: most of what is far too long is refused before it costs anything. */
 import type { EncodeOptions } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
-import type { ServerOptions } from "./server-context.ts";
+import type { Call } from "./call.ts";
 import { type TextWork, textWorkHere } from "./text-work.ts";
 
-export const textWorkOf = ({ text, llm }: Pick<ServerOptions, "text" | "llm">): TextWork =>
-  text ?? textWorkHere(llm.tokenizer);
+export const textWorkOf = ({ server: { text, llm } }: Call): TextWork => text ?? textWorkHere(llm.tokenizer);
 
 /** @throws ApiError 400 — a text so long that, whatever its tokens are, they cannot fit the context */
-export async function encodePrompt(
-  server: Pick<ServerOptions, "text" | "llm">,
-  text: string,
-  options: EncodeOptions,
-): Promise<number[]> {
-  const { llm } = server;
+export async function encodePrompt(call: Call, text: string, options: EncodeOptions): Promise<number[]> {
+  const { llm } = call.server;
   const { contextLength } = llm.runner;
   if (text.length > contextLength * llm.tokenizer.longestToken) {
     throw new ApiError(
@@ -22,5 +17,5 @@ export async function encodePrompt(
       { code: "context_length_exceeded" },
     );
   }
-  return await textWorkOf(server).encode(text, options);
+  return await textWorkOf(call).encode(text, options, call.signal);
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeFakeCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { startServer, type TestServer, until } from "../../test/support/server.ts";
+import { TurboQuantError } from "../errors.ts";
 
 const FRANCE = [{ role: "user" as const, content: "What is the capital of France?" }];
 const CHAT = "/v1/chat/completions";
@@ -281,7 +282,7 @@ describe("time", () => {
     const request = { ...STORY, max_tokens: 4000 };
     expect(await short.post("/v1/completions", request)).toMatchObject({
       status: 504,
-      json: { error: { code: "timeout" } },
+      json: { error: { code: "timeout", message: expect.stringContaining("--timeout") } },
     });
     const response = await fetch(`${short.url}/v1/completions`, {
       method: "POST",
@@ -292,6 +293,44 @@ describe("time", () => {
     expect(JSON.parse(events.at(-1)!.slice(6)).error.code).toBe("timeout");
     expect(short.scheduler.stats.running).toBe(0);
     await short.stop();
+  });
+
+  it("texts of a prompt that are not read in time are given up, as are those of a client that left or was refused", async () => {
+    const left: unknown[] = [];
+    let onAsked = (): void => {};
+    const encode = (text: string, _: object, signal?: AbortSignal): Promise<number[]> =>
+      new Promise((_resolve, reject) => {
+        if (text === "wrong") {
+          reject(new TurboQuantError("invalid_argument", "no"));
+          return;
+        }
+        onAsked();
+        signal?.addEventListener("abort", () => {
+          left.push(signal.reason.status);
+          reject(signal.reason);
+        });
+      });
+    const text = { encode, render: () => Promise.resolve("") };
+    const own = await startServer({ fake: {}, server: { timeoutMs: 100, text } });
+    const ask = (prompt: string[]) => own.post("/v1/completions", { prompt });
+    expect(await ask(["a", "b"])).toMatchObject({ status: 504, json: { error: { code: "timeout" } } });
+    expect(left).toEqual([504, 504]);
+    expect((await ask(["a", "wrong"])).status).toBe(400);
+    expect(left).toEqual([504, 504, undefined]);
+    await own.stop();
+
+    const asked = new Promise<void>((resolve) => {
+      onAsked = resolve;
+    });
+    const patient = await startServer({ fake: {}, server: { text } });
+    const { socket } = open(patient.port);
+    const body = JSON.stringify({ prompt: "a" });
+    socket.write(`POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+    await asked;
+    socket.resetAndDestroy();
+    await until(() => left.length === 4, "its text is given up");
+    expect(left[3]).toBe(499);
+    await patient.stop();
   });
 });
 

@@ -3,7 +3,7 @@
  * what need not be received, and hands the rest on. It computes nothing that grows with a request besides copying it.
  */
 import { checkHost, checkKey, corsHeaders } from "./access.ts";
-import { ApiError, toApiError } from "./api-error.ts";
+import { ApiError, shuttingDown, toApiError } from "./api-error.ts";
 import { BodyReader } from "./body-bytes.ts";
 import { READ_STEP, type ToEngine, type ToGate } from "./relay-messages.ts";
 
@@ -79,7 +79,7 @@ export class Gate {
 
   /** Ends what is still waiting: the engine is gone. */
   close(): void {
-    const error = new ApiError(503, "shutting down; ask another server", { code: "unavailable" });
+    const error = shuttingDown();
     for (const { onError, stream } of this.#exchanges.values()) {
       onError(error);
       stream?.error(error);

@@ -1,23 +1,21 @@
 /**
- * @file Submits one or several prompts to the scheduler and merges their pieces into one stream, which ends when the client
- * disconnects or its time is up.
+ * @file Submits one or several prompts to the scheduler and merges their pieces into one stream, which ends when nobody wants it
+ * any more.
  */
 import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/request.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import { linkedAbort } from "../linked-abort.ts";
-import { ApiError } from "./api-error.ts";
 
 export interface CallOptions {
   readonly scheduler: Scheduler;
   readonly options: ScheduleOptions;
-  /** Aborted when the client's connection closes. */
+  /** Its reason is what the stream throws when it is aborted. */
   readonly signal: AbortSignal;
-  readonly timeoutMs: number;
 }
 
 /**
  * Submits all prompts at once and yields their pieces as they arrive; `index` counts continuations over all prompts.
- * @throws TurboQuantError of the scheduler, immediately · the stream throws ApiError 504 when the time is up
+ * @throws TurboQuantError of the scheduler, immediately
  */
 export function callScheduler(
   prompts: readonly (readonly number[])[],
@@ -34,27 +32,13 @@ export function callScheduler(
     release();
     throw error;
   }
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    stop.abort();
-  }, call.timeoutMs);
   return (async function* () {
     try {
       for await (const { source, item } of merge(streams)) {
-        if (item.finishReason === "aborted" && isLate) {
-          throw new ApiError(
-            504,
-            `timeout: not finished after ${call.timeoutMs / 1000} s; ask for fewer tokens, or start the server with a larger --timeout`,
-            {
-              code: "timeout",
-            },
-          );
-        }
+        if (item.finishReason === "aborted") call.signal.throwIfAborted();
         yield { ...item, index: source * n + item.index };
       }
     } finally {
-      clearTimeout(timer);
       stop.abort();
       release();
     }

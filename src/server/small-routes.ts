@@ -48,16 +48,15 @@ export async function tokenize(call: Call): Promise<Response> {
     throw new ApiError(400, "body: expected one of content, prompt and messages", { code: "invalid_value" });
   }
   const text = messages
-    ? await textWorkOf(call.server).render(
+    ? await textWorkOf(call).render(
         forTemplate(llm.tokenizer.chatTemplate?.text ?? "", templateMessages(messages)),
-        {
-          addGenerationPrompt: request.add_generation_prompt ?? true,
-        },
+        { addGenerationPrompt: request.add_generation_prompt ?? true },
+        call.signal,
       )
     : (content ?? prompt ?? "");
   // llama.cpp adds special tokens only if asked; vLLM adds them to prompts; a chat template has written its own.
   const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;
-  const tokens = await encodePrompt(call.server, text, { addSpecialTokens });
+  const tokens = await encodePrompt(call, text, { addSpecialTokens });
   const pieces = (): string[] => tokens.map((id) => llm.tokenizer.decode([id]));
   return Response.json({
     tokens: request.with_pieces ? pieces().map((piece, i) => ({ id: tokens[i], piece })) : tokens,
@@ -86,7 +85,7 @@ export async function detokenize(call: Call): Promise<Response> {
 export async function applyTemplate(call: Call): Promise<Response> {
   const request = await call.body(chatRequest);
   call.model(request.model);
-  return Response.json({ prompt: await chatPrompt(request, call.server) });
+  return Response.json({ prompt: await chatPrompt(call, request) });
 }
 
 export const version = ({ server }: Call): Response => Response.json({ version: server.version });

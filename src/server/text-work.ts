@@ -6,10 +6,10 @@ export type TextTask =
   | { readonly kind: "encode"; readonly text: string; readonly options: EncodeOptions }
   | { readonly kind: "render"; readonly messages: readonly ChatMessage[]; readonly options: ChatTemplateOptions };
 
-/** @throws TurboQuantError as `Tokenizer.encode` and `Tokenizer.applyChatTemplate` */
+/** @throws TurboQuantError as `Tokenizer.encode` and `Tokenizer.applyChatTemplate`; the reason of `signal` when nobody wants the result any more */
 export interface TextWork {
-  encode(text: string, options: EncodeOptions): Promise<number[]>;
-  render(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<string>;
+  encode(text: string, options: EncodeOptions, signal?: AbortSignal): Promise<number[]>;
+  render(messages: readonly ChatMessage[], options: ChatTemplateOptions, signal?: AbortSignal): Promise<string>;
 }
 
 /** Done at once, in this thread. */

@@ -168,7 +168,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     corsOrigins: flags.corsOrigin ?? [],
     hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
   };
-  await using text = textThreads(llm);
+  await using text = textThreads(llm, flags.parallel + flags.queue);
   const app = createApp({
     ...access,
     text,
@@ -277,7 +277,7 @@ async function calibrated(
   }
 }
 
-function textThreads(llm: LLM): TextThreads {
+function textThreads(llm: LLM, maxWaiting: number): TextThreads {
   const files = async (): Promise<TokenizerFiles> => {
     const source = await llm.reopen();
     try {
@@ -286,7 +286,7 @@ function textThreads(llm: LLM): TextThreads {
       await source.close();
     }
   };
-  return new TextThreads({ files });
+  return new TextThreads({ files, maxWaiting });
 }
 
 /** Waits for running requests to finish, for at most `limitMs`. */

@@ -47,7 +47,7 @@ export async function createResponse(call: Call): Promise<Response> {
   const previous = request.previous_response_id;
   const earlier = previous ? storedResponse(call, previous, "previous_response_id").messages : [];
   const chat = chatOf(request, earlier);
-  const plan = await planChat(chat, call.server);
+  const plan = await planChat(call, chat);
   const chunks = chatChunks(call, chat, plan);
   const writer = new ResponseWriter(call.id);
   const head = headOf(call, request, model);
