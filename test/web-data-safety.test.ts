@@ -81,7 +81,9 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
 
     await begin(page, STORY);
     await page.getByRole("button", { name: /^Delete / }).click();
+    await page.getByRole("link", { name: "Plan" }).click();
     await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("link", { name: "Chat" }).click();
     expect(await answerText(page)).not.toBe("");
     await page.reload();
     await page.locator(".message-answer").waitFor();

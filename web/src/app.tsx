@@ -2,6 +2,7 @@
 import { useCallback, useState } from "preact/hooks";
 import { CachePanel } from "./cache-panel/cache-panel.tsx";
 import { ChatView } from "./chat/chat-view.tsx";
+import { UndoDeletion } from "./chat/undo-deletion.tsx";
 import { CompareView } from "./compare/compare-view.tsx";
 import { useDroppedFiles } from "./models/drop.ts";
 import { ModelDialog } from "./models/model-dialog.tsx";
@@ -31,6 +32,7 @@ export function App() {
   const [open, setOpen] = useState<Open>("none");
   const close = useCallback(() => setOpen("none"), []);
   useDroppedFiles(close);
+  const hasDrawer = open === "menu" && isNarrow;
   const sidebar = <Sidebar onSettings={() => setOpen("settings")} onNavigate={close} />;
   return (
     <div class="app" data-panel={view === "chat" && !hasNoPanel ? "" : undefined}>
@@ -52,6 +54,7 @@ export function App() {
           onModel={() => setOpen("model")}
           onMemory={view === "chat" && hasNoPanel ? () => setOpen("memory") : null}
         />
+        {!hasDrawer && <UndoDeletion />}
         <CurrentView view={view} onChooseModel={() => setOpen("model")} />
       </main>
       {view === "chat" && !hasNoPanel && (
@@ -60,8 +63,9 @@ export function App() {
           <CachePanel />
         </aside>
       )}
-      {open === "menu" && isNarrow && (
+      {hasDrawer && (
         <Dialog title="TurboQuant" kind="drawer" onClose={close}>
+          <UndoDeletion />
           {sidebar}
         </Dialog>
       )}

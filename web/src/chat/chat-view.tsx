@@ -5,7 +5,7 @@ import { ContextGuard } from "../documents/context-guard.tsx";
 import { dismissError, engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
-import { chatStore, chooseVersion, undoDelete } from "./chat-store.ts";
+import { chatStore, chooseVersion } from "./chat-store.ts";
 import { Composer } from "./composer.tsx";
 import { startOf, versionAt } from "./conversation.ts";
 import { LoadStatus } from "./load-status.tsx";
@@ -78,11 +78,10 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
           </button>
         )}
         <NotKept />
-        <Undo />
         <EngineProblem onChooseModel={onChooseModel} />
         <LoadStatus />
         <ContextGuard />
-        <AttachmentList conversation={current.id} />
+        <AttachmentList conversation={current} />
         <Composer />
         {/* Announces whole answers only: single tokens would drown everything else. */}
         <p class="visually-hidden" role="status">
@@ -101,21 +100,6 @@ function NotKept() {
     <div class="banner banner-bad not-kept" role="alert">
       <Icon name="warning" />
       <p>{notice}</p>
-    </div>
-  );
-}
-
-function Undo() {
-  const deleted = useStore(chatStore, (state) => state.deleted);
-  if (!deleted) return null;
-  return (
-    <div class="banner" role="status">
-      <p>
-        Deleted: <strong>{deleted.title}</strong>
-      </p>
-      <button type="button" class="button" onClick={undoDelete}>
-        Undo
-      </button>
     </div>
   );
 }
