@@ -1,6 +1,8 @@
 /** @file Sending, stopping, answering again and what is kept of it, over an engine that says what the test wants. */
 import { IDBFactory, IDBObjectStore } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { memoryStorage } from "../../../test/support/memory-storage.ts";
+import { attachmentsOf, attachmentsStore, attachText, documentsOf } from "../documents/documents-store.ts";
 import type { ChatOptions, Engine } from "../engine/engine.ts";
 import { engineStore, setCache } from "../engine/engine-store.ts";
 import type { CacheState, ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
@@ -18,6 +20,8 @@ import {
   stopAnswer,
   undoDelete,
 } from "./chat-store.ts";
+import { openConversationDb } from "./conversation-db.ts";
+import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 
 const RESULT = {
   finishReason: "stop",
@@ -53,17 +57,9 @@ const shown = (): string[] =>
   chatStore.get().current.messages.map(({ text, state }) => (state ? `${text} (${state})` : text));
 
 describe("the chat store", () => {
-  const saved = new Map<string, string>();
   beforeEach(() => {
-    saved.clear();
-    for (const storage of ["localStorage", "sessionStorage"]) {
-      vi.stubGlobal(storage, {
-        getItem: (key: string) => saved.get(key) ?? null,
-        setItem: (key: string, value: string) => saved.set(key, value),
-        removeItem: (key: string) => saved.delete(key),
-        length: 0,
-      });
-    }
+    vi.stubGlobal("localStorage", memoryStorage());
+    vi.stubGlobal("sessionStorage", memoryStorage());
     vi.stubGlobal("addEventListener", () => {});
     vi.stubGlobal("navigator", {});
     chatStore.update((state) => ({ ...state, others: [], notice: "" }));
@@ -135,6 +131,28 @@ describe("the chat store", () => {
     engineStore.update((state) => ({ ...state, engine: null, info: null }));
     await sendMessage("Hi");
     expect(shown()).toEqual([]);
+  });
+
+  it("takes what is sent out of the draft, and leaves what is not", async () => {
+    openDraft(draftOf(chatStore.get().current));
+    writeDraft("Hi");
+    attachText("new", "a document");
+    const documents = documentsOf(attachmentsOf(attachmentsStore.get(), "new"));
+    engineStore.update((state) => ({ ...state, engine: null, info: null }));
+    expect(await sendMessage("Hi", { documents })).toBe("not now");
+    expect([draftStore.get(), attachmentsStore.get().get("new")?.length]).toEqual(["Hi", 1]);
+
+    useEngine(says("Hello"));
+    engineStore.update((state) => ({ ...state, info: { kv: "k4v4", contextLength: 40 } as ModelInfo }));
+    expect(await sendMessage(`Hi ${"x".repeat(400)}`)).toMatchObject({ limit: 40 });
+    expect(await editMessage("nothing of that id", "Hi")).toBe("not now");
+    expect([draftStore.get(), shown()]).toEqual(["Hi", []]);
+
+    engineStore.update((state) => ({ ...state, info: { kv: "k4v4" } as ModelInfo }));
+    const answering = sendMessage("Hi", { documents });
+    expect([draftStore.get(), attachmentsStore.get().size]).toEqual(["", 0]);
+    await answering;
+    expect(chatStore.get().current.messages[0]).toMatchObject({ text: "Hi", documents });
   });
 
   /** An engine that says "late" and ends when it is told. */
@@ -211,19 +229,23 @@ describe("the chat store", () => {
   it("what was not kept is written when a kept model or cache is deleted, and the notice stays until all is", async () => {
     vi.stubGlobal("indexedDB", new IDBFactory());
     await openChats();
-    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
-      throw new DOMException("no room", "QuotaExceededError");
+    const db = await openConversationDb("another tab");
+    const { id: tooLarge } = chatStore.get().current;
+    const { put } = IDBObjectStore.prototype;
+    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(function (this: IDBObjectStore, value) {
+      if (value.id === tooLarge) throw new DOMException("no room", "QuotaExceededError");
+      return put.call(this, value);
     });
     try {
       useEngine(says("one"));
       await sendMessage("Hi");
       await vi.waitFor(() => expect(chatStore.get().notice).toMatch(/storage for this page is full/));
-      // Another conversation is written; this one is still not.
-      full.mockRestore();
       startNew();
       await sendMessage("Another");
-      await new Promise((resolve) => setTimeout(resolve));
+      const { id } = chatStore.get().current;
+      await vi.waitFor(async () => expect(await db.get(id)).not.toBeNull());
       expect(chatStore.get().notice).toMatch(/full/);
+      full.mockRestore();
       await forgetModel("org/name");
       await vi.waitFor(() => expect(chatStore.get().notice).toBe(""));
     } finally {

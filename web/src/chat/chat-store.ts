@@ -1,6 +1,7 @@
 /** @file The store of all conversations and the current one: opening, sending, stopping, answering again, deleting. */
 
-import { isSurelyShort, isTooLong, measure, measureStore } from "../documents/count-tokens.ts";
+import { isSurelyShort, isTooLong, type Measure, measure, measureStore } from "../documents/count-tokens.ts";
+import { removeSent } from "../documents/documents-store.ts";
 import type { DocumentText } from "../documents/read-document.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
 import type { Restored } from "../engine/protocol.ts";
@@ -23,7 +24,7 @@ import {
   unread,
 } from "./conversation.ts";
 import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
-import { dropDraft } from "./drafts.ts";
+import { draftOf, dropDraft, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
 import { samplingOf, settingsStore } from "./settings.ts";
 import { noteSpeed, resetSpeed } from "./speed.ts";
@@ -161,12 +162,12 @@ export async function openChats(): Promise<void> {
   const isId = (value: unknown): value is string => typeof value === "string";
   const last = readSaved("conversation", isId, "tab") ?? readSaved("conversation", isId);
   patch({ others: kept });
-  if (chatStore.get().current.messages.length === 0) {
-    if (kept.some(({ id }) => id === last)) openConversation(last!);
-    else if (last && readSaved("conversation", isId, "tab")) patch({ current: { ...newConversation(), id: last } });
-  }
+  if (chatStore.get().current.messages.length === 0 && kept.some(({ id }) => id === last)) openConversation(last!);
   addEventListener("pagehide", () => keeper?.leave());
-  if (db.isLasting) await removeOrphans(new Set(kept.map(({ id }) => id)));
+  if (!db.isLasting) return;
+  const ids = new Set(kept.map(({ id }) => id));
+  dropOrphanDrafts(ids);
+  await removeOrphans(ids);
 }
 
 /** Reads what another tab has written. */
@@ -278,9 +279,25 @@ export function stopAnswer(): void {
   answers.stop(chatStore.get().current.id);
 }
 
-/** returns: whether it was sent; a message that does not fit the context is not, and `measureStore` says so */
-export const sendMessage = (text: string, options: AskOptions = {}): Promise<boolean> =>
-  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text, options));
+/** What became of a message, at the end of its answer where it was sent. A measure: it does not fit the context, and was not. */
+export type Sent = "sent" | "not now" | Measure;
+
+/** A message that is not sent stays in the draft and among the attachments, and `measureStore` says where it does not fit. */
+export async function sendMessage(text: string, options: AskOptions = {}): Promise<Sent> {
+  const { current } = chatStore.get();
+  const from = draftOf(current);
+  const conversation = ask({ ...current, system: settingsStore.get().system }, text, options);
+  const outcome = await answer(conversation, () => {
+    takeFromDraft(text, from, current.id);
+    removeSent(from, options.documents ?? []);
+  });
+  sayTooLong(outcome);
+  return outcome;
+}
+
+function sayTooLong(outcome: Sent): void {
+  if (typeof outcome === "object") measureStore.set(outcome);
+}
 
 /** The model sees the current conversation from this message on; empty: from the next message on. */
 export function leaveOutBefore(messageId: string): void {
@@ -298,11 +315,11 @@ export function replaceDocument(document: DocumentText, by: DocumentText): void 
   show({ ...current, messages });
 }
 
-export const editMessage = (messageId: string, text: string): Promise<boolean> =>
+export const editMessage = (messageId: string, text: string): Promise<Sent> =>
   answer(edit(chatStore.get().current, messageId, text));
 
-export const answerAgain = (messageId: string): Promise<boolean> =>
-  answer(regenerate(chatStore.get().current, messageId));
+export const answerAgain = async (messageId: string): Promise<void> =>
+  sayTooLong(await answer(regenerate(chatStore.get().current, messageId)));
 
 /** Shows another version of what was said from a message of the current conversation on. */
 export function chooseVersion(index: number, version: number): void {
@@ -351,21 +368,22 @@ export function adoptRestored(id: string, { messages, system, cache }: Restored)
   keepCache(id);
 }
 
-async function answer(conversation: Conversation): Promise<boolean> {
+/** onSent: called when the message is part of the conversation */
+async function answer(conversation: Conversation, onSent?: () => void): Promise<Sent> {
   const { engine, info } = engineStore.get();
   const { isAnswering, isAnsweredElsewhere } = chatStore.get();
   const { id } = conversation;
-  if (!engine || !info || isAnswering || isAnsweredElsewhere) return false;
-  if (conversation.messages.at(-1)?.state !== "streaming") return false;
+  if (!engine || !info || isAnswering || isAnsweredElsewhere) return "not now";
+  if (conversation.messages.at(-1)?.state !== "streaming") return "not now";
   patch({ isAnswering: true, prefill: null });
   const measured = isSurelyShort(conversation, info.contextLength)
     ? null
     : await measure(conversation).catch(() => null);
   if (measured && isTooLong(measured)) {
-    measureStore.set(measured);
     if (isCurrent(id)) patch({ isAnswering: false });
-    return false;
+    return measured;
   }
+  onSent?.();
   if (isCurrent(id)) {
     resetSpeed();
     show(conversation);
@@ -377,5 +395,5 @@ async function answer(conversation: Conversation): Promise<boolean> {
   await (tabs ? tabs.whileAnswering(id, work) : work());
   if (isCurrent(id)) patch({ isAnswering: false, prefill: null });
   if (!gone.has(id)) keepCache(id);
-  return true;
+  return "sent";
 }

@@ -1,20 +1,13 @@
 /** @file The field for the next message. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { AttachButton } from "../documents/attachments.tsx";
-import {
-  attachFiles,
-  attachmentsOf,
-  attachmentsStore,
-  attachText,
-  putBack,
-  takeDocuments,
-} from "../documents/documents-store.ts";
+import { attachFiles, attachmentsOf, attachmentsStore, attachText, documentsOf } from "../documents/documents-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { useMedia } from "../ui/use-media.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
-import { draftStore, openDraft, writeDraft } from "./drafts.ts";
+import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 
 /** A pasted text of so many characters is a document to be asked about, not a message. */
 const LONG_PASTE = 4000;
@@ -34,27 +27,21 @@ export function Composer() {
   const input = useRef<HTMLTextAreaElement>(null);
   const isTouch = useMedia("(pointer: coarse)");
   const [isComposing, setIsComposing] = useState(false);
-  useLayoutEffect(() => openDraft(current.id), [current.id]);
+  const of = draftOf(current);
+  useLayoutEffect(() => openDraft(of), [of]);
   useEffect(() => growToText(input.current), [draft]);
   useEffect(() => {
     // On a phone, focusing would open the keyboard over the page.
     if (matchMedia("(pointer: fine)").matches) input.current?.focus();
   }, [current.id]);
-  const attachments = attachmentsOf(useStore(attachmentsStore), current.id);
+  const attachments = attachmentsOf(useStore(attachmentsStore), of);
   const isReading = attachments.some(({ document, problem }) => !document && !problem);
   const canSend = canAnswer && !isAnswering && !isAnsweredElsewhere && !isReading && draft.trim() !== "";
   const send = (): void => {
     // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
     if (!canAnswer || isAnswering || isAnsweredElsewhere || isReading || text === "") return;
-    const { id } = current;
-    const documents = takeDocuments(id);
-    writeDraft("");
-    void sendMessage(text, { documents }).then((isSent) => {
-      if (isSent || chatStore.get().current.id !== id) return;
-      writeDraft(text);
-      putBack(id, documents);
-    });
+    void sendMessage(text, { documents: documentsOf(attachmentsOf(attachmentsStore.get(), of)) });
   };
   return (
     <form
@@ -64,7 +51,7 @@ export function Composer() {
         send();
       }}
     >
-      <AttachButton conversation={current.id} />
+      <AttachButton of={of} />
       <label class="visually-hidden" for="composer-input">
         Message
       </label>
@@ -88,8 +75,8 @@ export function Composer() {
           const text = clipboardData?.getData("text/plain") ?? "";
           if (files.length === 0 && text.length < LONG_PASTE) return;
           event.preventDefault();
-          if (files.length > 0) void attachFiles(current.id, files);
-          else attachText(current.id, text);
+          if (files.length > 0) void attachFiles(of, files);
+          else attachText(of, text);
         }}
         onInput={({ currentTarget }) => writeDraft(currentTarget.value)}
         onCompositionStart={() => setIsComposing(true)}

@@ -1,5 +1,6 @@
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { ask, changeAnswer, newConversation } from "./conversation.ts";
 import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
 import { Keeper } from "./keeper.ts";
@@ -23,19 +24,11 @@ const asked = ask(newConversation(), "Go on");
 const grown = (length: number) => changeAnswer(asked, asked.messages[1]!.id, { text: "x".repeat(length) });
 
 describe("Keeper", () => {
-  const storage = new Map<string, string>();
+  const storage = memoryStorage();
   beforeEach(() => {
     storage.clear();
     vi.useFakeTimers();
-    vi.stubGlobal("localStorage", {
-      getItem: (key: string) => storage.get(key) ?? null,
-      setItem: (key: string, value: string) => storage.set(key, value),
-      removeItem: (key: string) => storage.delete(key),
-      key: (at: number) => [...storage.keys()][at] ?? null,
-      get length() {
-        return storage.size;
-      },
-    });
+    vi.stubGlobal("localStorage", storage);
   });
   afterEach(() => {
     vi.useRealTimers();
@@ -70,7 +63,7 @@ describe("Keeper", () => {
     keeper.keep(grown(7), true);
     await vi.advanceTimersByTimeAsync(1);
     keeper.leave();
-    expect(storage.size).toBe(0);
+    expect(storage.length).toBe(0);
   });
 
   it("pages that leave at the same time leave each its own", async () => {
@@ -85,17 +78,17 @@ describe("Keeper", () => {
     const next = makeKeeper();
     await next.keeper.recover();
     expect(next.written).toEqual([3, 4]);
-    expect(storage.size).toBe(0);
+    expect(storage.length).toBe(0);
   });
 
   it("a page that comes back after it left writes what waited, and leaves nothing behind", async () => {
     const { keeper, written } = makeKeeper();
     keeper.keep(grown(7));
     keeper.leave();
-    expect(storage.size).toBe(1);
+    expect(storage.length).toBe(1);
     await vi.advanceTimersByTimeAsync(1000);
     expect(written).toEqual([7]);
-    expect(storage.size).toBe(0);
+    expect(storage.length).toBe(0);
   });
 
   it("what a page has left of a conversation goes with its deletion in another page", async () => {

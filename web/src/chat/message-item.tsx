@@ -5,9 +5,8 @@ import { AnswerText } from "../prose/thought-view.tsx";
 import { CopyButton } from "../ui/copy-button.tsx";
 import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
-import { answerAgain, editMessage } from "./chat-store.ts";
+import { answerAgain, editMessage, type Sent } from "./chat-store.ts";
 import type { Message } from "./conversation.ts";
-import { writeDraft } from "./drafts.ts";
 
 interface MessageItemProps {
   readonly message: Message;
@@ -62,7 +61,7 @@ const FOLD_LENGTH = 900;
 function UserMessage({ message, canChange, isFirstSeen = false, version, onVersion }: MessageItemProps) {
   const [isEditing, setIsEditing] = useState(false);
   const [isFolded, setIsFolded] = useState(message.text.length > FOLD_LENGTH);
-  if (isEditing) return <EditForm message={message} onClose={() => setIsEditing(false)} />;
+  if (isEditing) return <EditForm message={message} canSend={canChange} onClose={() => setIsEditing(false)} />;
   return (
     <li class="message message-user">
       {isFirstSeen && <p class="left-out">The model no longer sees what is above.</p>}
@@ -124,17 +123,20 @@ function Bubble({ text, isFolded }: { readonly text: string; readonly isFolded: 
   );
 }
 
-function EditForm({ message, onClose }: { readonly message: Message; readonly onClose: () => void }) {
+interface EditFormProps {
+  readonly message: Message;
+  readonly canSend: boolean;
+  readonly onClose: () => void;
+}
+
+/** It goes with the message that was edited, once another one is in its place. */
+function EditForm({ message, canSend, onClose }: EditFormProps) {
   const [text, setText] = useState(message.text);
+  const [unsent, setUnsent] = useState<Sent>("sent");
   const input = useRef<HTMLTextAreaElement>(null);
   useEffect(() => input.current?.focus(), []);
   const submit = (): void => {
-    if (text.trim() === "") return;
-    onClose();
-    void editMessage(message.id, text.trim()).then((isSent) => {
-      // What does not fit the context is kept where it can be changed.
-      if (!isSent) writeDraft(text.trim());
-    });
+    if (text.trim() !== "" && canSend) void editMessage(message.id, text.trim()).then(setUnsent);
   };
   return (
     <li class="message message-user">
@@ -158,11 +160,18 @@ function EditForm({ message, onClose }: { readonly message: Message; readonly on
           }}
         />
         <p class="hint">What was said from here on stays as another version.</p>
+        {unsent !== "sent" && (
+          <p class="problem" role="alert">
+            {unsent === "not now"
+              ? "Not sent: no model can answer now. Choose one, or wait for the answer that is being written."
+              : `Not sent: ${formatCount(unsent.tokens)} tokens do not fit into ${formatCount(unsent.limit)}. Make the message shorter, or choose a smaller cache format.`}
+          </p>
+        )}
         <div class="row row-end">
           <button type="button" class="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" class="button button-primary">
+          <button type="submit" class="button button-primary" disabled={!canSend}>
             Send
           </button>
         </div>

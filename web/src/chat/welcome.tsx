@@ -5,7 +5,7 @@ import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { Term } from "../ui/term.tsx";
 import { sendMessage } from "./chat-store.ts";
-import { writeDraft } from "./drafts.ts";
+import { draftStore, writeDraft } from "./drafts.ts";
 import { ReachPicture } from "./reach-picture.tsx";
 import { STARTERS } from "./starters.ts";
 
@@ -32,7 +32,7 @@ export function Welcome() {
               class="starter"
               onClick={() => {
                 if (status === "ready") void sendMessage(text, { title });
-                else writeDraft(text);
+                else writeDraft(withStarter(draftStore.get(), text));
               }}
             >
               <span class="starter-title">{title}</span>
@@ -45,6 +45,10 @@ export function Welcome() {
     </section>
   );
 }
+
+/** A starter takes the place of another one, and stands behind what the user has written. */
+const withStarter = (draft: string, starter: string): string =>
+  draft.trim() === "" || STARTERS.some(({ text }) => text === draft) ? starter : `${draft.trimEnd()}\n\n${starter}`;
 
 /** Where the model runs, and where else there is one. */
 function Place() {

@@ -1,5 +1,7 @@
 /** @file The documents that go with the next message: what is read of them, their tokens, and which formats hold them. */
 import { useRef } from "preact/hooks";
+import type { Conversation } from "../chat/conversation.ts";
+import { draftOf } from "../chat/drafts.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { formatCount } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -8,9 +10,9 @@ import { formatsThatHold } from "./context-ways.ts";
 import { isTooLong, LEAST_ANSWER_TOKENS, measureStore } from "./count-tokens.ts";
 import { type Attachment, attachFiles, attachmentsOf, attachmentsStore, detach } from "./documents-store.ts";
 
-export function AttachmentList({ conversation }: { readonly conversation: string }) {
-  const all = useStore(attachmentsStore);
-  const list = attachmentsOf(all, conversation);
+export function AttachmentList({ conversation }: { readonly conversation: Conversation }) {
+  const of = draftOf(conversation);
+  const list = attachmentsOf(useStore(attachmentsStore), of);
   return (
     <>
       {list.length > 0 && (
@@ -25,7 +27,7 @@ export function AttachmentList({ conversation }: { readonly conversation: string
                 type="button"
                 class="icon-button"
                 aria-label={`Remove ${attachment.name}`}
-                onClick={() => detach(conversation, attachment.id)}
+                onClick={() => detach(of, attachment.id)}
               >
                 <Icon name="close" />
               </button>
@@ -33,7 +35,7 @@ export function AttachmentList({ conversation }: { readonly conversation: string
           ))}
         </ul>
       )}
-      <Length conversation={conversation} isLong={list.some(({ document }) => document !== null)} />
+      <Length conversation={conversation.id} isLong={list.some(({ document }) => document !== null)} />
     </>
   );
 }
@@ -75,8 +77,8 @@ function Length({ conversation, isLong }: { readonly conversation: string; reado
   );
 }
 
-/** Picks documents, for those who do not drop them. */
-export function AttachButton({ conversation }: { readonly conversation: string }) {
+/** Picks documents, for those who do not drop them. of: from `draftOf` */
+export function AttachButton({ of }: { readonly of: string }) {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
@@ -99,7 +101,7 @@ export function AttachButton({ conversation }: { readonly conversation: string }
         onChange={({ currentTarget }) => {
           const files = [...(currentTarget.files ?? [])];
           currentTarget.value = "";
-          void attachFiles(conversation, files);
+          void attachFiles(of, files);
         }}
       />
     </>

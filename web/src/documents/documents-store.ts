@@ -1,4 +1,4 @@
-/** @file Documents that go with the next message of a conversation: being read, read, or refused. */
+/** @file Documents that go with the next message of a conversation, by `draftOf`: being read, read, or refused. */
 import { newId } from "../chat/conversation.ts";
 import { createStore } from "../ui/store.ts";
 import { DocumentError, type DocumentText, type ReadProgress, readDocument } from "./read-document.ts";
@@ -62,17 +62,13 @@ export async function attachFiles(conversation: string, files: readonly File[]):
   }
 }
 
-/** Puts documents back that were not sent. */
-export function putBack(conversation: string, documents: readonly DocumentText[]): void {
-  change(conversation, (list) => [
-    ...documents.map((document) => ({ id: newId(), name: document.name, document, progress: null, problem: "" })),
-    ...list,
-  ]);
-}
-
 /** Takes a text that was pasted as a document. */
 export function attachText(conversation: string, text: string): void {
-  putBack(conversation, [{ name: "pasted text", text: text.trim() }]);
+  const document = { name: "pasted text", text: text.trim() };
+  change(conversation, (list) => [
+    { id: newId(), name: document.name, document, progress: null, problem: "" },
+    ...list,
+  ]);
 }
 
 export function detach(conversation: string, id: string): void {
@@ -87,11 +83,11 @@ export function replaceText(conversation: string, id: string, text: string): voi
   );
 }
 
-/** The documents that were read, which are a message's from now on. */
-export function takeDocuments(conversation: string): DocumentText[] {
-  const documents = documentsOf(attachmentsOf(attachmentsStore.get(), conversation));
-  change(conversation, () => []);
-  return documents;
+/** Takes away documents that are a message's from now on, and what was refused before it was sent. */
+export function removeSent(conversation: string, documents: readonly DocumentText[]): void {
+  change(conversation, (list) =>
+    list.filter(({ document, problem }) => (document ? !documents.includes(document) : problem === "")),
+  );
 }
 
 export const documentsOf = (list: readonly Attachment[]): DocumentText[] =>

@@ -1,6 +1,7 @@
 /** @file The ways out when a message does not fit the context: each changes what is about to be sent until it fits. */
 import { chatStore, leaveOutBefore, replaceDocument } from "../chat/chat-store.ts";
 import type { Conversation } from "../chat/conversation.ts";
+import { draftOf } from "../chat/drafts.ts";
 import { oldTurns, shortened } from "./context-ways.ts";
 import { isTooLong, LEAST_ANSWER_TOKENS, measure } from "./count-tokens.ts";
 import { attachmentsOf, attachmentsStore, replaceText } from "./documents-store.ts";
@@ -53,7 +54,7 @@ export interface LongDocument {
 /** The longest one, which has the most to give. */
 export function longestDocument(): LongDocument | null {
   const { current } = chatStore.get();
-  const attached = attachmentsOf(attachmentsStore.get(), current.id).flatMap(({ id, document }) =>
+  const attached = attachmentsOf(attachmentsStore.get(), draftOf(current)).flatMap(({ id, document }) =>
     document ? [{ document, attachment: id }] : [],
   );
   const sent = current.messages.flatMap(({ documents = [] }) => documents.map((document) => ({ document })));
@@ -67,7 +68,7 @@ export function longestDocument(): LongDocument | null {
 /** Keeps the beginning and the end of a document, as much as fits. returns: whether it fits now */
 export async function shortenDocument({ document, attachment }: LongDocument): Promise<boolean> {
   const replace = (text: string): void => {
-    if (attachment !== undefined) replaceText(chatStore.get().current.id, attachment, text);
+    if (attachment !== undefined) replaceText(draftOf(chatStore.get().current), attachment, text);
     else replaceDocument(document, { ...document, text });
   };
   const withText = (text: string): Conversation => {

@@ -1,7 +1,7 @@
 /** @file Counts what the next message would make of the conversation, a moment after the last change. */
 import { chatStore } from "../chat/chat-store.ts";
 import { ask, type Conversation } from "../chat/conversation.ts";
-import { draftStore } from "../chat/drafts.ts";
+import { draftOf, draftStore } from "../chat/drafts.ts";
 import { settingsStore } from "../chat/settings.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { measure, measureStore } from "./count-tokens.ts";
@@ -13,7 +13,7 @@ const DELAY_MS = 250;
 
 /** The current conversation with what is about to be sent. */
 export function nextConversation(current = chatStore.get().current): Conversation {
-  const documents = documentsOf(attachmentsOf(attachmentsStore.get(), current.id));
+  const documents = documentsOf(attachmentsOf(attachmentsStore.get(), draftOf(current)));
   const text = draftStore.get();
   if (text.trim() === "" && documents.length === 0) return current;
   return ask({ ...current, system: settingsStore.get().system }, text, { documents });

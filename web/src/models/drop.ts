@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { restoreCacheFile } from "../cache-panel/restore-file.ts";
 import { chatStore } from "../chat/chat-store.ts";
+import { draftOf } from "../chat/drafts.ts";
 import { attachFiles } from "../documents/documents-store.ts";
 import { DEFAULT_KV } from "../engine/engine-choice.ts";
 import { engineStore, loadEngine, reportProblem } from "../engine/engine-store.ts";
@@ -21,7 +22,7 @@ async function take(transfer: DataTransfer): Promise<void> {
   if (kind === "cache") await restoreCacheFile(files[0]!.file).catch((error: unknown) => reportProblem(String(error)));
   else
     await attachFiles(
-      chatStore.get().current.id,
+      draftOf(chatStore.get().current),
       files.map(({ file }) => file),
     );
 }

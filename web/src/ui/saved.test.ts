@@ -1,26 +1,14 @@
 import { afterEach, expect, it, vi } from "vitest";
+import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { readSaved, save, savedNames } from "./saved.ts";
 
 const isText = (value: unknown): value is string => typeof value === "string";
 
-function storage() {
-  const kept = new Map<string, string>();
-  return {
-    getItem: (key: string) => kept.get(key) ?? null,
-    setItem: (key: string, value: string) => kept.set(key, value),
-    removeItem: (key: string) => kept.delete(key),
-    key: (at: number) => [...kept.keys()][at] ?? null,
-    get length() {
-      return kept.size;
-    },
-  };
-}
-
 afterEach(() => vi.unstubAllGlobals());
 
 it("what is of this tab alone is kept apart from what all tabs see", () => {
-  vi.stubGlobal("localStorage", storage());
-  vi.stubGlobal("sessionStorage", storage());
+  vi.stubGlobal("localStorage", memoryStorage());
+  vi.stubGlobal("sessionStorage", memoryStorage());
   save("conversation", "shared");
   save("conversation", "own", "tab");
   expect([readSaved("conversation", isText), readSaved("conversation", isText, "tab")]).toEqual(["shared", "own"]);
@@ -29,7 +17,7 @@ it("what is of this tab alone is kept apart from what all tabs see", () => {
 });
 
 it("names are found by their beginning, those of the page alone", () => {
-  vi.stubGlobal("localStorage", storage());
+  vi.stubGlobal("localStorage", memoryStorage());
   localStorage.setItem("unwritten.of-another-page", "1");
   save("unwritten.a", 1);
   save("draft", "x");
