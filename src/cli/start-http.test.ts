@@ -19,6 +19,7 @@ let server: HttpThread;
 let made = 0;
 const gone: string[] = [];
 const answered: AnsweredRequest[] = [];
+const faults: unknown[] = [];
 
 /** A stream of `count` pieces that counts what was asked of it. */
 function pieces(count: number, signal: AbortSignal): Response {
@@ -49,6 +50,7 @@ beforeAll(async () => {
         return Response.json({ length: bytes.length, last: bytes.at(-1), method: request.method, address });
       },
       onAnswered: (request) => void answered.push(request),
+      onFault: (_id, error) => void faults.push(error),
     },
     {
       gate: { apiKeys: ["secret"], corsOrigins: [], hosts: ["127.0.0.1"], maxBodyBytes: 4 << 20 },
@@ -108,6 +110,7 @@ describe("the thread of the sockets", () => {
     const response = await fetch(`${server.url}/throw`);
     expect(response.status).toBe(500);
     expect(await response.json()).toMatchObject({ error: { code: "internal" } });
+    expect(faults).toEqual([new Error("a fault")]);
     expect((await fetch(`${server.url}/none`)).status).toBe(204);
   });
 

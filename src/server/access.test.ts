@@ -25,7 +25,16 @@ beforeAll(async () => {
   open = await startServer({ fake: {} });
   closed = await startServer({
     fake: {},
-    server: { apiKeys: ["secret-1", "secret-2"], corsOrigins: ["https://app.example"] },
+    server: {
+      apiKeys: ["secret-1", "secret-2"],
+      corsOrigins: ["https://app.example"],
+      staticFiles: async () => ({
+        bytes: new Uint8Array(1),
+        type: "text/html",
+        isImmutable: false,
+        compressed: async () => new Uint8Array(1),
+      }),
+    },
   });
 });
 afterAll(async () => {
@@ -56,6 +65,23 @@ describe("keys", () => {
   });
 });
 
+it("methods that a route does not have are refused with those that it has", async () => {
+  for (const [method, path, allow] of [
+    ["TRACE", "/v1/models", "GET, HEAD, POST, DELETE, OPTIONS"],
+    ["PUT", "/nothing", "GET, HEAD, POST, DELETE, OPTIONS"],
+    ["PROPFIND", "/", "GET, HEAD, POST, DELETE, OPTIONS"],
+    ["GET", "/v1/chat/completions", "POST, OPTIONS"],
+    ["POST", "/v1/responses/x", "GET, HEAD, DELETE, OPTIONS"],
+    ["DELETE", "/slots", "GET, HEAD, OPTIONS"],
+    ["POST", "/health", "GET, HEAD, OPTIONS"],
+  ] as const) {
+    const { status, headers, text } = await send(open, method, path, {});
+    expect({ method, path, status, allow: headers["allow"] }).toEqual({ method, path, status: 405, allow });
+    expect(JSON.parse(text).error).toMatchObject({ code: "method_not_allowed", type: "invalid_request_error" });
+  }
+  expect((await send(open, "HEAD", "/v1/models", {})).status).toBe(200);
+});
+
 describe("pages", () => {
   it("of other origins are turned away, unless they are on the list", async () => {
     const origin = "https://app.example";
@@ -81,6 +107,20 @@ describe("pages", () => {
     ).toBe(wanted);
     const stranger = { ...headers, origin: "https://other.example" };
     expect((await send(closed, "GET", "/v1/models", stranger)).status).toBe(403);
+  });
+
+  it("may ask for every route first, and get what depends on the origin as such", async () => {
+    const origin = "https://app.example";
+    for (const path of ["/health", "/ready", "/", "/v1/responses/x", "/nothing"]) {
+      const asked = await send(closed, "OPTIONS", path, { host: "127.0.0.1", origin });
+      expect({ path, status: asked.status, allowed: asked.headers["access-control-allow-origin"] }).toEqual({
+        path,
+        status: 204,
+        allowed: origin,
+      });
+    }
+    const page = await send(closed, "GET", "/", { host: "127.0.0.1", origin });
+    expect(page.headers["vary"]).toBe("accept-encoding, origin");
   });
 
   it("that gave this address a name of their own", async () => {

@@ -54,6 +54,14 @@ export function checkHost(host: string | undefined, allowed: readonly string[] |
   );
 }
 
+/** Adds headers of `corsHeaders` to an answer, which may depend on more than the origin. */
+export function addCors({ headers }: Response, cors: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(cors)) {
+    if (name === "vary") headers.append(name, value);
+    else headers.set(name, value);
+  }
+}
+
 /** Headers that pages may send without asking for more. */
 const PAGE_HEADERS = "authorization, content-type";
 /** Names of headers, as a preflight request lists them. */

@@ -52,8 +52,22 @@ export const STATUS_CLIENT_LEFT = 499;
 
 export const clientLeft = (): ApiError => new ApiError(STATUS_CLIENT_LEFT, "the client has gone");
 
+/** Whether an error is only that nobody waits for the answer any more. */
+export const isClientLeft = (error: unknown): boolean =>
+  error instanceof ApiError && error.status === STATUS_CLIENT_LEFT;
+
+/** allowed: methods that the path has */
+export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): ApiError =>
+  new ApiError(405, `${method} ${path.slice(0, MAX_SHOWN)}: no such method here; use ${allowed.join(" or ")}`, {
+    code: "method_not_allowed",
+    headers: { allow: allowed.join(", ") },
+  });
+
 export const shuttingDown = (): ApiError =>
   new ApiError(503, "shutting down; ask another server", { code: "unavailable" });
+
+/** The most characters of a path that an error message repeats. */
+const MAX_SHOWN = 200;
 
 const TYPES: Readonly<Record<number, string>> = {
   401: "authentication_error",

@@ -1,11 +1,12 @@
 /** @file The HTTP interface: its routes, and the checks that apply to all of them. It does not depend on Node. */
 import { Hono } from "hono";
-import { checkHost, checkKey, corsHeaders } from "./access.ts";
-import { STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
+import { addCors, checkHost, checkKey, corsHeaders } from "./access.ts";
+import { methodNotAllowed, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import { Call } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
-import type { RequestEnvironment } from "./relay.ts";
+import type { RelayHandlers, RequestEnvironment } from "./relay.ts";
+import { logRequest } from "./request-log.ts";
 import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
 import type { ServerOptions } from "./server-context.ts";
 import { listSlots, slotAction } from "./slot-routes.ts";
@@ -28,15 +29,19 @@ type Handler = (
   query: URLSearchParams,
 ) => Response | Promise<Response>;
 
-/** Routes without an API key: what balancers ask, and the web page, which asks the user for the key itself. The health check does not come this far (gate.ts). */
+/** Routes without an API key: what balancers ask, and the web page, which asks the user for the key itself. The health check and preflight requests do not come this far (gate.ts). */
 const OPEN_ROUTES = new Set(["*", "/ready", "/version"]);
 
 export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnvironment }> {
   const app = new Hono<{ Bindings: RequestEnvironment }>();
-  const route = (method: "GET" | "POST" | "DELETE", path: string, handler: Handler): void => {
+  const on = (method: string, path: string, handler: Handler): void => {
     app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
-    // Browsers send a preflight request before the real one.
-    if (path !== "*") app.on("OPTIONS", path, (c) => preflight(server, c.req.raw));
+  };
+  const methods = new Map<string, string[]>();
+  const route = (method: "GET" | "POST" | "DELETE", path: string, handler: Handler): void => {
+    on(method, path, handler);
+    const own = method === "GET" ? ["GET", "HEAD"] : [method];
+    methods.set(path, [...(methods.get(path) ?? []), ...own]);
   };
   for (const prefix of ["/v1", ""]) {
     route("POST", `${prefix}/chat/completions`, chatCompletions);
@@ -56,9 +61,31 @@ export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnviro
   route("GET", "/props", props);
   route("GET", "/slots", listSlots);
   route("POST", "/slots/:id", (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined));
-  route("GET", "*", webPage);
+  for (const [path, own] of methods) {
+    app.all(path, (c) => {
+      const refuse = ({ request }: Call): never => {
+        throw methodNotAllowed(request.method, c.req.path, [...own, "OPTIONS"]);
+      };
+      return handle(server, path, c.req.raw, c.env, {}, refuse);
+    });
+  }
+  on("GET", "*", webPage);
   app.notFound((c) => handle(server, "*", c.req.raw, c.env, {}, noRoute));
   return app;
+}
+
+/** The application at the engine's end of the way to the sockets. */
+export function relayedApp(server: ServerOptions): RelayHandlers {
+  const app = createApp(server);
+  const { logger } = server;
+  return {
+    fetch: (request, env) => app.fetch(request, env),
+    onAnswered({ kind: _, fault, ...line }) {
+      if (fault !== undefined) logger.error({ id: line.id, err: fault }, "request failed");
+      logRequest(server, line);
+    },
+    onFault: (id, error) => logger.error({ id, err: error }, "answer broke off"),
+  };
 }
 
 /** The most characters of a list in a header. */
@@ -70,17 +97,6 @@ const headerList = (names: readonly string[]): string =>
     .join(", ")
     .replace(/[^\x20-\x7e]/g, "?")
     .slice(0, MAX_LIST);
-
-function preflight(server: ServerOptions, request: Request): Response {
-  try {
-    const origin = request.headers.get("origin") ?? undefined;
-    const wanted = request.headers.get("access-control-request-headers");
-    const headers = corsHeaders(origin, request.headers.get("host") ?? undefined, server.corsOrigins, wanted);
-    return new Response(null, { status: 204, headers });
-  } catch (error) {
-    return toApiError(error).toResponse();
-  }
-}
 
 async function handle(
   server: ServerOptions,
@@ -107,7 +123,7 @@ async function handle(
     response = apiError.toResponse();
     if (apiError.status === 500) server.logger.error({ id, err: error }, "request failed");
   }
-  for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
+  addCors(response, cors);
   response.headers.set("x-request-id", id);
   if (call.ignoredFields.length > 0) response.headers.set("x-ignored-fields", headerList(call.ignoredFields));
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");

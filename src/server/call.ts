@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { ApiError, clientLeft, STATUS_CLIENT_LEFT } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
 import { readBody } from "./read-body.ts";
+import { logRequest } from "./request-log.ts";
 import type { ServerOptions } from "./server-context.ts";
 import type { WireUsage } from "./usage.ts";
 
@@ -106,12 +107,9 @@ export class Call {
   /** Writes the log line of the request, which is over. */
   log(status: number): void {
     clearTimeout(this.#timer);
-    this.#stop.abort();
-    const { metrics, logger } = this.server;
-    metrics.onResponse(this.#route, status);
+    this.#stop.abort(clientLeft());
     const ms = Math.round(performance.now() - this.#started);
-    const fields = { id: this.id, method: this.request.method, route: this.#route, status, ms, ...this.#usage };
-    if (status >= 500) logger.warn(fields, "request");
-    else logger.info(fields, "request");
+    const { id, request } = this;
+    logRequest(this.server, { id, method: request.method, route: this.#route, status, ms, ...this.#usage });
   }
 }

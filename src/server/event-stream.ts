@@ -2,7 +2,7 @@
  * @file Sends a generation as server-sent events. Events are made when
  * they are read; [DONE] ends them; a reader that disconnects stops them.
  */
-import { toApiError } from "./api-error.ts";
+import { isClientLeft, toApiError } from "./api-error.ts";
 
 const encoder = new TextEncoder();
 const event = (value: object | "[DONE]"): Uint8Array =>
@@ -11,7 +11,7 @@ const namedEvent = (value: object): Uint8Array =>
   encoder.encode(`event: ${(value as { readonly type: string }).type}\ndata: ${JSON.stringify(value)}\n\n`);
 
 export interface StreamListener {
-  /** Called with the error; the client gets the error object as its last event. */
+  /** Called with the error; the client, if it is still there, gets the error object as its last event. */
   onStreamError(error: unknown): void;
   /** Called once, at the end or when the reader has disconnected. */
   onStreamEnd(hasLeft: boolean): void;
@@ -41,8 +41,8 @@ export function eventStream(
         }
         if (kind === "data") controller.enqueue(event("[DONE]"));
       } catch (error) {
+        if (!isOver || !isClientLeft(error)) listener.onStreamError(error);
         if (isOver) return;
-        listener.onStreamError(error);
         const { body } = toApiError(error);
         controller.enqueue(kind === "data" ? event(body) : namedEvent({ ...body.error, type: "error" }));
       }
@@ -51,7 +51,7 @@ export function eventStream(
     },
     async cancel() {
       end(true);
-      await events.return().catch(() => {});
+      await events.return().catch((error: unknown) => listener.onStreamError(error));
     },
   });
   return new Response(body, {

@@ -1,9 +1,9 @@
 /**
- * @file What stands between the sockets and the engine, in a thread of its own: it answers the health check, receives bodies, refuses
- * what need not be received, and hands the rest on. It computes nothing that grows with a request besides copying it.
+ * @file What stands between the sockets and the engine, in a thread of its own: it answers the health check and preflight requests,
+ * receives bodies, refuses what need not be received, and hands the rest on. It computes nothing that grows with a request besides copying it.
  */
-import { checkHost, checkKey, corsHeaders } from "./access.ts";
-import { ApiError, shuttingDown, toApiError } from "./api-error.ts";
+import { addCors, checkHost, checkKey, corsHeaders } from "./access.ts";
+import { ApiError, clientLeft, methodNotAllowed, shuttingDown, toApiError } from "./api-error.ts";
 import { BodyReader } from "./body-bytes.ts";
 import { READ_STEP, type ToEngine, type ToGate } from "./relay-messages.ts";
 
@@ -27,6 +27,9 @@ interface Exchange {
 /** Bytes of an answer that wait here for the socket. */
 const QUEUED_BYTES = 64 << 10;
 
+/** Of all routes together. */
+const METHODS = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"];
+
 export class Gate {
   readonly #port: MessagePort;
   readonly #options: GateOptions;
@@ -48,33 +51,41 @@ export class Gate {
     let cors: Record<string, string> = {};
     let response: Response;
     let route = "*";
+    let fault: string | undefined;
     try {
-      const isHealth = isGet(request.method) && new URL(request.url).pathname === "/health";
-      if (!isHealth && isGet(request.method)) return await this.#relay(id, request, null, address);
-      if (request.method === "OPTIONS") return await this.#relay(id, request, null, address);
-      const { headers } = request;
+      const { method, headers } = request;
+      const { pathname } = new URL(request.url);
+      if (!METHODS.includes(method)) throw methodNotAllowed(method, pathname, METHODS);
+      if (pathname === "/health") route = pathname;
+      else if (isGet(method)) return await this.#relay(id, request, null, address);
       const host = headers.get("host") ?? undefined;
       checkHost(host, this.#options.hosts);
-      cors = corsHeaders(headers.get("origin") ?? undefined, host, this.#options.corsOrigins);
-      if (!isHealth) {
+      const wanted = method === "OPTIONS" ? headers.get("access-control-request-headers") : null;
+      cors = corsHeaders(headers.get("origin") ?? undefined, host, this.#options.corsOrigins, wanted);
+      if (method === "OPTIONS") response = new Response(null, { status: 204 });
+      else if (route === "*") {
         // The engine's thread checks all of it again, for the route that it finds; this one is about what is received at all.
         await checkKey(headers.get("authorization") ?? undefined, this.#options.apiKeys);
         const body = await this.#bodies.read(request);
         return await this.#relay(id, request, body, address);
-      }
-      route = "/health";
-      response = Response.json(
-        { status: this.#isDraining ? "shutting down" : "ok" },
-        { status: this.#isDraining ? 503 : 200 },
-      );
+      } else response = this.#health(method);
     } catch (error) {
-      response = toApiError(error).toResponse();
+      const apiError = toApiError(error);
+      response = apiError.toResponse();
+      if (apiError.status === 500) fault = error instanceof Error ? error.stack : String(error);
     }
-    for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
+    addCors(response, cors);
     response.headers.set("x-request-id", id);
     const ms = Math.round(performance.now() - started);
-    this.#post({ kind: "answered", id, method: request.method, route, status: response.status, ms });
+    const { status } = response;
+    this.#post({ kind: "answered", id, method: request.method, route, status, ms, ...(fault && { fault }) });
     return response;
+  }
+
+  #health(method: string): Response {
+    if (!isGet(method)) throw methodNotAllowed(method, "/health", ["GET", "HEAD", "OPTIONS"]);
+    const status = this.#isDraining ? "shutting down" : "ok";
+    return Response.json({ status }, { status: this.#isDraining ? 503 : 200 });
   }
 
   /** Ends what is still waiting: the engine is gone. */
@@ -94,11 +105,10 @@ export class Gate {
 
   async #relay(id: string, request: Request, body: Uint8Array<ArrayBuffer> | null, address: string): Promise<Response> {
     const { method, url, headers, signal } = request;
+    if (signal.aborted) throw clientLeft();
     return await new Promise<Response>((resolve, reject) => {
       this.#exchanges.set(id, { onResponse: resolve, onError: reject, stream: null, received: 0, told: 0 });
-      const leave = (): void => this.#leave(id);
-      signal.addEventListener("abort", leave, { once: true });
-      if (signal.aborted) leave();
+      signal.addEventListener("abort", () => this.#leave(id), { once: true });
       this.#post({ kind: "request", id, method, url, headers: [...headers], body, address }, body ? [body.buffer] : []);
     });
   }
@@ -127,7 +137,8 @@ export class Gate {
     if (!exchange) return;
     this.#exchanges.delete(id);
     this.#post({ kind: "leave", id });
-    exchange.onError(new ApiError(499, "the client has gone"));
+    // Nobody reads it; the engine's thread logs the request.
+    exchange.onResponse(clientLeft().toResponse());
   }
 
   #onMessage(message: ToGate): void {

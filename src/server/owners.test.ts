@@ -51,6 +51,15 @@ it("a salt sets prompts of one key apart", async () => {
   expect(await cached(A!, { cache_salt: "y" })).toBe(0);
 });
 
+it("a conversation with a salt is nobody's among the slots, which name no salt", async () => {
+  await cached(A!, { cache_salt: "x", id_slot: 1 });
+  const slots = (await (await fetch(`${server.url}/slots`, { headers: A! })).json()) as object[];
+  expect(slots[1]).toMatchObject({ is_processing: false, n_tokens: 0, kv_bytes: 0 });
+  expect(await slot(A!, 1, "save")).toMatchObject({ status: 400, json: { error: { code: "empty_slot" } } });
+  expect(await slot(A!, 1, "erase")).toMatchObject({ status: 200, json: { n_erased: 0 } });
+  expect(await cached(A!, { cache_salt: "x" })).toBeGreaterThan(100);
+});
+
 it("slots, and what is saved of them, belong to the key that filled them", async () => {
   await cached(A!, { id_slot: 3 });
   const tokens = async (headers: Record<string, string>): Promise<number> => {

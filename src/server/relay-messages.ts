@@ -1,5 +1,7 @@
 /** @file What the thread of the sockets and the thread of the engine tell each other. */
 
+import type { RequestLine } from "./request-log.ts";
+
 /** A request that has arrived whole. */
 export interface RelayedRequest {
   readonly kind: "request";
@@ -14,13 +16,10 @@ export interface RelayedRequest {
 }
 
 /** A request that was answered without the engine, for the log and the metrics. */
-export interface AnsweredRequest {
+export interface AnsweredRequest extends RequestLine {
   readonly kind: "answered";
-  readonly id: string;
-  readonly method: string;
-  readonly route: string;
-  readonly status: number;
-  readonly ms: number;
+  /** The error, where it is a fault of ours. */
+  readonly fault?: string;
 }
 
 export type ToEngine =

@@ -18,6 +18,8 @@ export interface RelayHandlers {
   fetch(request: Request, env: RequestEnvironment): Response | Promise<Response>;
   /** A request was answered without the engine. */
   onAnswered(request: AnsweredRequest): void;
+  /** The answer to a request could not be made, or not be ended. */
+  onFault(id: string, error: unknown): void;
 }
 
 interface Exchange {
@@ -96,7 +98,8 @@ export class Relay {
       this.#post({ kind: "head", id, ...head });
       if (response.body) await this.#send(id, response.body.getReader(), exchange);
       this.#post({ kind: "end", id });
-    } catch {
+    } catch (error) {
+      this.#handlers.onFault(id, error);
       this.#post({ kind: "broken", id });
     } finally {
       this.#exchanges.delete(id);
@@ -105,7 +108,7 @@ export class Relay {
 
   async #send(id: string, reader: ReadableStreamDefaultReader<Uint8Array>, exchange: Exchange): Promise<void> {
     const { signal } = exchange.abort;
-    const onLeave = (): void => void reader.cancel().catch(() => {});
+    const onLeave = (): void => void reader.cancel().catch((error: unknown) => this.#handlers.onFault(id, error));
     signal.addEventListener("abort", onLeave, { once: true });
     if (signal.aborted) onLeave();
     try {

@@ -6,7 +6,7 @@ import { LLM } from "../../src/engine/llm.ts";
 import type { LoadOptions } from "../../src/engine/load-options.ts";
 import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../../src/engine/scheduler/scheduler-options.ts";
-import { createApp } from "../../src/server/app.ts";
+import { relayedApp } from "../../src/server/app.ts";
 import { Gate } from "../../src/server/gate.ts";
 import { Relay } from "../../src/server/relay.ts";
 import type { ServerOptions } from "../../src/server/server-context.ts";
@@ -53,6 +53,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     : await LLM.load(options.model ?? "qwen3-3m", { backend: "wasm", threads: 2, ...options.load });
   const log: TestServer["log"] = [];
   const logAt = (level: string) => (fields: object, message: string) => void log.push({ level, fields, message });
+  const logger = { info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
   const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });
   const scheduler = new Scheduler(llm, { observer: metrics, ...options.scheduler });
   metrics.watch(() => scheduler.stats);
@@ -61,12 +62,12 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     corsOrigins: options.server?.corsOrigins ?? [],
     hosts: ["localhost", "127.0.0.1"],
   };
-  const app = createApp({
+  const app = relayedApp({
     ...access,
     llm,
     scheduler,
     metrics,
-    logger: { info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
+    logger,
     modelNames: [llm.name],
     timeoutMs: 60_000,
     slotStore: null,
@@ -75,10 +76,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     ...options.server,
   });
   const { port1, port2 } = new MessageChannel();
-  const relay = new Relay(port1, {
-    fetch: (request, env) => app.fetch(request, env),
-    onAnswered: ({ route, status }) => metrics.onResponse(route, status),
-  });
+  const relay = new Relay(port1, app);
   const gate = new Gate(port2, { ...access, maxBodyBytes: options.maxBodyBytes ?? 1 << 20 });
   const server = await listen((request, env) => gate.fetch(request, remoteAddress(env)), {
     host: "127.0.0.1",

@@ -133,7 +133,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   const { io } = context;
   const progress = progressOf(context, flags);
   // Only this command loads the packages of the server.
-  const [{ createApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
+  const [{ relayedApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
     import("../../server/app.ts"),
     import("../../server/server-metrics.ts"),
     makeLogger(flags, context),
@@ -169,7 +169,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
   };
   await using text = textThreads(llm, flags.parallel + flags.queue);
-  const app = createApp({
+  const app = relayedApp({
     ...access,
     text,
     get llm() {
@@ -189,24 +189,15 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     version: packageVersion(),
   });
   const stopped = untilStopped(context);
-  const server = await startHttp(
-    {
-      fetch: (request, env) => app.fetch(request, env),
-      onAnswered({ kind: _, ...request }) {
-        metrics.onResponse(request.route, request.status);
-        logger.info(request, "request");
-      },
+  const server = await startHttp(app, {
+    gate: { ...access, maxBodyBytes: flags.maxBody },
+    listen: {
+      host: flags.host,
+      port: flags.port,
+      requestTimeoutMs: flags.requestTimeout * 1000,
+      keepAliveMs: KEEP_ALIVE_MS,
     },
-    {
-      gate: { ...access, maxBodyBytes: flags.maxBody },
-      listen: {
-        host: flags.host,
-        port: flags.port,
-        requestTimeoutMs: flags.requestTimeout * 1000,
-        keepAliveMs: KEEP_ALIVE_MS,
-      },
-    },
-  );
+  });
   const ending = new AbortController();
   const calibrating =
     calibration && wantsCalibration(llm.decoder.kv, calibration)

@@ -45,7 +45,7 @@ export class ResponseWriter {
   }
 
   *end(reason: FinishReason): Generator<ResponseEvent, void> {
-    yield* this.#close(reason === "length" ? "incomplete" : "completed");
+    yield* this.#close(reason === "stop" ? "completed" : "incomplete");
   }
 
   *#say(kind: "message" | "reasoning", text: string): Generator<ResponseEvent, void> {

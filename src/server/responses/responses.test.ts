@@ -100,6 +100,29 @@ describe("responses", () => {
     ).rejects.toMatchObject({ status: 404, param: "previous_response_id" });
   });
 
+  it("that are cut off by the end of the server have failed, and are not kept", async () => {
+    const ending = await startServer({ fake: { stepMs: 1 } });
+    const stream = await ending.client.responses.create({
+      ...settings,
+      max_output_tokens: 4000,
+      input: ASK,
+      stream: true,
+    });
+    let last: OpenAI.Responses.ResponseStreamEvent | undefined;
+    for await (const event of stream) {
+      if (event.type === "response.output_text.delta" && last?.type !== event.type) void ending.scheduler.close();
+      last = event;
+    }
+    if (last?.type !== "response.failed") throw new Error(`it ended with ${last?.type}`);
+    const { id, output, error } = last.response;
+    expect({ error, output }).toMatchObject({
+      error: { code: "server_error" },
+      output: [{ type: "message", status: "incomplete" }],
+    });
+    await expect(ending.client.responses.retrieve(id)).rejects.toMatchObject({ status: 404 });
+    await ending.stop();
+  });
+
   it("call tools, and take their results", async () => {
     const request = { ...settings, max_output_tokens: 200, input: ASK, tools: [TOOL] };
     const choice = { parallel_tool_calls: false, tool_choice: "required" as const };

@@ -41,6 +41,16 @@ export function deleteResponse(call: Call, id: string): Response {
   return Response.json({ id, object: "response.deleted", deleted: true });
 }
 
+/** How a response ends, by why its tokens did. */
+const OUTCOMES = {
+  stop: { status: "completed" },
+  length: { status: "incomplete", incomplete_details: { reason: "max_output_tokens" } },
+  aborted: {
+    status: "failed",
+    error: { code: "server_error", message: "the answer was cut off: the server shuts down; ask another server" },
+  },
+} satisfies Record<FinishReason, object>;
+
 export async function createResponse(call: Call): Promise<Response> {
   const request = await call.body(responseRequest);
   const model = call.model(request.model);
@@ -65,19 +75,17 @@ export async function createResponse(call: Call): Promise<Response> {
       usage = chunk.usage ?? usage;
     }
     yield* writer.end(reason);
-    const isWhole = reason !== "length";
     const response = {
       ...head,
-      status: isWhole ? "completed" : "incomplete",
-      incomplete_details: isWhole ? null : { reason: "max_output_tokens" },
+      ...OUTCOMES[reason],
       output: writer.output,
       usage: usage ? wireUsage(call, usage) : null,
     };
-    if (head.store) {
+    if (head.store && reason !== "aborted") {
       const messages: LooseMessage[] = [...earlier, ...messagesOf(request.input), ...messagesOf(writer.output)];
       storeOf(call.server).add(call.owner, head.id, { response, messages });
     }
-    yield writer.event(isWhole ? "response.completed" : "response.incomplete", { response });
+    yield writer.event(`response.${response.status}`, { response });
   }
 
   if (request.stream) return eventStream(events(), call, "named");

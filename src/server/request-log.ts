@@ -1,0 +1,16 @@
+/** @file The line in the log and the count of a request that is over. */
+import type { ServerOptions } from "./server-context.ts";
+
+export interface RequestLine {
+  readonly id: string;
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly ms: number;
+}
+
+export function logRequest({ metrics, logger }: Pick<ServerOptions, "metrics" | "logger">, line: RequestLine): void {
+  metrics.onResponse(line.route, line.status);
+  if (line.status >= 500) logger.warn(line, "request");
+  else logger.info(line, "request");
+}
