@@ -24,6 +24,8 @@ export interface FileSource {
   json?(file: string): unknown;
   /** Size in bytes. @throws TurboQuantError invalid_file when absent */
   size(file: string): Promise<number>;
+  /** What differs when another file took this one's place, such as an ETag; null or absent where nobody says. */
+  version?(file: string): Promise<string | null>;
   /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */
   read(file: string, start: number, end: number, options?: ReadOptions): Promise<Uint8Array>;
   close(): Promise<void>;

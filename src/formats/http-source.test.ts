@@ -17,7 +17,7 @@ function serve(files: Record<string, Uint8Array>, ranges: "yes" | "hidden" | "ig
     if (from >= file.length) return new Response(null, { status: 416 });
     const end = Math.min(to + 1, file.length);
     const headers: Record<string, string> =
-      ranges === "yes" ? { "content-range": `bytes ${from}-${end - 1}/${file.length}` } : {};
+      ranges === "yes" ? { "content-range": `bytes ${from}-${end - 1}/${file.length}`, etag: `"${file.length}"` } : {};
     return new Response(file.slice(from, end), { status: 206, headers });
   }) as typeof fetch;
   return { source: new HttpSource(BASE, { fetch: fakeFetch }), requests };
@@ -49,6 +49,22 @@ describe("HttpSource", () => {
     await expect(source.size("w.bin")).rejects.toMatchObject({
       message: expect.stringContaining("Access-Control-Expose-Headers"),
     });
+  });
+
+  it("knows versions of files, and refuses to go on with another file that took the place of one", async () => {
+    const files: Record<string, Uint8Array> = { "w.bin": big };
+    const { source } = serve(files);
+    expect(await source.version("w.bin")).toBe('"200000"');
+    files["w.bin"] = big.slice(0, 150_000);
+    await expect(source.read("w.bin", 70_000, 70_001)).rejects.toMatchObject({
+      message: expect.stringMatching(/expected a file of 200000 bytes, got one of 150000; it was replaced/),
+    });
+    const dated = new HttpSource(BASE, {
+      fetch: async () => new Response("", { headers: { "last-modified": "Mon, 30 Nov 2026 10:00:00 GMT" } }),
+    });
+    expect(await dated.version("a.json")).toMatch(/^Mon/);
+    const mute = new HttpSource(BASE, { fetch: async () => new Response("") });
+    expect(await mute.version("a.json")).toBeNull();
   });
 
   it("names URL and next step on failure", async () => {

@@ -24,6 +24,7 @@ interface OpenFile {
   readonly size: number;
   /** The beginning of the file, or the whole file when the server ignored the range. */
   readonly head: Uint8Array;
+  readonly version: string | null;
 }
 
 export interface HttpSourceOptions {
@@ -60,6 +61,12 @@ function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
     const timer = setTimeout(end, ms);
     for (const signal of signals) signal.addEventListener("abort", end);
   });
+}
+
+/** The size of the whole file, of an answer with a range of it; null where it is hidden. */
+function totalOf(response: Response): number | null {
+  const total = Number(response.headers.get("content-range")?.split("/")[1] ?? Number.NaN);
+  return Number.isSafeInteger(total) ? total : null;
 }
 
 /** What to do about a file that is too short. */
@@ -126,17 +133,25 @@ export class HttpSource implements FileSource {
     return (await this.#require(file)).size;
   }
 
+  async version(file: string): Promise<string | null> {
+    return (await this.#require(file)).version;
+  }
+
   async read(file: string, start: number, end: number, options: ReadOptions = {}): Promise<Uint8Array> {
     const { size, head } = await this.#require(file);
     checkRange(this, file, [start, end], size, TRUNCATED);
-    const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, start, end, options);
+    const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, [start, end, size], options);
     // Who reads a file in ranges knows how many there are, and in which order they come.
     if (end - start === size)
       this.#options.onProgress?.({ phase: "download", item: file, done: end, total: size, unit: "bytes" });
     return bytes;
   }
 
-  async #range(file: string, start: number, end: number, { into, signal }: ReadOptions): Promise<Uint8Array> {
+  async #range(
+    file: string,
+    [start, end, size]: readonly [start: number, end: number, size: number],
+    { into, signal }: ReadOptions,
+  ): Promise<Uint8Array> {
     const isPassing = (error: unknown): boolean => isBusy(error) || isCut(error);
     return await this.#retried(isPassing, signal, async () => {
       const response = await this.#fetch(file, start, end, signal);
@@ -146,6 +161,15 @@ export class HttpSource implements FileSource {
           "invalid_file",
           `${this.name}/${file}: expected HTTP 206 for a byte range, got ${response.status}; serve it from a server with range requests`,
           { file, status: response.status },
+        );
+      }
+      const total = totalOf(response);
+      if (total !== null && total !== size) {
+        await response.body?.cancel();
+        throw new TurboQuantError(
+          "invalid_file",
+          `${this.name}/${file}: expected a file of ${size} bytes, got one of ${total}; it was replaced while it was read, load the model again`,
+          { file, expected: size, got: total },
         );
       }
       const bytes = await this.#body(
@@ -211,15 +235,16 @@ export class HttpSource implements FileSource {
 
   async #probeOnce(file: string): Promise<OpenFile | null> {
     const response = await this.#fetch(file, 0, PROBE_BYTES);
+    const version = response.headers.get("etag") ?? response.headers.get("last-modified");
     if (response.status === 404) return null;
     // 416 Range Not Satisfiable: no range fits into an empty file.
-    if (response.status === 416) return { size: 0, head: new Uint8Array(0) };
+    if (response.status === 416) return { size: 0, head: new Uint8Array(0), version };
     if (response.status === 206) {
       const head = await this.#body(file, response);
-      const total = Number(response.headers.get("content-range")?.split("/")[1] ?? Number.NaN);
-      if (Number.isSafeInteger(total)) return { size: total, head };
+      const total = totalOf(response);
+      if (total !== null) return { size: total, head, version };
       // Without CORS permission a page cannot see Content-Range. An answer shorter than the range is the whole file.
-      if (head.length < PROBE_BYTES) return { size: head.length, head };
+      if (head.length < PROBE_BYTES) return { size: head.length, head, version };
       throw new TurboQuantError(
         "invalid_file",
         `${this.name}/${file}: expected a Content-Range header, got none; let the server expose it (Access-Control-Expose-Headers: Content-Range)`,
@@ -244,7 +269,7 @@ export class HttpSource implements FileSource {
       );
     }
     const head = await this.#body(file, response);
-    return { size: head.length, head };
+    return { size: head.length, head, version };
   }
 
   async #fetch(file: string, start: number, end: number, own?: AbortSignal): Promise<Response> {

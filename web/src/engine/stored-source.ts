@@ -1,30 +1,31 @@
 /**
  * @file A model from the web whose parts are kept in the browser as they are read: nothing is fetched twice, a load that was cut goes on
- * where it ended, and a model that was loaded once opens without a network.
+ * where it ended if the files are still the same, and a model that was loaded once opens without a network.
+ *
+ * A file is written by one tab at a time. Files that are there as a whole are read by any number of them.
  */
-import type { FileSource } from "turboquant";
+import { type FileSource, TurboQuantError } from "turboquant";
 import { keptFolder, openSyncFile, type SyncFile, writeFile } from "../kept/folder.ts";
 import {
   DESCRIPTION,
-  folderNameOf,
   type KeptFile,
   type KeptModel,
   PART_BYTES,
   readDescription,
+  storedNameOf,
 } from "../kept/kept-models.ts";
 
 /** The most parts of one request: what is lost when a connection breaks. */
 const PARTS_A_REQUEST = 8;
 /** The description is written after so many parts, and when the source is closed. */
 const PARTS_A_NOTE = 32;
-/** Files are closed when nothing was read for so long, so that another tab can open them. */
+/** Files that are written are closed when nothing was read for so long, so that another tab can open them. */
 const IDLE_MS = 2000;
 
-interface OpenFile {
-  readonly size: number;
+interface OpenFile extends Omit<KeptFile, "parts"> {
+  readonly name: string;
   readonly parts: Uint8Array;
   readonly pending: Map<number, Promise<Uint8Array>>;
-  readonly index: number;
 }
 
 type ReadOptions = Parameters<FileSource["read"]>[3];
@@ -38,12 +39,11 @@ export class StoredSource implements FileSource {
   readonly #remote: FileSource;
   readonly #folder: FileSystemDirectoryHandle;
   readonly #files = new Map<string, Promise<OpenFile>>();
-  readonly #handles = new Map<number, Promise<SyncFile>>();
+  readonly #handles = new Map<string, Promise<SyncFile>>();
   readonly #known: KeptModel | null;
   readonly #absent: Set<string>;
   #list: readonly string[] | null;
   #isWhole: boolean;
-  #nextIndex: number;
   #unnoted = 0;
   #idle: ReturnType<typeof setTimeout> | null = null;
   /** Set when the storage is full or used by another tab; from then on everything comes from the web. */
@@ -57,7 +57,6 @@ export class StoredSource implements FileSource {
     this.#absent = new Set(known?.absent);
     this.#list = known?.list ?? null;
     this.#isWhole = known?.isWhole ?? false;
-    this.#nextIndex = 1 + Math.max(-1, ...Object.values(known?.files ?? {}).map(({ index }) => index));
     this.name = remote.name;
     if (remote.modelName !== undefined) this.modelName = remote.modelName;
     if (remote.weights !== undefined) this.weights = remote.weights;
@@ -68,12 +67,12 @@ export class StoredSource implements FileSource {
   static async over(ref: string, remote: FileSource): Promise<FileSource> {
     const models = await keptFolder("models");
     if (!models) return remote;
-    try {
-      const folder = await models.getDirectoryHandle(await folderNameOf(ref), { create: true });
-      return new StoredSource(ref, remote, folder, await readDescription(folder));
-    } catch {
-      return remote;
-    }
+    const opened = await openStored(models, ref).catch(() => null);
+    if (!opened) return remote;
+    const { folder, known } = opened;
+    // Half of a file and the other half of the one that took its place are none.
+    const isOld = known && !known.isWhole && !(await areOnServer(known.files, remote));
+    return new StoredSource(ref, remote, folder, isOld ? null : known);
   }
 
   async list(): Promise<readonly string[]> {
@@ -117,12 +116,14 @@ export class StoredSource implements FileSource {
       const pending = opened.pending.get(part);
       if (opened.parts[part] === 1) {
         while (next < last && opened.parts[next] === 1) next++;
-        waits.push(this.#readKept(opened, [part, next], [start, end]).then((kept) => put(kept.at, kept.bytes)));
+        const from = Math.max(at, start);
+        const to = Math.min(next * PART_BYTES, end);
+        waits.push(this.#readKept(opened, from, to, options.signal).then((kept) => put(from, kept)));
       } else if (pending) {
         waits.push(pending.then((own) => put(at, own)));
       } else {
         while (next < last && next - part < PARTS_A_REQUEST && !opened.parts[next] && !opened.pending.has(next)) next++;
-        waits.push(this.#fetch(file, opened, [part, next], options.signal).then((own) => put(at, own)));
+        waits.push(this.#fetch(opened, [part, next], options.signal).then((own) => put(at, own)));
       }
     }
     await Promise.all(waits);
@@ -155,34 +156,55 @@ export class StoredSource implements FileSource {
     const known = this.#known?.files[file];
     if (known) {
       const parts = Uint8Array.from(known.parts, (letter) => Number(letter));
-      return { size: known.size, parts, pending: new Map(), index: known.index };
+      return { ...known, name: file, parts, pending: new Map() };
     }
     const size = await this.#remote.size(file);
+    const version = (await this.#remote.version?.(file)) ?? null;
     const parts = new Uint8Array(Math.ceil(size / PART_BYTES));
-    return { size, parts, pending: new Map(), index: this.#nextIndex++ };
+    return { name: file, part: `${await storedNameOf(file)}.part`, size, version, parts, pending: new Map() };
   }
 
-  async #readKept(
-    { index, size }: OpenFile,
-    [first, last]: readonly [number, number],
-    [start, end]: readonly [number, number],
-  ): Promise<{ readonly at: number; readonly bytes: Uint8Array }> {
-    const at = Math.max(first * PART_BYTES, start);
-    const bytes = new Uint8Array(Math.min(last * PART_BYTES, size, end) - at);
-    (await this.#handle(index)).read(bytes, { at });
+  /** What is kept, or the same from the web where that cannot be read. */
+  async #readKept(opened: OpenFile, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    try {
+      const bytes = await this.#readStored(opened, start, end);
+      if (bytes.length === end - start) return bytes;
+      throw new RangeError("the file is shorter than its description says");
+    } catch (problem) {
+      const isHeld = problem instanceof DOMException && problem.name === "NoModificationAllowedError";
+      return this.#remote.read(opened.name, start, end, signal ? { signal } : {}).catch((cause: unknown) => {
+        if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
+        throw new TurboQuantError(
+          "invalid_file",
+          isHeld
+            ? `${this.name}/${opened.name}: another tab of this page is loading this model, and it cannot be fetched beside that; load it again when that tab is ready or closed`
+            : `${this.name}/${opened.name}: what this browser keeps of it cannot be read, and it cannot be fetched again; check the connection, or delete the model in the list of models`,
+          { file: opened.name },
+          { cause },
+        );
+      });
+    }
+  }
+
+  async #readStored({ part, parts }: OpenFile, start: number, end: number): Promise<Uint8Array> {
+    if (!this.#handles.has(part) && !parts.includes(0)) {
+      const file = await (await this.#folder.getFileHandle(part)).getFile();
+      return new Uint8Array(await file.slice(start, end).arrayBuffer());
+    }
+    const bytes = new Uint8Array(end - start);
+    const count = (await this.#handle(part)).read(bytes, { at: start });
     this.#touch();
-    return { at, bytes };
+    return bytes.subarray(0, count);
   }
 
   async #fetch(
-    file: string,
     opened: OpenFile,
     [first, last]: readonly [number, number],
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
     const at = first * PART_BYTES;
     const end = Math.min(last * PART_BYTES, opened.size);
-    const request = this.#remote.read(file, at, end, signal ? { signal } : {});
+    const request = this.#remote.read(opened.name, at, end, signal ? { signal } : {});
     for (let part = first; part < last; part++) {
       const from = (part - first) * PART_BYTES;
       const own = request.then((bytes) => bytes.subarray(from, from + PART_BYTES));
@@ -198,7 +220,7 @@ export class StoredSource implements FileSource {
   async #store(opened: OpenFile, [first, last]: readonly [number, number], bytes: Uint8Array): Promise<void> {
     if (this.#isBroken) return;
     try {
-      (await this.#handle(opened.index)).write(bytes, { at: first * PART_BYTES });
+      (await this.#handle(opened.part)).write(bytes, { at: first * PART_BYTES });
       opened.parts.fill(1, first, last);
       this.#unnoted += last - first;
       if (this.#unnoted >= PARTS_A_NOTE) await this.#note();
@@ -209,12 +231,12 @@ export class StoredSource implements FileSource {
     }
   }
 
-  #handle(index: number): Promise<SyncFile> {
-    let handle = this.#handles.get(index);
+  #handle(part: string): Promise<SyncFile> {
+    let handle = this.#handles.get(part);
     if (!handle) {
-      handle = openSyncFile(this.#folder, `${index}.part`);
-      this.#handles.set(index, handle);
-      handle.catch(() => this.#handles.delete(index));
+      handle = openSyncFile(this.#folder, part);
+      this.#handles.set(part, handle);
+      handle.catch(() => this.#handles.delete(part));
     }
     return handle;
   }
@@ -226,7 +248,9 @@ export class StoredSource implements FileSource {
     const files: Record<string, KeptFile> = { ...this.#known?.files };
     const opened = await Promise.all([...this.#files].map(async ([name, file]) => [name, await file] as const));
     for (const handle of this.#handles.values()) (await handle).flush();
-    for (const [name, { index, size, parts }] of opened) files[name] = { index, size, parts: parts.join("") };
+    for (const [name, { part, size, version, parts }] of opened) {
+      files[name] = { part, size, version, parts: parts.join("") };
+    }
     const model: KeptModel = {
       ...{ ref: this.#ref, files, list: this.#list, absent: [...this.#absent] },
       ...{ isWhole: this.#isWhole, usedAt: Date.now() },
@@ -245,4 +269,23 @@ export class StoredSource implements FileSource {
     this.#handles.clear();
     for (const handle of handles) (await handle.catch(() => null))?.close();
   }
+}
+
+async function openStored(
+  models: FileSystemDirectoryHandle,
+  ref: string,
+): Promise<{ readonly folder: FileSystemDirectoryHandle; readonly known: KeptModel | null }> {
+  const folder = await models.getDirectoryHandle(await storedNameOf(ref), { create: true });
+  return { folder, known: await readDescription(folder) };
+}
+
+/** Whether all files are on the server as they were when a part of them was kept. */
+async function areOnServer(files: KeptModel["files"], remote: FileSource): Promise<boolean> {
+  const same = Object.entries(files).map(
+    async ([name, { size, version }]) =>
+      (await remote.has(name)) &&
+      (await remote.size(name)) === size &&
+      ((await remote.version?.(name)) ?? null) === version,
+  );
+  return (await Promise.all(same)).every(Boolean);
 }

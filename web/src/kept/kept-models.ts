@@ -4,9 +4,11 @@ import { entriesOf, keptFolder, readFile, removeEntry } from "./folder.ts";
 
 /** What is kept of one file. */
 export interface KeptFile {
-  /** It is stored as `INDEX.part` beside the description. */
-  readonly index: number;
+  /** The name under which its parts are stored beside the description. */
+  readonly part: string;
   readonly size: number;
+  /** Of the file on the server, where it says one. */
+  readonly version: string | null;
   /** A letter for each part of `PART_BYTES`: 1 when it is there. */
   readonly parts: string;
 }
@@ -31,8 +33,8 @@ export const DESCRIPTION = "model.json";
 const isModel = (value: unknown): value is KeptModel =>
   isRecord(value) && typeof value["ref"] === "string" && isRecord(value["files"]) && Array.isArray(value["absent"]);
 
-/** A name of a folder for any address. */
-export async function folderNameOf(ref: string): Promise<string> {
+/** A name of a folder or a file for any address. */
+export async function storedNameOf(ref: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(ref));
   return Array.from(new Uint8Array(digest).subarray(0, 12), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -42,7 +44,15 @@ export async function readDescription(folder: FileSystemDirectoryHandle): Promis
   const value: unknown = await Promise.resolve(text ?? "null")
     .then(JSON.parse)
     .catch(() => null);
-  return isModel(value) ? value : null;
+  if (!isModel(value)) return null;
+  // Parts were stored by number before.
+  const files = Object.entries(value.files as Record<string, KeptFile & { readonly index?: number }>).map(
+    ([name, { index, ...file }]) => [
+      name,
+      { ...file, part: file.part ?? `${index}.part`, version: file.version ?? null },
+    ],
+  );
+  return { ...value, files: Object.fromEntries(files) };
 }
 
 export const keptBytes = ({ files }: KeptModel): number =>
@@ -65,7 +75,7 @@ export async function listKeptModels(): Promise<KeptModel[]> {
 
 export async function removeKeptModel(ref: string): Promise<void> {
   const folder = await keptFolder("models");
-  if (folder) await removeEntry(folder, await folderNameOf(ref));
+  if (folder) await removeEntry(folder, await storedNameOf(ref));
 }
 
 /** Whether a model opens without fetching anything; null where the browser keeps none. */
@@ -73,7 +83,7 @@ export async function isKeptWhole(ref: string): Promise<boolean | null> {
   const folder = await keptFolder("models");
   if (!folder) return null;
   try {
-    const own = await folder.getDirectoryHandle(await folderNameOf(ref));
+    const own = await folder.getDirectoryHandle(await storedNameOf(ref));
     return (await readDescription(own))?.isWhole ?? false;
   } catch {
     return false;
