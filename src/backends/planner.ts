@@ -16,7 +16,8 @@ export interface Load {
   readonly tokens: number;
   readonly numLayers: number;
   readonly numHeads: number;
-  readonly numKvHeads: number;
+  /** The numbers of KV heads that layers have. */
+  readonly numsKvHeads: readonly number[];
   readonly headDim: number;
   readonly vocabSize: number;
   /** Columns of the widest matrix. */
@@ -29,6 +30,12 @@ export interface Load {
   /** Bytes for the calibration of all layers in their cache format (`preparedBytes`); 0 without one. */
   readonly calibrationBytes: number;
   readonly rotation: RotationKind;
+  /** Coarser tiers of all layers, and of the layer that has the most. */
+  readonly tiers: { readonly all: number; readonly most: number };
+  /** Bytes of the part of `calibrationBytes` that pages are coded anew with for coarser tiers. */
+  readonly recodingBytes: number;
+  /** The most tokens in sinks and residual window together. */
+  readonly windowTokens: number;
   /** Lists a row of tokens that an indexer chooses; absent: there are none. */
   readonly chosenLists?: number;
 }

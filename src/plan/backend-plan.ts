@@ -174,8 +174,8 @@ export class BackendPlan {
       tokens,
       numLayers: layers.length,
       numHeads,
+      numsKvHeads: [...new Set(layers.map(({ numKvHeads }) => numKvHeads))],
       // Scratch memory is allocated once, for the largest layer.
-      numKvHeads: Math.max(0, ...layers.map(({ numKvHeads }) => numKvHeads)),
       headDim: Math.max(0, ...layers.map(({ headDim, valueDim = headDim }) => Math.max(headDim, valueDim))),
       vocabSize,
       widestInput: Math.max(...weights.map(inputOf)),
@@ -183,6 +183,9 @@ export class BackendPlan {
       deltaRules,
       weights: this.weights.type,
       calibrationBytes: cache.calibrationBytes,
+      recodingBytes: cache.recodingBytes,
+      tiers: cache.tiers,
+      windowTokens: cache.windowTokens,
       rotation: cache.rotation,
       ...(chosenLists !== undefined && { chosenLists }),
     };

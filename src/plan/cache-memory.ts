@@ -4,7 +4,7 @@ import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import { hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
+import { feedbackBytes, hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
 import { bytesOf, pagesAtRest, pagesHeld } from "./cache-pages.ts";
 import { fixedStateBytes, type PlannedModel, plannedKinds } from "./model-memory.ts";
 
@@ -54,6 +54,24 @@ export class CacheMemory {
       if (!main.rotaryKey) layers[this.#modelLayers[i]!]! += preparedBytes(format, main);
     }
     return layers;
+  }
+
+  /** The part of it that pages are coded anew with for coarser tiers. */
+  get recodingBytes(): number {
+    if (!this.#mayBeCalibrated) return 0;
+    const tiered = this.#layers.filter(({ tiers }) => tiers.length > 0);
+    return tiered.reduce((sum, { format, main }) => sum + feedbackBytes(format, main), 0);
+  }
+
+  /** Coarser tiers of all layers, and of the layer that has the most. */
+  get tiers(): { readonly all: number; readonly most: number } {
+    const counts = this.#layers.map(({ tiers }) => tiers.length);
+    return { all: counts.reduce((sum, count) => sum + count, 0), most: Math.max(0, ...counts) };
+  }
+
+  /** The most tokens in sinks and residual window together. */
+  get windowTokens(): number {
+    return Math.max(0, ...this.#layers.map(({ residual, format }) => (residual ? format.sinks + format.window : 0)));
   }
 
   /** What the process keeps of it besides. */

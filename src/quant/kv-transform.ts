@@ -47,7 +47,12 @@ function shapingOf(side: SideFormat): Shaping | null {
 export function transformValues(side: SideFormat, headDim: number): number {
   const shaping = shapingOf(side);
   if (!shaping) return 0;
-  return (shaping.transform ? 2 * headDim * headDim : 0) + (shaping.feedback ? (headDim + 1) * headDim : 0);
+  return (shaping.transform ? 2 * headDim * headDim : 0) + feedbackValues(side, headDim);
+}
+
+/** Of them, the factors for error feedback. */
+export function feedbackValues(side: SideFormat, headDim: number): number {
+  return shapingOf(side)?.feedback ? (headDim + 1) * headDim : 0;
 }
 
 /** Computes the maps of a layer, which takes tenths of a second for a large one. `PreparedLayer` keeps them. */

@@ -2,7 +2,13 @@
 import { TurboQuantError } from "../errors.ts";
 import type { LayerCalibration } from "./calibration.ts";
 import type { LayerKvFormat } from "./kv-format.ts";
-import { type LayerTransforms, makeTransforms, NO_TRANSFORMS, transformValues } from "./kv-transform.ts";
+import {
+  feedbackValues,
+  type LayerTransforms,
+  makeTransforms,
+  NO_TRANSFORMS,
+  transformValues,
+} from "./kv-transform.ts";
 
 /** What a backend keeps for one layer. */
 export interface LayerCopies {
@@ -26,6 +32,14 @@ export function preparedBytes(format: LayerKvFormat, shape: PreparedShape): numb
   const { numKvHeads, headDim, valueDim = headDim } = shape;
   const sides = transformValues(format.k, headDim) + transformValues(format.v, valueDim);
   return 4 * numKvHeads * (2 * headDim + sides);
+}
+
+/** Bytes of the factors for error feedback among them. */
+export function feedbackBytes(
+  format: LayerKvFormat,
+  { numKvHeads, headDim, valueDim = headDim }: PreparedShape,
+): number {
+  return 4 * numKvHeads * (feedbackValues(format.k, headDim) + feedbackValues(format.v, valueDim));
 }
 
 /**

@@ -8,7 +8,8 @@ import { type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attenti
 import { sideCentroids } from "../../src/backends/webgpu/codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
-import { SPAN_WORDS, StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";
+import { StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";
+import { SPAN_WORDS } from "../../src/backends/webgpu/queue/step-records.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { layerCache } from "../../src/cache/layer-cache.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";

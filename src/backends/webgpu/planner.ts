@@ -2,13 +2,14 @@
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { type BackendPlanner, type Load, STEPS_IN_FLIGHT } from "../planner.ts";
-import { mostParts } from "./attention/decode-splits.ts";
-import { planPrefill } from "./attention/prefill-plan.ts";
+import { mostCopyParts, mostParts } from "./attention/decode-splits.ts";
+import { mostPrefillParts } from "./attention/prefill-plan.ts";
 import { choiceBytes } from "./chosen/choice-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
 import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
+import { SPAN_WORDS } from "./queue/step-records.ts";
 import { deltaBytes } from "./states/delta-plan.ts";
 
 /** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
@@ -21,29 +22,37 @@ const LEAST_BINDING_BYTES = 128 * 2 ** 20;
 
 /** What the step buffer, uniforms and pipelines have at least. */
 const FIXED_BYTES = 4 << 20;
-/** Codebooks with their bounds, of K and of V. */
-const CODEBOOK_VALUES = 1024;
+/** Codebooks with their bounds and the centroids that rows are coded anew with, of K, of V and of the window; those of a coarser tier are fewer. */
+const CODEBOOK_VALUES = 2048;
 
-/** Parts of heads that are merged; none in a model without attention. */
-function partBytes({ rows, sequences, tokens, numHeads, numKvHeads, headDim }: Load): number {
+/** Parts of heads that are merged, those of all passes together; none in a model without attention. */
+function partBytes({ rows, sequences, tokens, numHeads, numsKvHeads, headDim, ...load }: Load): number {
   if (numHeads === 0) return 0;
-  const span = { start: Math.max(0, tokens - rows), count: rows };
-  const splits = [true, false].map(
-    (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
-  );
+  const passes = 1 + load.tiers.most;
   const decodeRows = sequences * DECODE_TOKENS;
-  const decode = mostParts(numKvHeads, decodeRows) + decodeRows;
-  return Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
+  const parts = numsKvHeads.map((numKvHeads) => {
+    const spans = [true, false].map((onMatrices) =>
+      mostPrefillParts({ numHeads, numKvHeads }, tokens, rows, onMatrices),
+    );
+    const decode = passes * mostParts(numKvHeads, decodeRows) + decodeRows * mostCopyParts(load.windowTokens);
+    const chosen = load.chosenLists ? mostParts(numKvHeads, Math.max(rows, decodeRows)) : 0;
+    // What single tokens have is given back only when the step is submitted.
+    return decode + Math.max(passes * Math.max(...spans), chosen);
+  });
+  return Math.max(0, ...parts) * numHeads * (headDim + 2) * 4;
 }
 
 function workingBytes(load: Load): number {
-  const { rows, sequences, tokens, numLayers, headDim, chosenLists = 0 } = load;
+  const { rows, sequences, tokens, numLayers, headDim, tiers, chosenLists = 0 } = load;
   const parts = partBytes(load);
-  const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
-  // The buffer of block tables is made twice as large as what it holds when it has to grow.
-  const steps = 2 * 4 * sequences * numLayers * tables;
+  const ofCodes = tableRoom(Math.ceil(tokens / PAGE_TOKENS));
+  const tables = numLayers * (ofCodes + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS))) + tiers.all * ofCodes;
+  // The buffer of spans and block tables is made twice as large as what it holds when it has to grow.
+  const steps = 2 * 4 * sequences * ((numLayers + tiers.all) * SPAN_WORDS + tables);
   const rotation = load.rotation === "qr" ? headDim * headDim : 0;
-  const constants = (numLayers + 1) * (headDim * 8 + rotation + CODEBOOK_VALUES) * 4 + load.calibrationBytes;
+  const books = (numLayers + 1 + tiers.all) * CODEBOOK_VALUES;
+  const constants =
+    ((numLayers + 1) * (headDim * 8 + rotation) + books) * 4 + load.calibrationBytes + load.recodingBytes;
   const readback = sequences * load.vocabSize * 4;
   const deltas = Math.max(0, ...load.deltaRules.map((of) => deltaBytes(of, rows, sequences, rows)));
   const products = panelRoom(load.matrices, rows) + batchRoom(load.matrices);

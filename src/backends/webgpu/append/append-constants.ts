@@ -73,10 +73,11 @@ export function byColumns(matrices: Float32Array | null, headDim: number): Float
   return out;
 }
 
-/** What rows of a page are coded anew with: centroids of the finer codes, and codebooks and feedback of the coarser. */
+/** What rows of a page are coded anew with: centroids of the finer codes, codebooks of the coarser, and the feedback, which is that of all tiers. */
 export interface CoarsenConstants {
   readonly values: Float32Array<ArrayBuffer>;
-  readonly at: Readonly<
+  /** Of each coarser tier. */
+  readonly at: readonly Readonly<
     Record<
       | "K_FINER_AT"
       | "V_FINER_AT"
@@ -89,7 +90,7 @@ export interface CoarsenConstants {
       | "V_FEEDBACK_AT",
       number
     >
-  >;
+  >[];
 }
 
 /** Sides of a format or of a tier. */
@@ -127,27 +128,31 @@ class Arrays {
   }
 }
 
-/** sides: of vectors of one length · from, to: what rows are and what they become */
+/** sides: of vectors of one length · tiers: what rows are at first, and what they become one after the other */
 export function makeCoarsenConstants(
   layer: PreparedLayer,
   sides: readonly ("k" | "v")[],
-  from: Sides,
-  to: Sides,
+  tiers: readonly Sides[],
 ): CoarsenConstants {
   const headDim = dimOf(layer, sides[0]!);
   const arrays = new Arrays();
-  const of = (side: "k" | "v") => {
-    if (!sides.includes(side)) return { finer: 0, at: 0, size: 0, feedback: 0 };
-    const [at, size] = arrays.codebook(to[side], headDim);
-    const finer = arrays.put(recodedCentroids(from[side], headDim));
-    return { finer, at, size, feedback: arrays.put(layer.transforms[side].feedback ?? []) };
-  };
-  const [k, v] = [of("k"), of("v")];
-  const at = {
-    ...{ K_FINER_AT: k.finer, K_CENTROIDS_AT: k.at, K_BOOK_SIZE: k.size, K_FEEDBACK_AT: k.feedback },
-    ...{ V_FINER_AT: v.finer, V_CENTROIDS_AT: v.at, V_BOOK_SIZE: v.size, V_FEEDBACK_AT: v.feedback },
-    BOOK_SIZE: Math.max(1, k.size, v.size),
-  };
+  const feedback = (side: "k" | "v"): number =>
+    arrays.put((sides.includes(side) && layer.transforms[side].feedback) || []);
+  const ofAll = { K_FEEDBACK_AT: feedback("k"), V_FEEDBACK_AT: feedback("v") };
+  const at = tiers.slice(1).map((to, i) => {
+    const of = (side: "k" | "v") => {
+      if (!sides.includes(side)) return { finer: 0, at: 0, size: 0 };
+      const [at, size] = arrays.codebook(to[side], headDim);
+      return { finer: arrays.put(recodedCentroids(tiers[i]![side], headDim)), at, size };
+    };
+    const [k, v] = [of("k"), of("v")];
+    return {
+      ...ofAll,
+      ...{ K_FINER_AT: k.finer, K_CENTROIDS_AT: k.at, K_BOOK_SIZE: k.size },
+      ...{ V_FINER_AT: v.finer, V_CENTROIDS_AT: v.at, V_BOOK_SIZE: v.size },
+      BOOK_SIZE: Math.max(1, k.size, v.size),
+    };
+  });
   return { values: arrays.joined(), at };
 }
 

@@ -19,7 +19,8 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "../queue/page-storage.ts";
 import { f32Word, floatText, shader } from "../queue/shader-text.ts";
-import { SPAN_WORDS, STEP_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
+import type { StepBuffer } from "../queue/step-buffer.ts";
+import { SPAN_WORDS, STEP_VALUES } from "../queue/step-records.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
 
 /** Invocations of a workgroup. */

@@ -17,7 +17,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "../queue/page-storage.ts";
 import { floatText, shader } from "../queue/shader-text.ts";
-import { makeCoarsenConstants } from "./append-constants.ts";
+import { type CoarsenConstants, makeCoarsenConstants } from "./append-constants.ts";
 
 /** Invocations of a workgroup. */
 const THREADS = 128;
@@ -28,7 +28,10 @@ const params = new Struct({
   zero: ["u32", "Always 0, which a compiler cannot know; see exact.wgsl."],
 });
 
-/** Sides whose vectors are equally long, of one step from a tier to the next. */
+/** Whose vectors are equally long. */
+type Sides = readonly ("k" | "v")[];
+
+/** Such sides, of one step from a tier to the next. */
 interface CoarsenPart {
   readonly kernel: Kernel<typeof params>;
   readonly constants: GpuBuffer;
@@ -93,21 +96,36 @@ export class CoarsenKernels {
       { ...format, layout: main },
       ...coarser.map(({ layout }, i) => ({ ...format.tiers![i]!, layout })),
     ];
-    const parts: readonly (readonly ("k" | "v")[])[] = layer.headDim === layer.valueDim ? [["k", "v"]] : [["k"], ["v"]];
-    const tiers = coarser.map((_, tier) => parts.map((sides) => this.#part(layer, sides, all[tier]!, all[tier + 1]!)));
+    const parts: readonly Sides[] = layer.headDim === layer.valueDim ? [["k", "v"]] : [["k"], ["v"]];
+    const made = parts.map((sides) => {
+      const { values, at } = makeCoarsenConstants(layer.kv, sides, all);
+      const constants = this.#allocator.allocate(values.byteLength, `constants of the tiers of layer ${layer.index}`);
+      this.#commands.write(constants, 0, values);
+      return { sides, constants, at };
+    });
+    const tiers = coarser.map((_, tier) =>
+      made.map(({ sides, constants, at }) => ({
+        kernel: this.#kernel(layer, sides, all[tier]!, all[tier + 1]!, at[tier]!),
+        constants,
+        heads: sides.length * layer.numKvHeads,
+      })),
+    );
     return {
       tiers,
       dispose: () => {
-        for (const { constants } of tiers.flat()) this.#allocator.free(constants);
+        for (const { constants } of made) this.#allocator.free(constants);
       },
     };
   }
 
-  #part(layer: AttentionLayer, sides: readonly ("k" | "v")[], from: Tier, to: Tier): CoarsenPart {
-    const { kv, index, numKvHeads } = layer;
-    const { values, at } = makeCoarsenConstants(kv, sides, from, to);
-    const constants = this.#allocator.allocate(values.byteLength, `constants of the tiers of layer ${index}`);
-    this.#commands.write(constants, 0, values);
+  #kernel(
+    layer: AttentionLayer,
+    sides: Sides,
+    from: Tier,
+    to: Tier,
+    at: CoarsenConstants["at"][number],
+  ): Kernel<typeof params> {
+    const { kv, numKvHeads } = layer;
     const headDim = dimOf(kv, sides[0]!);
     const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
     const named = {
@@ -141,12 +159,11 @@ export class CoarsenKernels {
       READ: hasKeys && hasValues ? `if (is_key) {\n${read("k")}\n} else {\n${read("v")}\n}` : read(sides[0]!),
     };
     const made = shader("coarsen", params, named, inserts);
-    const kernel = this.#commands.kernel(`coarsen ${made.code}`, () => ({
+    return this.#commands.kernel(`coarsen ${made.code}`, () => ({
       label: `codes anew, ${sides.map((side) => `${nameOf(from[side])} to ${nameOf(to[side])}`).join(", ")}`,
       shader: made,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));
-    return { kernel, constants, heads: sides.length * numKvHeads };
   }
 }
 

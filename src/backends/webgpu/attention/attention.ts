@@ -20,7 +20,8 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { floatText, shader } from "../queue/shader-text.ts";
-import { SPAN_WORDS, type StepBuffer } from "../queue/step-buffer.ts";
+import type { StepBuffer } from "../queue/step-buffer.ts";
+import { SPAN_WORDS } from "../queue/step-records.ts";
 import type { CentroidTables } from "./centroid-tables.ts";
 import {
   attendDecode,

@@ -15,10 +15,10 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
-import { STEP_VALUES } from "../queue/step-buffer.ts";
+import { STEP_VALUES } from "../queue/step-records.ts";
 import { type AttendBuffers, type AttendOptions, type PassParts, sidesOf, tierValues } from "./attend-options.ts";
 import { ARRAYS, lines, wordsType } from "./attend-text.ts";
-import { mostSplits } from "./decode-splits.ts";
+import { copyParts, mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { type HeadParts, headParts } from "./head-parts.ts";
 import {
@@ -30,7 +30,6 @@ import {
 } from "./portable-text.ts";
 import { softcapText } from "./softcap-text.ts";
 
-const MAX_COPY_SPLITS = 64;
 /** Share of the target number of workgroups from which on a kernel counts as having enough work. */
 const BUSY_SHARE = 0.9;
 /** Workgroups of several rows of which fewer are not made fewer still for the sake of longer parts. */
@@ -282,7 +281,7 @@ function decodeKernel(
   }));
   const passKeys = shape ? threads * shape.own : threads;
   const copies16 = residual ? format.window + format.sinks : 0;
-  const copySplits = Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys));
+  const copySplits = copyParts(copies16, passKeys);
   return { kernel, parts, leastPasses: unroll === WHOLE_PASS ? 2 : 1, passKeys, copySplits };
 }
 

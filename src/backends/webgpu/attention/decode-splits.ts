@@ -12,6 +12,9 @@ const BATCH_TARGET_GROUPS = 1056;
 const BATCH_FLOAT_GROUPS = 792;
 const SOFTWARE_GROUPS = 8;
 const MAX_SPLITS = 128;
+const MAX_COPY_PARTS = 64;
+/** Tokens of sinks and window in the shortest parts that kernels have. */
+const LEAST_COPY_KEYS = 64;
 
 export interface SplitOptions {
   readonly layer: Pick<AttentionLayer, "numKvHeads" | "kv">;
@@ -25,6 +28,13 @@ export function mostSplits(isSoftware: boolean, { layer, tuning }: SplitOptions,
   const target = tuning?.targetGroups ?? (isSoftware ? SOFTWARE_GROUPS : rows > 1 ? several : TARGET_GROUPS);
   return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
 }
+
+/** Parts that sinks and window are cut into. passKeys: tokens of a part */
+export const copyParts = (tokens: number, passKeys: number): number =>
+  Math.min(MAX_COPY_PARTS, Math.ceil(tokens / passKeys));
+
+/** At least the parts that sinks and window of a row are cut into. */
+export const mostCopyParts = (tokens: number): number => copyParts(tokens, LEAST_COPY_KEYS);
 
 /** At least the parts that the codes of up to `rows` rows are cut into together. */
 export function mostParts(numKvHeads: number, rows: number): number {

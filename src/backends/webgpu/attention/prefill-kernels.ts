@@ -8,7 +8,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
-import { STEP_VALUES } from "../queue/step-buffer.ts";
+import { STEP_VALUES } from "../queue/step-records.ts";
 import { type AttendOptions, sidesOf, tierValues } from "./attend-options.ts";
 import { lines } from "./attend-text.ts";
 import { headParts } from "./head-parts.ts";

@@ -49,3 +49,20 @@ export function planPrefill(
   const splits = Math.min(most, Math.ceil(TARGET_GROUPS / groups(64)));
   return { rows: groups(64) * splits >= TARGET_GROUPS / 2 ? 64 : 32, splits };
 }
+
+/** The most parts of rows (`splits` for each) of any span of up to `rows` rows in a sequence of up to `tokens`. */
+export function mostPrefillParts(
+  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads">,
+  tokens: number,
+  rows: number,
+  onMatrices: boolean,
+): number {
+  // More keys never make fewer parts, and spans of as many tiles have as many.
+  const positions = Math.floor((onMatrices ? MATRIX_ROWS : 64) / headParts(layer).heads);
+  let most = 0;
+  for (let count = Math.min(rows, positions); ; count = Math.min(rows, count + positions)) {
+    const span = { start: Math.max(0, tokens - count), count };
+    most = Math.max(most, count * planPrefill({ ...layer, slidingWindow: 0 }, span, onMatrices).splits);
+    if (count === rows) return most;
+  }
+}

@@ -3,7 +3,7 @@ import { Struct } from "../../parameters/struct.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { shader } from "../queue/shader-text.ts";
-import { STEP_VALUES } from "../queue/step-buffer.ts";
+import { STEP_VALUES } from "../queue/step-records.ts";
 import { CHOICE_THREADS } from "./choice-plan.ts";
 
 const WORTH_THREADS = 64;

@@ -6,7 +6,7 @@ import { FLOATS } from "../codec/read-text.ts";
 import { joinTables, sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
-import { STEP_VALUES } from "../queue/step-buffer.ts";
+import { STEP_VALUES } from "../queue/step-records.ts";
 
 export interface ReadSides {
   readonly sides: DecodeSides;

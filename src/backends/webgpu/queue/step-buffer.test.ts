@@ -6,7 +6,8 @@ import { CounterRng } from "../../../math/rng.ts";
 import type { Step } from "../../ops.ts";
 import { type BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
-import { SPAN_WORDS, STEP_VALUES, StepBuffer } from "./step-buffer.ts";
+import { StepBuffer } from "./step-buffer.ts";
+import { SPAN_WORDS, STEP_VALUES } from "./step-records.ts";
 
 const stepOf = (sequences: readonly Sequence[]): Step => ({
   tokens: new Int32Array(sequences.length),

@@ -10,7 +10,8 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
-import { STATE_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
+import type { StepBuffer } from "../queue/step-buffer.ts";
+import { STATE_VALUES } from "../queue/step-records.ts";
 import { CHUNK_ROWS, deltaBytes, FEW_ROWS, mostChunks, slotUnits } from "./delta-plan.ts";
 
 /** Columns of the state that a workgroup of delta-rule.wgsl has, and invocations that share each of them out. */

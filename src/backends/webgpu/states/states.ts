@@ -6,7 +6,8 @@ import type { GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
-import { STATE_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
+import type { StepBuffer } from "../queue/step-buffer.ts";
+import { STATE_VALUES } from "../queue/step-records.ts";
 
 /** Channels of a workgroup of convolve.wgsl, and invocations of one of gate.wgsl. */
 const CONVOLVE_THREADS = 64;
