@@ -75,6 +75,8 @@ export interface BackendPlanner {
    * storage was told to expect (`PageStorage.expect`)
    */
   heldPages(count: number, pageBytes: number, expected: number): HeldPages;
+  /** Whether the storage keeps a stream's room when pages of another stream have taken the place of its own. */
+  readonly keepsRoom: boolean;
   /** Upper bound of what is allocated in a memory besides weights, activations and pages. */
   workingBytes(load: Load): number;
 }

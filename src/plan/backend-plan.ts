@@ -89,10 +89,11 @@ export class BackendPlan {
     return 4 * sequences * this.#model.vocabSize;
   }
 
-  needs(cache: CacheMemory, context: number, sequences: number): FormatNeeds {
+  /** pageBytes: what pages may take together, where that is more than the sequences need */
+  needs(cache: CacheMemory, context: number, sequences: number, pageBytes = 0): FormatNeeds {
     const calibration = cache.calibrationByLayer();
     return {
-      held: cache.held(context, sequences, this.#rows(1), this.backend.planner),
+      held: cache.held(context, sequences, this.#rows(1), this.backend.planner, pageBytes),
       calibration,
       scratchBytes: this.#working(cache, context, sequences) - sum(calibration),
     };

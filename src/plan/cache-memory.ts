@@ -1,6 +1,7 @@
 /** @file Bytes of a model's KV cache in one format: as the engine counts them, and as the backend's memory holds them. */
 import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
+import { isPressed } from "../cache/states/tiers.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -16,6 +17,9 @@ export interface HeldMemory {
   /** The bytes by layer of the model. */
   readonly layers: readonly number[];
 }
+
+/** Of the codes of each tier, the finest first. */
+const codedLayouts = ({ main, tiers }: LayerCache): PageLayout[] => [main, ...tiers.map(({ layout }) => layout)];
 
 /** The cache of one model in one format, at any length. Lengths are the tokens of one sequence. */
 export class CacheMemory {
@@ -116,8 +120,27 @@ export class CacheMemory {
     );
   }
 
-  /** Bytes that the backend's storage holds when `sequences` sequences of `tokens` tokens each were prefilled one after the other and decode. */
-  held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
+  /**
+   * For each tier that yields to memory, the finest first: pages of every layer that fill a budget. Others take their place one tier after the
+   * other, and a storage may keep the room of each.
+   */
+  #yieldingPages(budgetBytes: number): number[] {
+    const most = Math.max(0, ...this.#layers.map(({ tiers }) => tiers.length));
+    return Array.from({ length: most }, (_, tier) => {
+      const layers = this.#layers.filter(({ tiers }) => tiers[tier] && isPressed(tiers[tier]));
+      const bytes = layers.reduce((sum, layer) => sum + codedLayouts(layer)[tier]!.numBytes, 0);
+      return bytes === 0 ? 0 : Math.ceil(budgetBytes / bytes);
+    });
+  }
+
+  /**
+   * Bytes that the backend's storage holds when `sequences` sequences of `tokens` tokens each were prefilled one after the other and decode.
+   * budgetBytes: what pages may take together, where that is more than these sequences need
+   */
+  held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner, budgetBytes = 0): HeldMemory {
+    const yielding = planner.keepsRoom
+      ? this.#yieldingPages(Math.max(budgetBytes, sequences * this.bytes(tokens)))
+      : [];
     // During a step over a prompt a state exists three times: before the step, at its last page end, and after it. Sequences that
     // decode together have theirs before the first step in flight and after each.
     const fixedBytes = this.#fixedBytes * Math.max(sequences + 2, (1 + planner.stepsInFlight) * sequences);
@@ -126,17 +149,25 @@ export class CacheMemory {
     const layers = Array.from({ length: this.#numLayers }, () => fixedBytes / this.#numLayers);
     for (const [i, layer] of this.#layers.entries()) {
       const [rest, most] = [pagesAtRest(layer, tokens), pagesHeld(layer, tokens, chunkTokens)];
-      const streams: readonly (readonly [PageLayout | undefined, rest: number, most: number])[] = [
-        [layer.main, rest.main, most.main],
-        [layer.residual?.layout, rest.residual, most.residual],
-        ...layer.tiers.map(({ layout }, tier) => [layout, rest.tiers[tier]!, most.tiers[tier]!] as const),
+      const whole = { ...layer, tiers: [] };
+      const all = pagesAtRest(whole, tokens).main * (sequences - 1) + pagesHeld(whole, tokens, chunkTokens).main;
+      const before = (tier: number): number =>
+        layer.tiers[tier] && isPressed(layer.tiers[tier]) ? Math.min(all, yielding[tier] ?? 0) : 0;
+      const streams: readonly (readonly [PageLayout | undefined, rest: number, most: number, before: number])[] = [
+        [layer.main, rest.main, most.main, before(0)],
+        [layer.residual?.layout, rest.residual, most.residual, 0],
+        ...layer.tiers.map(
+          ({ layout }, tier) => [layout, rest.tiers[tier]!, most.tiers[tier]!, before(tier + 1)] as const,
+        ),
       ];
-      for (const [layout, atRest, expected] of streams) {
+      for (const [layout, atRest, expected, yielded] of streams) {
         const count = atRest * (sequences - 1) + expected;
-        if (!layout || count === 0) continue;
+        if (!layout || count + yielded === 0) continue;
         const stream = planner.heldPages(count, layout.numBytes, expected);
-        bytes += stream.bytes;
-        layers[this.#modelLayers[i]!]! += stream.bytes;
+        const held = yielded > count ? planner.heldPages(yielded, layout.numBytes, expected) : stream;
+        bytes += held.bytes;
+        layers[this.#modelLayers[i]!]! += held.bytes;
+        // A buffer of pages that yield grows no further than a kernel binds.
         largestBinding = Math.max(largestBinding, stream.bindingBytes);
       }
     }

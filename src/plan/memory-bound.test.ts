@@ -6,6 +6,10 @@ import { randomCalibration } from "../../test/support/calibration.ts";
 import { countingAdapter } from "../../test/support/counting-adapter.ts";
 import { withAdapter } from "../../test/support/fake-adapter.ts";
 import type { Ops } from "../backends/ops.ts";
+import { plannedBackend } from "../backends/registry.ts";
+import { KvCache } from "../cache/kv-cache.ts";
+import { PagePool } from "../cache/page-pool.ts";
+import { KEPT_TOKENS } from "../cache/states/tiers.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { expectPages } from "../engine/expect-pages.ts";
 import { WARM_UP_DRAWS } from "../engine/llm.ts";
@@ -19,6 +23,7 @@ import type { LayerCalibration } from "../quant/calibration.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../quant/prepared-layer.ts";
 import { addressedBytes } from "./backend-plan.ts";
+import { CacheMemory } from "./cache-memory.ts";
 import { PLANNED_FORMATS, planMemory, planTogether } from "./memory-plan.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig } from "./planned-model.ts";
@@ -197,6 +202,35 @@ describe("a plan bounds what is allocated", () => {
       ...{ memoryBytes: GB, context: 1024, sequences: 2, kv: ["f16"], weights: "q8", backend: "webgpu" },
     });
     expect(addressedBytes(formats[0]!)).toBeGreaterThan(bytes.most);
+    await ops.dispose();
+  });
+
+  it("on webgpu, of pages that have yielded to memory tier by tier", async () => {
+    withAdapter(countingAdapter(false).adapter);
+    const ops = await createBackend("webgpu");
+    const kv = parseKvSpec("auto");
+    const cache = new KvCache(model.layers, (layer) => kv.forLayer(layer), new PagePool(ops.pages));
+    const [sequence, tokens, chunk] = [cache.createSequence(), 16_384, 1024];
+    expectPages(cache, tokens, chunk);
+    for (let at = 0; at < tokens; at += chunk) {
+      sequence.reserve(chunk);
+      sequence.commit(chunk);
+    }
+    const budget = cache.numBytes;
+    for (let tier = 0; tier < 3; tier++) {
+      for (const layer of model.layers.keys()) {
+        const state = sequence.kv(layer);
+        const { first, end } = state.coarsenable(tier, KEPT_TOKENS);
+        for (let page = first; page < end; page++) state.coarsen(tier, () => {}, new Map());
+      }
+    }
+    expect(cache.numBytes).toBeLessThan(budget / 3);
+    const planned = new CacheMemory(model, kv);
+    const { planner } = plannedBackend("webgpu");
+    expect(planned.bytes(tokens)).toBe(cache.numBytes);
+    expect(planned.held(tokens, 1, chunk, planner, budget).bytes).toBeGreaterThanOrEqual(ops.pages.numBytes);
+    // The room of what has yielded is most of it.
+    expect(planned.held(tokens, 1, chunk, { ...planner, keepsRoom: false }).bytes).toBeLessThan(ops.pages.numBytes / 2);
     await ops.dispose();
   });
 

@@ -181,7 +181,7 @@ export function planTogether(
   return {
     weights: plan.weights,
     at(context, pageBytes = 0) {
-      const each = caches.map(({ cache }) => plan.needs(cache, context, 1));
+      const each = caches.map(({ cache }) => plan.needs(cache, context, 1, pageBytes));
       const cacheBytes = caches.map(({ cache }) => cache.bytes(context));
       const hostBytes = sum(caches.map(({ cache }) => cache.hostBytes));
       const { placement, bytes } = plan.place(each, 1, { pageBytes, ...(memories && { memories }) });

@@ -49,6 +49,7 @@ const madeUp: Backend & { readonly open: OpenBackend } = {
     stepsInFlight: 1,
     chunkTokens: 64,
     weightBytes: (rows, cols, type) => rows * cols * (type === "f32" ? 4 : 1),
+    keepsRoom: false,
     heldPages: (count, pageBytes) => ({ bytes: count * pageBytes, bindingBytes: count * pageBytes }),
     workingBytes: () => WORK,
   },

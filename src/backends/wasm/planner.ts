@@ -52,5 +52,6 @@ export const planner: BackendPlanner = {
   stepsInFlight: 1,
   weightBytes: (rows, cols, type, unit) => weightLayout(rows, cols, type, unit).numBytes,
   heldPages: (count, pageBytes) => ({ bytes: count * alignUp(pageBytes), bindingBytes: count * pageBytes }),
+  keepsRoom: false,
   workingBytes,
 };

@@ -3,7 +3,7 @@ import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { type BackendPlanner, type Load, STEPS_IN_FLIGHT } from "../planner.ts";
 import { mostCopyParts, mostParts } from "./attention/decode-splits.ts";
-import { mostPrefillParts } from "./attention/prefill-plan.ts";
+import { mostPrefillBytes, partBytes } from "./attention/prefill-plan.ts";
 import { choiceBytes } from "./chosen/choice-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
@@ -26,25 +26,25 @@ const FIXED_BYTES = 4 << 20;
 const CODEBOOK_VALUES = 2048;
 
 /** Parts of heads that are merged, those of all passes together; none in a model without attention. */
-function partBytes({ rows, sequences, tokens, numHeads, numsKvHeads, headDim, ...load }: Load): number {
-  if (numHeads === 0) return 0;
+function mergedBytes({ rows, sequences, tokens, numHeads, numsKvHeads, headDim, ...load }: Load): number {
   const passes = 1 + load.tiers.most;
   const decodeRows = sequences * DECODE_TOKENS;
-  const parts = numsKvHeads.map((numKvHeads) => {
+  const each = partBytes({ numHeads, valueDim: headDim });
+  const bytes = numsKvHeads.map((numKvHeads) => {
     const spans = [true, false].map((onMatrices) =>
-      mostPrefillParts({ numHeads, numKvHeads }, tokens, rows, onMatrices),
+      mostPrefillBytes({ numHeads, numKvHeads, valueDim: headDim }, tokens, rows, onMatrices),
     );
     const decode = passes * mostParts(numKvHeads, decodeRows) + decodeRows * mostCopyParts(load.windowTokens);
     const chosen = load.chosenLists ? mostParts(numKvHeads, Math.max(rows, decodeRows)) : 0;
     // What single tokens have is given back only when the step is submitted.
-    return decode + Math.max(passes * Math.max(...spans), chosen);
+    return decode * each + Math.max(passes * Math.max(...spans), chosen * each);
   });
-  return Math.max(0, ...parts) * numHeads * (headDim + 2) * 4;
+  return Math.max(0, ...bytes);
 }
 
 function workingBytes(load: Load): number {
   const { rows, sequences, tokens, numLayers, headDim, tiers, chosenLists = 0 } = load;
-  const parts = partBytes(load);
+  const parts = mergedBytes(load);
   const ofCodes = tableRoom(Math.ceil(tokens / PAGE_TOKENS));
   const tables = numLayers * (ofCodes + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS))) + tiers.all * ofCodes;
   // The buffer of spans and block tables is made twice as large as what it holds when it has to grow.
@@ -78,5 +78,6 @@ export const planner: BackendPlanner = {
     const bytes = bufferBytes(slabCapacity(count, pageBytes, expected) * pageBytes);
     return { bytes, bindingBytes: bytes };
   },
+  keepsRoom: true,
   workingBytes,
 };

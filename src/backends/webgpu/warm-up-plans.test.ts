@@ -20,7 +20,7 @@ describe("the warm-up has every plan", () => {
     const seen = new Set<number>();
     for (const [numHeads, numKvHeads] of HEADS) {
       for (const slidingWindow of [0, 128, 4096]) {
-        const layer = { numHeads, numKvHeads, slidingWindow };
+        const layer = { numHeads, numKvHeads, valueDim: 128, slidingWindow };
         for (const [matrices, context] of [
           [false, 128],
           [true, 512],

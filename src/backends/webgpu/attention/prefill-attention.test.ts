@@ -35,7 +35,7 @@ describe.skipIf(gpuSkip)(`webgpu prefill attention${gpuSkip ? ` (${gpuSkip})` : 
   });
 
   it("splits keys on matrix units into whole waves of workgroups", () => {
-    const layer = { numHeads: 16, numKvHeads: 8, slidingWindow: 0 };
+    const layer = { numHeads: 16, numKvHeads: 8, slidingWindow: 0, valueDim: 128 };
     expect(planPrefill(layer, { start: 32768, count: 1024 }, true)).toEqual({ rows: 256, splits: 2 });
     expect(planPrefill(layer, { start: 32768, count: 512 }, true).splits).toBe(4);
     expect(planPrefill({ ...layer, numHeads: 32 }, { start: 4096, count: 1024 }, true).splits).toBe(1);

@@ -14,6 +14,8 @@ const MERGE_KEYS = 64;
 /** Keys that are worth a split of their own. */
 const MIN_SPLIT_KEYS = 512;
 const MAX_SPLITS = 16;
+/** Bytes of the parts of all rows beyond which a span has no second part. */
+const PART_BYTES = 64 << 20;
 
 export type PrefillRows = 32 | 64 | typeof MATRIX_ROWS;
 
@@ -34,9 +36,15 @@ function matrixSplits(groups: number, keys: number, most: number): number {
   return best;
 }
 
+type Heads = Pick<AttentionLayer, "numHeads" | "numKvHeads" | "valueDim">;
+
+/** Bytes of a part of a row: sums of values, a maximum and a sum of weights for each head. */
+export const partBytes = ({ numHeads, valueDim }: Pick<Heads, "numHeads" | "valueDim">): number =>
+  4 * numHeads * (valueDim + 2);
+
 /** onMatrices: whether the layer's spans are attended on matrix units */
 export function planPrefill(
-  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads" | "slidingWindow">,
+  layer: Heads & Pick<AttentionLayer, "slidingWindow">,
   span: Pick<Span, "start" | "count">,
   onMatrices: boolean,
 ): PrefillPlan {
@@ -44,25 +52,24 @@ export function planPrefill(
   const groups = (rows: number): number => layer.numKvHeads * parts * Math.ceil(span.count / Math.floor(rows / heads));
   const end = span.start + span.count;
   const keys = layer.slidingWindow > 0 ? Math.min(end, layer.slidingWindow + span.count) : end;
-  const most = Math.max(1, Math.min(MAX_SPLITS, Math.floor(keys / MIN_SPLIT_KEYS)));
+  const inRoom = Math.floor(PART_BYTES / (span.count * partBytes(layer)));
+  const most = Math.max(1, Math.min(MAX_SPLITS, Math.floor(keys / MIN_SPLIT_KEYS), inRoom));
   if (onMatrices) return { rows: MATRIX_ROWS, splits: matrixSplits(groups(MATRIX_ROWS), keys, most) };
   const splits = Math.min(most, Math.ceil(TARGET_GROUPS / groups(64)));
   return { rows: groups(64) * splits >= TARGET_GROUPS / 2 ? 64 : 32, splits };
 }
 
-/** The most parts of rows (`splits` for each) of any span of up to `rows` rows in a sequence of up to `tokens`. */
-export function mostPrefillParts(
-  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads">,
-  tokens: number,
-  rows: number,
-  onMatrices: boolean,
-): number {
-  // More keys never make fewer parts, and spans of as many tiles have as many.
+/** At least the bytes of the parts of any span of up to `rows` rows in a sequence of up to `tokens`, for heads of up to this width. */
+export function mostPrefillBytes(layer: Heads, tokens: number, rows: number, onMatrices: boolean): number {
+  // More keys never make fewer parts, nor do narrower heads, and spans of as many tiles have as many.
+  const narrow = { ...layer, slidingWindow: 0, valueDim: 1 };
   const positions = Math.floor((onMatrices ? MATRIX_ROWS : 64) / headParts(layer).heads);
   let most = 0;
   for (let count = Math.min(rows, positions); ; count = Math.min(rows, count + positions)) {
     const span = { start: Math.max(0, tokens - count), count };
-    most = Math.max(most, count * planPrefill({ ...layer, slidingWindow: 0 }, span, onMatrices).splits);
-    if (count === rows) return most;
+    most = Math.max(most, count * planPrefill(narrow, span, onMatrices).splits);
+    if (count === rows) break;
   }
+  const each = partBytes(layer);
+  return Math.min(most * each, Math.max(PART_BYTES, rows * each));
 }
