@@ -4,7 +4,7 @@
  */
 
 /** Aliases that every command accepts. */
-const ALIASES: Readonly<Record<string, string>> = {
+export const ALIASES: Readonly<Record<string, string>> = {
   "-ctk": "--cache-type-k",
   "-ctv": "--cache-type-v",
   "-np": "--parallel",

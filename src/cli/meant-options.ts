@@ -1,5 +1,7 @@
 /** @file What is meant by options of other programs that we have under another name, or do not have because nothing needs them. */
 import type { Command } from "commander";
+import { closest } from "../closest.ts";
+import { ALIASES } from "./argv-aliases.ts";
 
 /** Names of llama.cpp, Ollama, vLLM and Transformers, without dashes, and ours, of which the first that a command has is named. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
@@ -51,8 +53,24 @@ const REASONS: Readonly<Record<string, string>> = {
 export function meantBy(error: string, command: Command): string {
   const name = /^error: unknown option '--?([^'=]+)/.exec(error)?.[1];
   if (name === undefined) return "";
-  const known = (option: string): boolean => command.options.some(({ long, hidden }) => long === option && !hidden);
-  const ours = Object.hasOwn(NAMES, name) ? NAMES[name]!.find(known) : undefined;
-  if (ours !== undefined) return error.includes("Did you mean") ? "" : `(Did you mean ${ours}?)\n`;
-  return Object.hasOwn(REASONS, name) ? `(${REASONS[name]})\n` : "";
+  const answers = answersOf(command);
+  const answer = answers.get(name);
+  if (error.includes("Did you mean")) return answer !== undefined && Object.hasOwn(REASONS, name) ? answer : "";
+  const names = [...answers.keys()].filter(({ length }) => length >= MIN_LENGTH);
+  return answer ?? answers.get(closest(name, names) ?? "") ?? "";
+}
+
+/** Of shorter names every other short one would be a slip. */
+const MIN_LENGTH = 4;
+
+/** What is said of each name that is none of a command's own options, without dashes. */
+function answersOf({ options }: Command): ReadonlyMap<string, string> {
+  const known = (option: string): boolean => options.some(({ long, hidden }) => long === option && !hidden);
+  const answers = new Map(Object.entries(REASONS).map(([name, reason]) => [name, `(${reason})\n`]));
+  const aliases = Object.entries(ALIASES).map(([name, ours]) => [name.replace(/^-+/, ""), [ours]] as const);
+  for (const [name, choices] of [...aliases, ...Object.entries(NAMES)]) {
+    const ours = choices.find(known);
+    if (ours !== undefined) answers.set(name, `(Did you mean ${ours}?)\n`);
+  }
+  return answers;
 }

@@ -62,6 +62,13 @@ describe("a user's mistake is one message and exit code 2", () => {
       /unknown option '--context'\n\(Did you mean --ctx\?\)/,
     ],
     [
+      "a misspelt alias",
+      ["run", "--max-tokns", "5"],
+      /unknown option '--max-tokns'\n\(Did you mean --max-new-tokens\?\)/,
+    ],
+    ["a misspelt name of others", ["serve", "--served-model-nam", "x"], /\(Did you mean --alias\?\)/],
+    ["a misspelt option of others", ["run", "--gpu-layer", "9"], /\(the GPU computes all layers or none/],
+    [
       "an option that nothing needs",
       ["run", "-ngl", "99"],
       /unknown option '--n-gpu-layers'\n\(the GPU computes all layers or none/,
