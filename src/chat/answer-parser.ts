@@ -20,6 +20,31 @@ export const plainAnswer: AnswerParser = {
   end: () => [],
 };
 
+/** Text whose last blanks wait until more is said. Each character is looked at once, however many blanks there are. */
+export class TrimmedText {
+  #blanks = "";
+
+  /** Takes text. returns: what may be said, with the blanks that waited */
+  push(text: string): string {
+    const said = text.trimEnd();
+    const blanks = text.slice(said.length);
+    if (said === "") {
+      this.#blanks += blanks;
+      return "";
+    }
+    const whole = this.#blanks + said;
+    this.#blanks = blanks;
+    return whole;
+  }
+
+  /** The blanks that wait, which wait no longer. */
+  takeBlanks(): string {
+    const blanks = this.#blanks;
+    this.#blanks = "";
+    return blanks;
+  }
+}
+
 /** Number of characters at the end of `text` that may be the beginning of one of the marks. */
 export function heldLength(text: string, marks: readonly string[]): number {
   let longest = 0;

@@ -32,6 +32,18 @@ it.each<[what: string, text: string, isInside: boolean, reasoning: string, conte
   }
 });
 
+it("takes each character of a long run of blanks once", () => {
+  const blanks = " ".repeat(100_000);
+  const started = performance.now();
+  expect(parsed(`${blanks}<think>${blanks}a${blanks}b${blanks}</think>${blanks}c`, false, 1)).toEqual({
+    reasoning: `a${blanks}b`,
+    content: "c",
+  });
+  expect(parsed(`${blanks}c`, false, 1)).toEqual({ reasoning: "", content: `${blanks}c` });
+  // It takes some tenths of a second; where a run is looked at anew with each of its characters, minutes.
+  expect(performance.now() - started).toBeLessThan(10_000);
+});
+
 it("templates and prompts say whether a model thinks", () => {
   expect(marksOf("… {% if enable_thinking %}<think></think>")).toEqual(MARKS);
   expect(marksOf("{{ messages }}")).toBeNull();

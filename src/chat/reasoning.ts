@@ -1,5 +1,5 @@
 /** @file Keeps apart what a model thinks, between two marks at the beginning of its answer, and what it says. */
-import { type AnswerParser, type AnswerPart, heldLength } from "./answer-parser.ts";
+import { type AnswerParser, type AnswerPart, heldLength, TrimmedText } from "./answer-parser.ts";
 
 export interface ReasoningMarks {
   readonly open: string;
@@ -28,6 +28,9 @@ export class ReasoningParser implements AnswerParser {
   readonly #marks: ReasoningMarks;
   readonly #rest: AnswerParser;
   #state: "start" | "inside" | "after";
+  /** The blanks before the opening mark, and the thought. */
+  readonly #text = new TrimmedText();
+  /** What may be a mark or the beginning of one. */
   #held = "";
   /** Whether blanks are left out until something is said. */
   #isFresh = true;
@@ -45,13 +48,17 @@ export class ReasoningParser implements AnswerParser {
     if (this.#state === "start") {
       const { open } = this.#marks;
       const begun = this.#held.trimStart();
+      this.#text.push(this.#held.slice(0, this.#held.length - begun.length));
+      this.#held = begun;
       if (begun.startsWith(open)) {
         this.#state = "inside";
+        this.#text.takeBlanks();
         this.#held = begun.slice(open.length);
       } else if (open.startsWith(begun)) return parts;
       else {
         this.#state = "after";
         this.#isFresh = false;
+        this.#held = this.#text.takeBlanks() + begun;
       }
     }
     if (this.#state === "inside") this.#think(parts);
@@ -63,15 +70,16 @@ export class ReasoningParser implements AnswerParser {
   #think(parts: AnswerPart[]): void {
     const { close } = this.#marks;
     const at = this.#held.indexOf(close);
-    const whole = at >= 0 ? this.#held.slice(0, at) : this.#held;
-    const certain = at >= 0 ? whole.trimEnd() : whole.slice(0, whole.length - heldLength(whole, [close])).trimEnd();
+    const end = at >= 0 ? at : this.#held.length - heldLength(this.#held, [close]);
+    const certain = this.#text.push(this.#held.slice(0, end));
     const text = this.#isFresh ? certain.trimStart() : certain;
     if (text !== "") {
       this.#isFresh = false;
       parts.push({ kind: "reasoning", text });
     }
-    this.#held = this.#held.slice(at >= 0 ? at + close.length : certain.length);
+    this.#held = this.#held.slice(at >= 0 ? at + close.length : end);
     if (at < 0) return;
+    this.#text.takeBlanks();
     this.#state = "after";
     this.#isFresh = true;
   }
@@ -85,7 +93,7 @@ export class ReasoningParser implements AnswerParser {
   }
 
   end(): AnswerPart[] {
-    const text = this.#held;
+    const text = this.#text.takeBlanks() + this.#held;
     this.#held = "";
     if (this.#state === "inside") {
       const thought = this.#isFresh ? text.trim() : text.trimEnd();

@@ -156,6 +156,25 @@ it.each<[format: string, what: string, text: string, expected: object]>([
     expect(parsed(format, text, size), `pieces of ${size}`).toEqual(expected);
 });
 
+it("takes each character of a long run of blanks once, wherever it stands", () => {
+  const blanks = " ".repeat(100_000);
+  const call = '{"name": "add", "arguments": {}}';
+  const calls: [string, string][] = [["add", "{}"]];
+  const started = performance.now();
+  for (const [format, text, expected] of [
+    ["hermes", `I add.${blanks}<tool_call>${call}</tool_call>${blanks}`, { content: "I add.", calls }],
+    ["hermes", `a${blanks}b`, { content: `a${blanks}b` }],
+    ["mistral", `[TOOL_CALLS]${blanks}[${call}]`, { content: "", calls }],
+    ["mistral", `[TOOL_CALLS]add[ARGS]${blanks}{}`, { content: "", calls }],
+    ["harmony", `<|channel|>final${blanks}<|message|>a${blanks}`, { content: `a${blanks}` }],
+    ["json", `${blanks}${call}${blanks}`, { content: "", calls }],
+  ] as const) {
+    expect(parsed(format, text, 1)).toEqual(expected);
+  }
+  // It takes some tenths of a second; where a run is looked at anew with each of its characters, minutes.
+  expect(performance.now() - started).toBeLessThan(10_000);
+});
+
 it("chat templates say whose way they want", () => {
   const names = [
     "<|channel|> <|message|>",

@@ -12,7 +12,9 @@ const END = "<|end|>";
 const ENDS = [END, "<|call|>", "<|return|>", START];
 
 class HarmonyParser implements AnswerParser {
+  /** What may be a mark or the beginning of one. */
   #held = "";
+  #header = "";
   /** What the messages that are read now are; null in a header. */
   #kind: AnswerPart["kind"] | null = null;
 
@@ -22,9 +24,12 @@ class HarmonyParser implements AnswerParser {
     for (;;) {
       if (this.#kind === null) {
         const at = this.#held.indexOf(MESSAGE);
+        const length = at < 0 ? this.#held.length - heldLength(this.#held, [MESSAGE]) : at;
+        this.#header += this.#held.slice(0, length);
+        this.#held = this.#held.slice(at < 0 ? length : at + MESSAGE.length);
         if (at < 0) return parts;
-        this.#begin(this.#held.slice(0, at), parts);
-        this.#held = this.#held.slice(at + MESSAGE.length);
+        this.#begin(this.#header, parts);
+        this.#header = "";
       }
       const end = firstMark(this.#held, ENDS);
       const length = end ? end.at : this.#held.length - heldLength(this.#held, ENDS);
@@ -51,8 +56,9 @@ class HarmonyParser implements AnswerParser {
   end(): AnswerPart[] {
     const parts: AnswerPart[] = [];
     // A text without any header is said.
-    if (this.#kind === null && !this.#held.includes(CHANNEL) && !this.#held.includes(START)) this.#kind = "content";
-    this.#take(this.#held, parts);
+    const text = this.#header + this.#held;
+    if (this.#kind === null && !text.includes(CHANNEL) && !text.includes(START)) this.#kind = "content";
+    this.#take(text, parts);
     this.#held = "";
     return parts;
   }

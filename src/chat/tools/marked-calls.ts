@@ -1,5 +1,5 @@
 /** @file Text with calls in it, each of which begins with a mark. */
-import { type AnswerParser, type AnswerPart, firstMark, heldLength } from "../answer-parser.ts";
+import { type AnswerParser, type AnswerPart, firstMark, heldLength, TrimmedText } from "../answer-parser.ts";
 
 /** Reads from behind a mark to the end of what belongs to it. */
 export interface CallBody {
@@ -14,7 +14,9 @@ export interface CallBody {
 export class MarkedCalls implements AnswerParser {
   readonly #marks: readonly string[];
   readonly #createBody: (mark: string) => CallBody;
+  readonly #text = new TrimmedText();
   #body: CallBody | null = null;
+  /** What may be the beginning of a mark. */
   #held = "";
   #hasCalls = false;
 
@@ -39,24 +41,24 @@ export class MarkedCalls implements AnswerParser {
       const found = firstMark(this.#held, this.#marks);
       const end = found ? found.at : this.#held.length - heldLength(this.#held, this.#marks);
       // Blanks around calls belong to them; others are said when more is said.
-      const certain = this.#held.slice(0, end).trimEnd();
+      const certain = this.#text.push(this.#held.slice(0, end));
       const said = this.#hasCalls ? certain.trimStart() : certain;
       if (said !== "") {
         this.#hasCalls = false;
         parts.push({ kind: "content", text: said });
       }
-      if (!found) {
-        this.#held = this.#held.slice(certain.length);
-        return parts;
-      }
-      this.#held = this.#held.slice(found.at + found.mark.length);
+      this.#held = this.#held.slice(end);
+      if (!found) return parts;
+      this.#text.takeBlanks();
+      this.#held = this.#held.slice(found.mark.length);
       this.#body = this.#createBody(found.mark);
     }
   }
 
   end(): AnswerPart[] {
     if (this.#body) return this.#body.end();
-    const text = this.#hasCalls ? this.#held.trim() : this.#held;
+    const held = this.#text.takeBlanks() + this.#held;
+    const text = this.#hasCalls ? held.trim() : held;
     this.#held = "";
     return text === "" ? [] : [{ kind: "content", text }];
   }

@@ -11,6 +11,8 @@ const CALL_ID = "[CALL_ID]";
 
 class Body implements CallBody {
   #held = "";
+  /** What stands before the arguments of a named call. */
+  #header = "";
   #form: "unknown" | "list" | "named" = "unknown";
   #scanner: CallScanner | null = null;
   #structure: StructureScanner | null = null;
@@ -19,6 +21,7 @@ class Body implements CallBody {
     this.#held += text;
     if (this.#form === "unknown") {
       const begun = this.#held.trimStart();
+      if (begun === "") this.#held = "";
       if (begun === "") return { parts: [], rest: null };
       this.#form = begun[0] === "[" || begun[0] === "{" ? "list" : "named";
       this.#held = begun[0] === "[" ? begun.slice(1) : begun;
@@ -48,10 +51,11 @@ class Body implements CallBody {
     const parts: AnswerPart[] = [];
     if (!this.#structure) {
       const at = this.#held.indexOf("{");
+      this.#header += at < 0 ? this.#held : this.#held.slice(0, at);
+      this.#held = at < 0 ? "" : this.#held.slice(at);
       if (at < 0) return { parts, rest: null };
-      const name = this.#held.slice(0, at).split(CALL_ID)[0]!.replace(ARGS, "").trim();
+      const name = this.#header.split(CALL_ID)[0]!.replace(ARGS, "").trim();
       parts.push({ kind: "call", name });
-      this.#held = this.#held.slice(at);
       this.#structure = new StructureScanner();
     }
     for (let at = 0; at < this.#held.length; at++) {
@@ -66,7 +70,7 @@ class Body implements CallBody {
 
   end(): AnswerPart[] {
     if (this.#scanner) return this.#scanner.name === null ? said(this.#scanner.raw) : this.#scanner.parts();
-    return this.#form === "named" && !this.#structure ? said(this.#held) : [];
+    return this.#form === "named" && !this.#structure ? said(this.#header) : [];
   }
 }
 
