@@ -5,8 +5,8 @@
  * from. What is written is merged with the record where another tab has added to it since then. So it does not matter what a tab has read besides
  * and not taken over.
  */
-import { isRecord } from "../ui/saved.ts";
 import { type Conversation, mergeConversations } from "./conversation.ts";
+import { isConversation } from "./is-conversation.ts";
 
 const NAME = "turboquant";
 const VERSION = 1;
@@ -50,9 +50,7 @@ function committed({ transaction }: IDBObjectStore): Promise<void> {
   });
 }
 
-function isConversation(value: unknown): value is StoredConversation {
-  return isRecord(value) && typeof value["id"] === "string" && Array.isArray(value["messages"]);
-}
+const isStored = (value: unknown): value is StoredConversation => isConversation(value);
 
 const newestFirst = (list: Conversation[]): Conversation[] => list.sort((a, b) => b.updatedAt - a.updatedAt);
 
@@ -80,13 +78,13 @@ class IndexedConversations implements ConversationDb {
   }
 
   async all(): Promise<Conversation[]> {
-    const records = (await result<unknown[]>(this.#store("readonly").getAll())).filter(isConversation);
+    const records = (await result<unknown[]>(this.#store("readonly").getAll())).filter(isStored);
     return newestFirst(records.map(asRead));
   }
 
   async get(id: string): Promise<Conversation | null> {
     const record: unknown = await result(this.#store("readonly").get(id));
-    return isConversation(record) ? asRead(record) : null;
+    return isStored(record) ? asRead(record) : null;
   }
 
   async put(conversation: Conversation): Promise<PutOutcome> {
@@ -96,7 +94,7 @@ class IndexedConversations implements ConversationDb {
     // It is awaited below; a read that fails first must not leave it unhandled.
     end.catch(() => {});
     const found: unknown = await result(store.get(id));
-    const stored = isConversation(found) ? found : null;
+    const stored = isStored(found) ? found : null;
     const known = conversation.revision ?? NONE;
     if (!stored && (known !== NONE || this.#written.has(id))) return "gone";
     const last = stored?.revision ?? 0;

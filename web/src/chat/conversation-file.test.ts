@@ -23,6 +23,12 @@ describe("a file of conversations", () => {
       { ...answered, messages: [{ id: "a", role: "robot", text: "x" }] },
       { ...answered, title: 7 },
       { ...answered, forks: { a: { at: 0, tails: [[{ id: 1 }]] } } },
+      { ...answered, forks: { a: { at: 2, tails: [[], []] } } },
+      { ...answered, forks: { a: { at: "length", tails: [[], []] } } },
+      { ...answered, forks: { a: { at: -1, tails: [[], []] } } },
+      { ...answered, from: 7 },
+      { ...answered, messages: [{ ...asked.messages[0], documents: "a.md" }] },
+      { ...answered, messages: [{ ...asked.messages[0], documents: [{ name: "a.md" }] }] },
     ];
     for (const each of damaged) {
       const text = JSON.stringify({ format: "turboquant conversations", conversations: [answered, each] });

@@ -4,9 +4,10 @@
  * They are written to the database a few times a second. A page that is being closed cannot wait for the database, so unsaved
  * changes go to localStorage, which is synchronous, and from there to the database on the next visit.
  */
-import { isRecord, readSaved, save, savedNames } from "../ui/saved.ts";
+import { readSaved, save, savedNames } from "../ui/saved.ts";
 import type { Conversation } from "./conversation.ts";
 import type { ConversationDb, PutOutcome } from "./conversation-db.ts";
+import { isConversations } from "./is-conversation.ts";
 
 const WRITE_INTERVAL_MS = 300;
 const LEFTOVER = "unwritten";
@@ -60,7 +61,7 @@ export class Keeper {
     this.#written.delete(id);
     this.#failed.delete(id);
     for (const name of savedNames(LEFTOVER)) {
-      const left = readSaved(name, isLeftover) ?? [];
+      const left = readSaved(name, isConversations) ?? [];
       const rest = left.filter((each) => each.id !== id);
       if (rest.length < left.length) save(name, rest.length > 0 ? rest : undefined);
     }
@@ -79,7 +80,7 @@ export class Keeper {
   /** Writes to the database what earlier pages left in localStorage. */
   async recover(): Promise<void> {
     for (const name of savedNames(LEFTOVER)) {
-      for (const conversation of readSaved(name, isLeftover) ?? []) await this.#db.put(conversation);
+      for (const conversation of readSaved(name, isConversations) ?? []) await this.#db.put(conversation);
       save(name, undefined);
     }
   }
@@ -108,7 +109,3 @@ export class Keeper {
     );
   }
 }
-
-const isLeftover = (value: unknown): value is Conversation[] =>
-  Array.isArray(value) &&
-  value.every((each) => isRecord(each) && typeof each["id"] === "string" && Array.isArray(each["messages"]));
