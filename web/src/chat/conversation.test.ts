@@ -85,14 +85,16 @@ describe("a conversation", () => {
 
   it("asks the model for everything but the answer to come, and for no answer that was never given", () => {
     const before = twoTurns();
-    const emptied = changeAnswer(before, before.messages[1]!.id, { text: "", state: "interrupted" });
-    expect(promptOf(ask(emptied, "Three?"))).toEqual([
-      { role: "system", content: "Be brief." },
-      { role: "user", content: "One?" },
-      { role: "user", content: "Two?" },
-      { role: "assistant", content: "2" },
-      { role: "user", content: "Three?" },
-    ]);
+    for (const text of ["", "<think>\nHm", "<think>\nHm\n</think>\n\n"]) {
+      const emptied = changeAnswer(before, before.messages[1]!.id, { text, state: "interrupted" });
+      expect(promptOf(ask(emptied, "Three?"))).toEqual([
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "One?" },
+        { role: "user", content: "Two?" },
+        { role: "assistant", content: "2" },
+        { role: "user", content: "Three?" },
+      ]);
+    }
     expect(promptOf({ ...before, system: " " })[0]).toEqual({ role: "user", content: "One?" });
   });
 

@@ -233,16 +233,15 @@ function contentOf({ text, documents = [] }: Pick<Message, "text" | "documents">
   return [...documents.map(({ name, text }) => `${name}\n\n${text}`), text].filter(Boolean).join("\n\n");
 }
 
-/** The messages for the model: all except the answer to come, without empty answers and without what was left out. */
+/** The messages for the model, without what was left out, answers that are being written, and answers that are empty but for a thought. */
 export function promptOf({ system, messages, from }: Conversation): ChatMessage[] {
-  const complete = messages
+  const said = messages
     .slice(startOf({ messages, from }))
-    .filter(({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""));
-  return [
-    ...(system.trim() ? [{ role: "system", content: system }] : []),
-    ...complete.map((message) => ({
+    .filter(({ state }) => state !== "streaming")
+    .map((message) => ({
       role: message.role,
       content: message.role === "assistant" ? withoutThought(message.text) : contentOf(message),
-    })),
-  ];
+    }))
+    .filter(({ role, content }) => role === "user" || content !== "");
+  return [...(system.trim() ? [{ role: "system", content: system }] : []), ...said];
 }
