@@ -32,15 +32,15 @@ export default defineConfig({
     target: "es2022",
     // To preload what a chunk imports needs a document, which the worker does not have.
     modulePreload: false,
-    // The kernels of the CPU are one module of 600 kB.
+    // The CPU's backend is one module of 620 kB with all its kernels.
     chunkSizeWarningLimit: 650,
     rolldownOptions: {
       input: { index: path("index.html"), "service-worker": path("src/sw/service-worker.ts") },
       output: {
-        // A service worker controls the folder it is in, and needs a stable name.
         // Some servers do not know .mjs, and a worker of an unknown type is not run.
         assetFileNames: ({ names }) =>
           names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]",
+        // A service worker controls the folder it is in, and needs a stable name.
         entryFileNames: ({ name }) => (name === "service-worker" ? "[name].js" : "assets/[name]-[hash].js"),
       },
     },

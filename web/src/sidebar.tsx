@@ -1,8 +1,10 @@
 /** @file The sidebar: views, conversations, and settings of the whole page. */
+import { useEffect, useState } from "preact/hooks";
 import { ConversationList } from "./conversation-list.tsx";
 import { engineStore } from "./engine/engine-store.ts";
+import { deletionStore } from "./kept/kept-store.ts";
 import { reportStore } from "./report/report-store.ts";
-import { keptStore, takeUpdate } from "./sw/register.ts";
+import { offlineStore, takeUpdate } from "./sw/register.ts";
 import { Icon, type IconName } from "./ui/icon.tsx";
 import { linkTo, type View, viewStore } from "./ui/route.ts";
 import { useStore } from "./ui/store.ts";
@@ -46,7 +48,7 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
       </nav>
       <ConversationList onNavigate={onNavigate} />
       <footer class="sidebar-foot">
-        <Kept />
+        <Offline />
         <div class="row">
           <button type="button" class="quiet-button" onClick={onSettings}>
             <Icon name="settings" />
@@ -59,10 +61,19 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
   );
 }
 
-function Kept() {
-  const kept = useStore(keptStore);
+function Offline() {
+  const state = useStore(offlineStore);
   const choice = useStore(engineStore, (state) => state.choice);
-  if (kept === "update") {
+  const deletion = useStore(deletionStore);
+  const [note, setNote] = useState("");
+  useEffect(() => {
+    let isShown = true;
+    void offlineNote(choice).then((next) => isShown && setNote(next));
+    return () => {
+      isShown = false;
+    };
+  }, [choice, deletion]);
+  if (state === "update") {
     return (
       <p class="hint">
         A newer version is ready.{" "}
@@ -72,5 +83,5 @@ function Kept() {
       </p>
     );
   }
-  return kept === "offline" ? <p class="hint kept">{offlineNote(choice)}</p> : null;
+  return state === "offline" && note ? <p class="hint kept">{note}</p> : null;
 }

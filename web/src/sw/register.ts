@@ -2,7 +2,7 @@
 import { createStore } from "../ui/store.ts";
 
 /** `offline`: all files are stored, so the page opens without a network · `update`: a newer version is ready. */
-export const keptStore = createStore<"no" | "offline" | "update">("no");
+export const offlineStore = createStore<"no" | "offline" | "update">("no");
 
 let waiting: ServiceWorker | null = null;
 
@@ -14,14 +14,14 @@ export function registerServiceWorker(): void {
     const registration = await navigator.serviceWorker.register(new URL("service-worker.js", document.baseURI));
     const offer = (): void => {
       waiting = registration.waiting;
-      if (waiting && isUpdate) keptStore.set("update");
+      if (waiting && isUpdate) offlineStore.set("update");
     };
     offer();
     registration.addEventListener("updatefound", () => {
       registration.installing?.addEventListener("statechange", offer);
     });
     await navigator.serviceWorker.ready;
-    if (keptStore.get() === "no") keptStore.set("offline");
+    if (offlineStore.get() === "no") offlineStore.set("offline");
   };
   // If the browser refuses, the page simply needs the network.
   watch().catch(() => {});
