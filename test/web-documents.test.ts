@@ -121,7 +121,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
       document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
     });
     await page
-      .locator(".attachment-bad", { hasText: /huge\.log has 50 MB, more than any model here can read/ })
+      .locator(".attachment-bad", { hasText: /huge\.log has 50\.0 MB, more than any model here can read/ })
       .waitFor();
     expect((await say(page, "What is the capital of France?")).length).toBeGreaterThan(0);
     expect(await page.locator(".message-user .attachment").count()).toBe(0);

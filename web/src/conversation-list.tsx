@@ -13,6 +13,7 @@ import type { Conversation } from "./chat/conversation.ts";
 import { readConversations, writeConversations } from "./chat/conversation-file.ts";
 import { engineStore } from "./engine/engine-store.ts";
 import { download } from "./ui/download.ts";
+import { FileButton } from "./ui/file-button.tsx";
 import { formatAge, formatCount } from "./ui/format.ts";
 import { Icon } from "./ui/icon.tsx";
 import { linkTo } from "./ui/route.ts";
@@ -157,7 +158,6 @@ function NameForm({ id, title, onClose }: Pick<RowProps, "id" | "title"> & { rea
 
 /** All conversations as a file, and those of a file. */
 function Files({ others }: { readonly others: readonly Conversation[] }) {
-  const input = useRef<HTMLInputElement>(null);
   const [note, setNote] = useState({ text: "", isBad: false });
   const read = async (file: File): Promise<void> => {
     try {
@@ -174,22 +174,15 @@ function Files({ others }: { readonly others: readonly Conversation[] }) {
       <button type="button" class="link-button" disabled={others.length === 0} onClick={write}>
         Export
       </button>
-      <button type="button" class="link-button" onClick={() => input.current?.click()}>
-        Import
-      </button>
-      <input
-        ref={input}
-        type="file"
+      <FileButton
+        class="link-button"
+        inputLabel="A file of conversations"
+        picks="file"
         accept=".json,application/json"
-        class="visually-hidden"
-        tabIndex={-1}
-        aria-label="A file of conversations"
-        onChange={({ currentTarget }) => {
-          const file = currentTarget.files?.[0];
-          currentTarget.value = "";
-          if (file) void read(file);
-        }}
-      />
+        onFiles={([file]) => void read(file!)}
+      >
+        Import
+      </FileButton>
       {note.text && (
         <p class={note.isBad ? "problem" : "hint"} role="status">
           {note.text}

@@ -1,8 +1,9 @@
 /** @file Saves the cache as a file and opens such files: packed pages and tokens, in the format of `turboquant chat`. */
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { chatStore } from "../chat/chat-store.ts";
 import { engineStore, plainError, tabEngine } from "../engine/engine-store.ts";
 import { download } from "../ui/download.ts";
+import { FileButton } from "../ui/file-button.tsx";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
@@ -19,7 +20,6 @@ export function CacheFile() {
   const { status, cache } = useStore(engineStore);
   const { current, isAnswering } = useStore(chatStore);
   const [message, setMessage] = useState<{ readonly text: string; readonly isBad: boolean } | null>(null);
-  const input = useRef<HTMLInputElement>(null);
   const isBusy = status !== "ready" || isAnswering;
 
   const attempt = async (work: () => Promise<string>): Promise<void> => {
@@ -46,23 +46,17 @@ export function CacheFile() {
           <Icon name="save" />
           Save cache
         </button>
-        <button type="button" class="button" disabled={isBusy} onClick={() => input.current?.click()}>
+        <FileButton
+          class="button"
+          isDisabled={isBusy}
+          inputLabel="A saved cache"
+          picks="file"
+          accept={EXTENSION}
+          onFiles={([file]) => void attempt(() => restoreCache(file!))}
+        >
           <Icon name="restore" />
           Restore
-        </button>
-        <input
-          ref={input}
-          type="file"
-          accept={EXTENSION}
-          class="visually-hidden"
-          tabIndex={-1}
-          aria-label="A saved cache"
-          onChange={({ currentTarget }) => {
-            const file = currentTarget.files?.[0];
-            currentTarget.value = "";
-            if (file) void attempt(() => restoreCache(file));
-          }}
-        />
+        </FileButton>
       </div>
       {message && (
         <p class={message.isBad ? "problem" : "hint"} role="status">

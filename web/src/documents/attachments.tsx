@@ -1,8 +1,8 @@
 /** @file The documents that go with the next message: what is read of them, their tokens, and which formats hold them. */
-import { useRef } from "preact/hooks";
 import type { Conversation } from "../chat/conversation.ts";
 import { draftOf } from "../chat/drafts.ts";
 import { engineStore } from "../engine/engine-store.ts";
+import { FileButton } from "../ui/file-button.tsx";
 import { formatCount } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
@@ -79,31 +79,16 @@ function Length({ conversation, isLong }: { readonly conversation: string; reado
 
 /** Picks documents, for those who do not drop them. of: from `draftOf` */
 export function AttachButton({ of }: { readonly of: string }) {
-  const input = useRef<HTMLInputElement>(null);
   return (
-    <>
-      <button
-        type="button"
-        class="icon-button attach-button"
-        aria-label="Add a document"
-        title="Add a document: text, Markdown, code or PDF; it can also be dropped on the page"
-        onClick={() => input.current?.click()}
-      >
-        <Icon name="attach" />
-      </button>
-      <input
-        ref={input}
-        type="file"
-        multiple
-        class="visually-hidden"
-        tabIndex={-1}
-        aria-label="A document"
-        onChange={({ currentTarget }) => {
-          const files = [...(currentTarget.files ?? [])];
-          currentTarget.value = "";
-          void attachFiles(of, files);
-        }}
-      />
-    </>
+    <FileButton
+      class="icon-button attach-button"
+      label="Add a document"
+      title="Add a document: text, Markdown, code or PDF; it can also be dropped on the page"
+      inputLabel="A document"
+      picks="files"
+      onFiles={(files) => void attachFiles(of, files)}
+    >
+      <Icon name="attach" />
+    </FileButton>
   );
 }

@@ -24,7 +24,7 @@ describe("a document", () => {
     [
       "50 MB",
       file("big.log", new Uint8Array(50e6).fill(0x61)),
-      /big\.log has 50 MB, more than any model here can read \(20 MB\); drop the part/,
+      /big\.log has 50\.0 MB, more than any model here can read \(20\.0 MB\); drop the part/,
     ],
   ])("that is %s is refused in one sentence", async (_, bad, message) => {
     await expect(readDocument(bad)).rejects.toThrow(message);

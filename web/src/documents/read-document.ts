@@ -1,5 +1,7 @@
 /** @file Reads the text of a file that was dropped, pasted or picked: text, Markdown, code, and PDF by a library that is loaded when the first one comes. */
 
+import { formatBytes } from "../ui/format.ts";
+
 /** The text of a document, to be asked about. */
 export interface DocumentText {
   readonly name: string;
@@ -31,8 +33,6 @@ const MAX_PDF_BYTES = 300e6;
 /** What is no text has one of these early. */
 const SNIFFED_BYTES = 4096;
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
-
 /** @throws DocumentError — empty, too large, no text, broken or locked */
 export async function readDocument(file: File, options: ReadOptions = {}): Promise<DocumentText> {
   const { name } = file;
@@ -58,7 +58,7 @@ const isPdf = (head: Uint8Array): boolean =>
 
 function tooLarge(name: string, bytes: number, most: number): DocumentError {
   return new DocumentError(
-    `${name} has ${megabytes(bytes)}, more than any model here can read (${megabytes(most)}); drop the part that you ask about.`,
+    `${name} has ${formatBytes(bytes)}, more than any model here can read (${formatBytes(most)}); drop the part that you ask about.`,
   );
 }
 

@@ -3,6 +3,7 @@ import { type LLM, type Session, TurboQuantError } from "turboquant";
 import { snapshotParts } from "turboquant/cache";
 import { keptFolder, readFile, writeFile } from "../kept/folder.ts";
 import { fileOf, type KeptCache, listIn, removeIn } from "../kept/kept-caches.ts";
+import { formatBytes } from "../ui/format.ts";
 import { commonPrefix } from "./common-prefix.ts";
 import type { KeepOutcome } from "./protocol.ts";
 
@@ -49,8 +50,8 @@ export class CacheKeeper {
     const limit = await limitBytes();
     await this.remove(conversation);
     if (sequence.numBytes > limit) {
-      const [bytes, room] = [sequence.numBytes, limit].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
-      return { kept: null, problem: `it takes ${bytes}, and the browser gives room for ${room}` };
+      const problem = `it takes ${formatBytes(sequence.numBytes)}, and the browser gives room for ${formatBytes(limit)}`;
+      return { kept: null, problem };
     }
     this.#makeRoom(limit - sequence.numBytes, MAX_CACHES - 1);
     const own = Int32Array.from(tokens);

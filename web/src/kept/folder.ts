@@ -22,6 +22,15 @@ export async function readFile(folder: FileSystemDirectoryHandle, name: string):
   }
 }
 
+/** null where there is no such file, or no JSON in it. */
+export async function readJson(folder: FileSystemDirectoryHandle, name: string): Promise<unknown> {
+  try {
+    return JSON.parse((await (await readFile(folder, name))?.text()) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
 /** Times and pause in which a file that the engine has just read is closed. */
 const TRIES = 12;
 const PAUSE_MS = 500;

@@ -3,7 +3,7 @@
  * tokens, `ID.tqkv` is the cache. The description is written last and removed first, so that what was written by half is never taken for whole.
  */
 import { isRecord } from "../ui/saved.ts";
-import { entriesOf, keptFolder, readFile, removeEntry } from "./folder.ts";
+import { entriesOf, keptFolder, readJson, removeEntry } from "./folder.ts";
 
 export interface KeptCache {
   readonly conversation: string;
@@ -37,10 +37,7 @@ export async function listIn(folder: FileSystemDirectoryHandle): Promise<KeptCac
   const kept: KeptCache[] = [];
   for await (const [name] of entriesOf(folder)) {
     if (!name.endsWith(EXTENSION)) continue;
-    const text = await (await readFile(folder, name))?.text();
-    const value: unknown = await Promise.resolve(text ?? "null")
-      .then(JSON.parse)
-      .catch(() => null);
+    const value = await readJson(folder, name);
     if (isKept(value) && name === fileOf(value.conversation, ".json")) kept.push(value);
   }
   return kept.sort((a, b) => b.usedAt - a.usedAt);

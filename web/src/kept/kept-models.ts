@@ -1,6 +1,6 @@
 /** @file Models from the web that the browser keeps, each in a folder: what is known of its files, and of each file the parts that were fetched. */
 import { isRecord } from "../ui/saved.ts";
-import { entriesOf, keptFolder, readFile, removeEntry } from "./folder.ts";
+import { entriesOf, keptFolder, readJson, removeEntry } from "./folder.ts";
 
 /** What is kept of one file. */
 export interface KeptFile {
@@ -40,10 +40,7 @@ export async function storedNameOf(ref: string): Promise<string> {
 }
 
 export async function readDescription(folder: FileSystemDirectoryHandle): Promise<KeptModel | null> {
-  const text = await (await readFile(folder, DESCRIPTION))?.text();
-  const value: unknown = await Promise.resolve(text ?? "null")
-    .then(JSON.parse)
-    .catch(() => null);
+  const value = await readJson(folder, DESCRIPTION);
   if (!isModel(value)) return null;
   // Parts were stored by number before.
   const files = Object.entries(value.files as Record<string, KeptFile & { readonly index?: number }>).map(

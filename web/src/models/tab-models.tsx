@@ -1,8 +1,9 @@
 /** @file Lists models that run in the tab (embedded, the user's own files, or from the web) and selects the backend. */
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { DEFAULT_KV, type EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { type BackendChoice, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "../engine/protocol.ts";
+import { FileButton } from "../ui/file-button.tsx";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
@@ -99,19 +100,14 @@ function OwnFiles({ onChoose }: { readonly onChoose: (model: ModelRef) => void }
     <div class="field">
       <h3 class="field-label">Your own</h3>
       <div class="row row-wrap">
-        <FileButton
-          label="Open a GGUF file"
-          inputLabel="A GGUF file"
-          attributes={{ accept: ".gguf" }}
-          onFiles={choose}
-        />
-        <FileButton
-          label="Open a checkpoint's folder"
-          inputLabel="A checkpoint's folder"
-          // Lets the user pick a folder; browsers without support let them pick files.
-          attributes={{ webkitdirectory: true }}
-          onFiles={choose}
-        />
+        <FileButton class="button" inputLabel="A GGUF file" picks="files" accept=".gguf" onFiles={choose}>
+          <Icon name="folder" />
+          Open a GGUF file
+        </FileButton>
+        <FileButton class="button" inputLabel="A checkpoint's folder" picks="folder" onFiles={choose}>
+          <Icon name="folder" />
+          Open a checkpoint's folder
+        </FileButton>
       </div>
       {problem ? (
         <p class="problem" role="alert">
@@ -124,39 +120,5 @@ function OwnFiles({ onChoose }: { readonly onChoose: (model: ModelRef) => void }
         </p>
       )}
     </div>
-  );
-}
-
-interface FileButtonProps {
-  readonly label: string;
-  /** Of the hidden input, for assistive technology. */
-  readonly inputLabel: string;
-  readonly attributes: { readonly accept: string } | { readonly webkitdirectory: true };
-  readonly onFiles: (files: readonly File[]) => void;
-}
-
-function FileButton({ label, inputLabel, attributes, onFiles }: FileButtonProps) {
-  const ref = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <button type="button" class="button" onClick={() => ref.current?.click()}>
-        <Icon name="folder" />
-        {label}
-      </button>
-      <input
-        {...attributes}
-        ref={ref}
-        type="file"
-        multiple
-        class="visually-hidden"
-        tabIndex={-1}
-        aria-label={inputLabel}
-        onChange={({ currentTarget }) => {
-          const files = [...(currentTarget.files ?? [])];
-          currentTarget.value = "";
-          onFiles(files);
-        }}
-      />
-    </>
   );
 }

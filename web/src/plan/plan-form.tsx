@@ -1,7 +1,8 @@
 /** @file The form with the planner's inputs. */
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { plainError } from "../engine/engine-store.ts";
 import { WEIGHT_CHOICES } from "../engine/protocol.ts";
+import { FileButton } from "../ui/file-button.tsx";
 import { formatCount } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 import { CONTEXTS, changePlan, MEMORIES, MOST_SEQUENCES, openConfig, type Planner, planStore } from "./plan-store.ts";
@@ -10,7 +11,6 @@ const OWN = "own";
 
 export function PlanForm({ planner }: { readonly planner: Planner }) {
   const { shape, own, memoryGB, context, sequences, weights, problem } = useStore(planStore);
-  const input = useRef<HTMLInputElement>(null);
   const [isOutOfRange, setIsOutOfRange] = useState(false);
   const open = async (file: File): Promise<void> => {
     try {
@@ -89,22 +89,15 @@ export function PlanForm({ planner }: { readonly planner: Planner }) {
           ))}
         </select>
       </label>
-      <button type="button" class="button" onClick={() => input.current?.click()}>
-        Open a config.json
-      </button>
-      <input
-        ref={input}
-        type="file"
+      <FileButton
+        class="button"
+        inputLabel="A config.json"
+        picks="file"
         accept=".json,application/json"
-        class="visually-hidden"
-        tabIndex={-1}
-        aria-label="A config.json"
-        onChange={({ currentTarget }) => {
-          const file = currentTarget.files?.[0];
-          currentTarget.value = "";
-          if (file) void open(file);
-        }}
-      />
+        onFiles={([file]) => void open(file!)}
+      >
+        Open a config.json
+      </FileButton>
       {isOutOfRange && (
         <p id="sequences-problem" class="problem" role="alert">
           Sequences: 1 to {formatCount(MOST_SEQUENCES)}; the plan is for {formatCount(sequences)}.
