@@ -44,6 +44,8 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
     const first = await say(page, FRANCE);
     await page.getByRole("button", { name: "Edit" }).click();
     await page.getByLabel("Your message").fill(SPAIN);
+    await page.getByRole("link", { name: "Plan" }).click();
+    await page.getByRole("link", { name: "Chat" }).click();
     await page.getByLabel("Your message").press("Control+Enter");
     await page.locator(".bubble", { hasText: "Spain" }).waitFor();
     await answerEnd(page);

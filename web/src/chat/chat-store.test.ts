@@ -152,7 +152,13 @@ describe("the chat store", () => {
     const answering = sendMessage("Hi", { documents });
     expect([draftStore.get(), attachmentsStore.get().size]).toEqual(["", 0]);
     await answering;
-    expect(chatStore.get().current.messages[0]).toMatchObject({ text: "Hi", documents });
+    const [question] = chatStore.get().current.messages;
+    expect(question).toMatchObject({ text: "Hi", documents });
+
+    engineStore.update((state) => ({ ...state, info: { kv: "k4v4", contextLength: 40 } as ModelInfo }));
+    writeDraft("the next");
+    expect(await editMessage(question!.id, "x".repeat(400))).toMatchObject({ limit: 40 });
+    expect([draftStore.get(), shown()]).toEqual(["the next", ["Hi", "Hello (done)"]]);
   });
 
   /** An engine that says "late" and ends when it is told. */

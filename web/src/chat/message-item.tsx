@@ -55,13 +55,20 @@ function Versions({ version, canChange, onVersion }: Pick<MessageItemProps, "ver
   );
 }
 
+/** What was made so far of messages that are being edited, by their ids: it is there again after a look at another conversation. */
+const edits = new Map<string, string>();
+
 /** Longer messages are folded: a long text is pasted to ask about it, not to read it again. */
 const FOLD_LENGTH = 900;
 
 function UserMessage({ message, canChange, isFirstSeen = false, version, onVersion }: MessageItemProps) {
-  const [isEditing, setIsEditing] = useState(false);
+  const [isEditing, setIsEditing] = useState(edits.has(message.id));
   const [isFolded, setIsFolded] = useState(message.text.length > FOLD_LENGTH);
-  if (isEditing) return <EditForm message={message} canSend={canChange} onClose={() => setIsEditing(false)} />;
+  const close = (): void => {
+    edits.delete(message.id);
+    setIsEditing(false);
+  };
+  if (isEditing) return <EditForm message={message} canSend={canChange} onClose={close} />;
   return (
     <li class="message message-user">
       {isFirstSeen && <p class="left-out">The model no longer sees what is above.</p>}
@@ -131,12 +138,16 @@ interface EditFormProps {
 
 /** It goes with the message that was edited, once another one is in its place. */
 function EditForm({ message, canSend, onClose }: EditFormProps) {
-  const [text, setText] = useState(message.text);
+  const [text, setText] = useState(edits.get(message.id) ?? message.text);
   const [unsent, setUnsent] = useState<Sent>("sent");
   const input = useRef<HTMLTextAreaElement>(null);
   useEffect(() => input.current?.focus(), []);
   const submit = (): void => {
-    if (text.trim() !== "" && canSend) void editMessage(message.id, text.trim()).then(setUnsent);
+    if (text.trim() === "" || !canSend) return;
+    void editMessage(message.id, text.trim()).then((outcome) => {
+      if (outcome === "sent") edits.delete(message.id);
+      setUnsent(outcome);
+    });
   };
   return (
     <li class="message message-user">
@@ -153,7 +164,10 @@ function EditForm({ message, canSend, onClose }: EditFormProps) {
           dir="auto"
           aria-label="Your message"
           value={text}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
+          onInput={({ currentTarget: { value } }) => {
+            setText(value);
+            edits.set(message.id, value);
+          }}
           onKeyDown={(event) => {
             if (event.key === "Escape") onClose();
             if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) submit();
