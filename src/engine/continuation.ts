@@ -106,7 +106,9 @@ export class Continuation implements RowDraw {
     };
     if (!isEnd && !stopped && this.left(length) > 0) return { chunk: { text, ...piece }, finishReason: null };
     const rest = stopped ? "" : this.flush();
-    return { chunk: { text: text + rest, ...piece }, finishReason: isEnd || stopped ? "stop" : "length" };
+    const { found } = this.#stops;
+    const chunk = { text: text + rest, ...piece, ...(stopped && found !== null && { stop: found }) };
+    return { chunk, finishReason: isEnd || stopped ? "stop" : "length" };
   }
 
   /** How many more tokens may follow `length` tokens. The last one is not fed to the model, so it needs no place in the context. */

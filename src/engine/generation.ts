@@ -42,6 +42,8 @@ export interface GenerationChunk {
   /** The most likely tokens, if `logprobs` asks for them. */
   readonly topLogprobs?: readonly TokenLogprob[];
   readonly finishReason?: FinishReason;
+  /** The stop string that ended the generation. */
+  readonly stop?: string;
   readonly usage?: Usage;
   readonly timings?: Timings;
 }

@@ -33,6 +33,11 @@ describe("StopMatcher", () => {
   it("of several, the one that is complete first ends the text", () => {
     expect(run(["abcd", "bc"], ["abcd"])).toMatchObject({ text: "a", stopped: true });
     expect(run(["b", "ab"], ["xab"])).toMatchObject({ text: "x", stopped: true });
+    const matcher = new StopMatcher(["b", "ab"]);
+    matcher.push("x");
+    expect(matcher.found).toBeNull();
+    matcher.push("ab");
+    expect(matcher.found).toBe("ab");
   });
 
   it("shows nothing after the end", () => {

@@ -10,20 +10,25 @@ export interface StopResult {
 export class StopMatcher {
   readonly #stops: readonly string[];
   #held = "";
-  #stopped = false;
+  #found: string | null = null;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops;
   }
 
+  /** The stop string that has appeared. */
+  get found(): string | null {
+    return this.#found;
+  }
+
   push(piece: string): StopResult {
-    if (this.#stopped) return { text: "", stopped: true };
+    if (this.#found !== null) return { text: "", stopped: true };
     const text = this.#held + piece;
-    const cut = this.#firstMatch(text);
-    if (cut >= 0) {
-      this.#stopped = true;
+    const match = this.#firstMatch(text);
+    if (match) {
+      this.#found = match.stop;
       this.#held = "";
-      return { text: text.slice(0, cut), stopped: true };
+      return { text: text.slice(0, match.at), stopped: true };
     }
     const keep = this.#partialLength(text);
     this.#held = text.slice(text.length - keep);
@@ -38,19 +43,19 @@ export class StopMatcher {
   }
 
   /**
-   * Start of the stop string that ends first, the longest of those that end at the same place; -1 when there is none. Ordering
-   * by the end makes the result independent of how the text was cut into pieces.
+   * The stop string that ends first, the longest of those that end at the same place. Ordering by the end makes the result
+   * independent of how the text was cut into pieces.
    */
-  #firstMatch(text: string): number {
-    let start = -1;
+  #firstMatch(text: string): { readonly at: number; readonly stop: string } | null {
+    let first: { at: number; stop: string } | null = null;
     let end = Number.POSITIVE_INFINITY;
     for (const stop of this.#stops) {
       const at = text.indexOf(stop);
-      if (at < 0 || at + stop.length > end || (at + stop.length === end && at >= start)) continue;
-      start = at;
+      if (at < 0 || at + stop.length > end || (first && at + stop.length === end && at >= first.at)) continue;
+      first = { at, stop };
       end = at + stop.length;
     }
-    return start;
+    return first;
   }
 
   /** Length of the longest suffix of `text` that is the beginning of a stop string. */

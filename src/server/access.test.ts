@@ -57,6 +57,8 @@ describe("keys", () => {
     expect(JSON.parse(text).error).toMatchObject({ type: "authentication_error", code: "invalid_api_key" });
     expect(text).not.toContain("secret");
     await expect(closed.client.models.list()).resolves.toBeDefined();
+    const own = async (key: string) => (await send(closed, "GET", "/v1/models", { "x-api-key": key })).status;
+    expect([await own("secret-2"), await own("secret")]).toEqual([200, 401]);
   });
 
   it("are compared whole", async () => {

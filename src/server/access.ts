@@ -16,14 +16,17 @@ export async function isSameSecret(a: string, b: string): Promise<boolean> {
 }
 
 /**
- * Checks the API key of a request and returns it; "" when the server needs none.
+ * Checks the API key of a request and returns it; "" when the server needs none. Anthropic's clients have a header of their own for it.
  * @throws ApiError 401
  */
-export async function checkKey(authorization: string | undefined, keys: readonly string[]): Promise<string> {
+export async function checkKey(headers: Headers, keys: readonly string[]): Promise<string> {
   if (keys.length === 0) return "";
-  const sentKey = /^Bearer\s+(.+)$/i.exec(authorization ?? "")?.[1]?.trim();
+  const bearer = /^Bearer\s+(.+)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
+  const sentKey = bearer ?? headers.get("x-api-key") ?? undefined;
   if (sentKey === undefined) {
-    throw new ApiError(401, "no API key: send it as `Authorization: Bearer KEY`", { code: "missing_api_key" });
+    throw new ApiError(401, "no API key: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`", {
+      code: "missing_api_key",
+    });
   }
   let found = false;
   // Compares with every key, so that the time does not show which one matched.

@@ -17,6 +17,9 @@ export interface ApiErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Paths of Anthropic's API. */
+const MESSAGES = /^(?:\/v1)?\/messages(?:\/|$)/;
+
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string | null;
@@ -42,8 +45,10 @@ export class ApiError extends Error {
     };
   }
 
-  toResponse(): Response {
-    return Response.json(this.body, { status: this.status, headers: this.headers });
+  /** path: of the request, as the errors of Anthropic's API have one field more */
+  toResponse(path: string): Response {
+    const body = MESSAGES.test(path) ? { type: "error", ...this.body } : this.body;
+    return Response.json(body, { status: this.status, headers: this.headers });
   }
 }
 

@@ -5,6 +5,7 @@ import { methodNotAllowed, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts
 import { Call } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
+import { countTokens, createMessage } from "./messages/messages.ts";
 import type { RelayHandlers, RequestEnvironment } from "./relay.ts";
 import { logRequest } from "./request-log.ts";
 import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
@@ -49,6 +50,8 @@ export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnviro
     route("POST", `${prefix}/responses`, createResponse);
     route("GET", `${prefix}/responses/:id`, (call, { id }) => showResponse(call, id!));
     route("DELETE", `${prefix}/responses/:id`, (call, { id }) => deleteResponse(call, id!));
+    route("POST", `${prefix}/messages`, createMessage);
+    route("POST", `${prefix}/messages/count_tokens`, countTokens);
     route("GET", `${prefix}/models`, listModels);
     route("GET", `${prefix}/models/:id{.+}`, (call, { id }) => showModel(call, id!));
   }
@@ -113,14 +116,13 @@ async function handle(
     const host = request.headers.get("host") ?? undefined;
     checkHost(host, server.hosts);
     cors = corsHeaders(request.headers.get("origin") ?? undefined, host, server.corsOrigins);
-    const authorization = request.headers.get("authorization") ?? undefined;
-    const key = OPEN_ROUTES.has(path) ? "" : await checkKey(authorization, server.apiKeys);
+    const key = OPEN_ROUTES.has(path) ? "" : await checkKey(request.headers, server.apiKeys);
     call.client = key || address;
     call.owner = key;
     response = await handler(call, params, new URL(request.url).searchParams);
   } catch (error) {
     const apiError = toApiError(error);
-    response = apiError.toResponse();
+    response = apiError.toResponse(path);
     if (apiError.status === 500) server.logger.error({ id, err: error }, "request failed");
   }
   addCors(response, cors);

@@ -17,11 +17,14 @@ export interface StreamListener {
   onStreamEnd(hasLeft: boolean): void;
 }
 
-/** kind: `data` as chats have it, with a last event [DONE]; `named` by the `type` of each event, with no other end than its own */
+/**
+ * kind: `data` as chats have it, with a last event [DONE]; `named` by the `type` of each event, with no other end than its own;
+ * `messages`: the same, with errors as Anthropic has them
+ */
 export function eventStream(
   events: AsyncGenerator<object, void>,
   listener: StreamListener,
-  kind: "data" | "named" = "data",
+  kind: "data" | "named" | "messages" = "data",
 ): Response {
   let isOver = false;
   const end = (hasLeft: boolean): void => {
@@ -44,7 +47,8 @@ export function eventStream(
         if (!isOver || !isClientLeft(error)) listener.onStreamError(error);
         if (isOver) return;
         const { body } = toApiError(error);
-        controller.enqueue(kind === "data" ? event(body) : namedEvent({ ...body.error, type: "error" }));
+        const named = kind === "named" ? body.error : body;
+        controller.enqueue(kind === "data" ? event(body) : namedEvent({ ...named, type: "error" }));
       }
       end(false);
       controller.close();

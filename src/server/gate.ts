@@ -65,13 +65,13 @@ export class Gate {
       if (method === "OPTIONS") response = new Response(null, { status: 204 });
       else if (route === "*") {
         // The engine's thread checks all of it again, for the route that it finds; this one is about what is received at all.
-        await checkKey(headers.get("authorization") ?? undefined, this.#options.apiKeys);
+        await checkKey(headers, this.#options.apiKeys);
         const body = await this.#bodies.read(request);
         return await this.#relay(id, request, body, address);
       } else response = this.#health(method);
     } catch (error) {
       const apiError = toApiError(error);
-      response = apiError.toResponse();
+      response = apiError.toResponse(new URL(request.url).pathname);
       if (apiError.status === 500) fault = error instanceof Error ? error.stack : String(error);
     }
     addCors(response, cors);
@@ -138,7 +138,7 @@ export class Gate {
     this.#exchanges.delete(id);
     this.#post({ kind: "leave", id });
     // Nobody reads it; the engine's thread logs the request.
-    exchange.onResponse(clientLeft().toResponse());
+    exchange.onResponse(clientLeft().toResponse(""));
   }
 
   #onMessage(message: ToGate): void {

@@ -1,8 +1,9 @@
 /** @file Requests of OpenAI's Responses API, and the chat request that each comes to. */
 import { z } from "zod";
 import { ApiError } from "../api-error.ts";
+import { checkedChat } from "../checked-chat.ts";
 import { acceptOnly, flag, ignored, real, text, whole } from "../request-fields.ts";
-import { type ChatRequest, chatRequest } from "../request-schema.ts";
+import type { ChatRequest } from "../request-schema.ts";
 
 const MAX_TOKENS = 2 ** 31;
 const MAX_ITEMS = 8192;
@@ -171,8 +172,5 @@ export function chatOf(request: ResponseRequest, earlier: readonly LooseMessage[
     response_format:
       format?.type === "json_schema" ? { type: format.type, json_schema: { schema: format.schema } } : format,
   };
-  const result = chatRequest.safeParse(chat);
-  if (result.success) return result.data;
-  const { path, message } = result.error.issues[0]!;
-  throw wrong(path.map(String).join("."), message);
+  return checkedChat(chat);
 }
