@@ -1,6 +1,6 @@
 /** @file One HTTP request while a handler works on it. */
 import type { z } from "zod";
-import { ApiError, clientLeft, STATUS_CLIENT_LEFT } from "./api-error.ts";
+import { ApiError, clientLeft, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
 import { readBody } from "./read-body.ts";
 import { logRequest } from "./request-log.ts";
@@ -97,7 +97,11 @@ export class Call {
   };
 
   onStreamError(error: unknown): void {
-    this.server.logger.error({ id: this.id, err: error }, "stream broke off");
+    const { logger } = this.server;
+    const fields = { id: this.id, err: error };
+    // Time that is up and a server that ends are no faults.
+    if (toApiError(error).status === 500) logger.error(fields, "stream broke off");
+    else logger.warn(fields, "stream broke off");
   }
 
   onStreamEnd(hasLeft: boolean): void {
