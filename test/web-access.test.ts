@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { openPage, say } from "./support/web-page.ts";
+import { answerText, openPage, say } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -14,19 +14,46 @@ const axePath = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 interface Violation {
   readonly id: string;
   readonly impact: string | null;
-  readonly nodes: readonly { readonly target: readonly unknown[] }[];
+  readonly nodes: readonly { readonly target: readonly unknown[]; readonly failureSummary?: string }[];
 }
 
-/** Of any weight. */
+/** Colours that fade in are judged when they are there. */
+async function settle(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const ends = ({ effect }: Animation): boolean => effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY;
+    for (;;) {
+      const running = document
+        .getAnimations()
+        .filter((animation) => animation.playState === "running" && ends(animation));
+      if (running.length === 0) return;
+      await Promise.allSettled(running.map(({ finished }) => finished));
+    }
+  });
+}
+
+/** Of any weight, in the light and in the dark. */
 async function findings(page: Page): Promise<string[]> {
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.addScriptTag({ path: axePath });
-  const found = await page.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
-    return (await axe.run()).violations;
-  });
-  return found.map(
-    ({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ target }) => target.join(" ")).join("; ")}`,
-  );
+  const all: string[] = [];
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await settle(page);
+    const found = await page.evaluate(
+      async (rules) => {
+        const { axe } = globalThis as unknown as {
+          axe: { run(options?: object): Promise<{ violations: Violation[] }> };
+        };
+        return (await axe.run(rules)).violations;
+        // Only colours depend on the scheme.
+      },
+      colorScheme === "light" ? {} : { runOnly: ["color-contrast", "link-in-text-block"] },
+    );
+    for (const { id, impact, nodes } of found) {
+      const where = nodes.map((n) => `${n.target.join(" ")} ${n.failureSummary ?? ""}`).join("; ");
+      all.push(`${colorScheme}: ${impact} ${id}: ${where}`);
+    }
+  }
+  return all;
 }
 
 describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => {
@@ -49,57 +76,96 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
     await context?.close();
   });
 
-  it("gives axe nothing to find, not even of moderate weight", async () => {
+  it("gives axe nothing to find, not even of moderate weight, in the light and in the dark", async () => {
     context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce" });
-    const { page } = await openPage(context, server.url);
+    const { page, errors } = await openPage(context, server.url);
     expect(await findings(page), "the welcome").toEqual([]);
     await say(page, "What is the capital of France?");
+    await page.getByText("As a table").click();
     expect(await findings(page), "a conversation").toEqual([]);
     await page.getByRole("button", { name: "Answer again" }).click();
     await page.locator(".versions").waitFor();
     await page.getByRole("button", { name: /^Rename/ }).click();
     expect(await findings(page), "versions, and a name that is changed").toEqual([]);
     await page.keyboard.press("Escape");
-    for (const view of ["Compare", "Plan"]) {
-      await page.getByRole("link", { name: view }).click();
-      await page.locator("h1", { hasText: view }).waitFor();
-      if (view === "Plan") await page.locator(".plan-table").waitFor();
-      expect(await findings(page), view).toEqual([]);
-    }
+    await page.locator(".model-button").click();
+    await page.getByRole("dialog", { name: "Model" }).waitFor();
+    expect(await findings(page), "choosing a model").toEqual([]);
+    await page.getByLabel("On a server").check();
+    await page.locator(".dialog .problem").waitFor();
+    expect(await findings(page), "choosing a server").toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("dialog", { name: "Settings" }).waitFor();
+    expect(await findings(page), "settings").toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "Compare" }).click();
+    await page.getByLabel("Prompt").fill("Once upon a time there was a little girl who lived");
+    await page.getByLabel("Tokens").selectOption("16");
+    await page.getByRole("button", { name: "Compare" }).click();
+    await page.locator(".column[aria-busy=false]").nth(2).waitFor();
+    expect(await findings(page), "a comparison").toEqual([]);
+    await page.getByRole("link", { name: "Plan" }).click();
+    await page.locator(".plan-table").waitFor();
+    expect(await findings(page), "a plan").toEqual([]);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await findings(page), "a plan on a phone").toEqual([]);
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.getByRole("dialog", { name: "TurboQuant" }).waitFor();
+    expect(await findings(page), "the menu of a phone").toEqual([]);
+    await page.getByRole("link", { name: "Chat" }).click();
+    await page.getByRole("button", { name: /^KV cache/ }).click();
+    await page.getByRole("dialog", { name: "KV cache" }).waitFor();
+    expect(await findings(page), "the memory on a phone").toEqual([]);
     await page.goto(`${server.url}#/report`);
     await page.locator("h1", { hasText: "Report" }).waitFor();
     expect(await findings(page), "no report").toEqual([]);
+    expect(errors.filter((text) => !text.includes("404"))).toEqual([]);
   });
 
-  it.each([
-    ["a phone", 390, 780],
-    ["a phone on its side", 780, 390],
-    ["enlarged to 200 %", 640, 400],
-    ["enlarged to 400 %", 320, 256],
-  ])("%s: opens with its headline in sight, the field in reach, and nothing cut off", async (_, width, height) => {
-    context = await browser.newContext({ viewport: { width, height } });
-    const { page } = await openPage(context, server.url);
-    const headline = (await page.locator("h1").boundingBox())!;
-    expect(headline.y).toBeGreaterThanOrEqual(0);
-    expect(headline.y).toBeLessThan(height / 2);
-    const field = (await page.locator("#composer-input").boundingBox())!;
-    expect(field.y + field.height).toBeLessThanOrEqual(height);
-    const overflow = (): Promise<number> =>
-      page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    expect(await overflow(), "the chat").toBeLessThanOrEqual(0);
-    await say(page, "What is the capital of France?");
-    expect(await overflow(), "a conversation").toBeLessThanOrEqual(0);
-    for (const view of ["plan", "compare"]) {
-      await page.goto(`${server.url}#/${view}`);
-      await page.locator("h1", { hasText: new RegExp(view, "i") }).waitFor();
-      if (view === "plan") {
-        await page.locator(".plan-table").waitFor();
-        const longest = (await page.getByRole("columnheader", { name: "Longest context" }).boundingBox())!;
-        if (width <= 520 && width >= 390)
-          expect(longest.x + longest.width, "the answer is on the screen").toBeLessThanOrEqual(width);
+  describe("in windows of any size", () => {
+    let page: Page;
+    let own: BrowserContext;
+    beforeAll(async () => {
+      own = await browser.newContext();
+      ({ page } = await openPage(own, server.url));
+    });
+    afterAll(async () => {
+      await own?.close();
+    });
+
+    it.each([
+      ["a phone", 390, 780],
+      ["a phone on its side", 780, 390],
+      ["enlarged to 200 %", 640, 400],
+      ["enlarged to 400 %", 320, 256],
+    ])("%s: the headline in sight, the field in reach, and nothing cut off", async (_, width, height) => {
+      await page.setViewportSize({ width, height });
+      // No conversation has this address: the page is as it opens.
+      await page.goto(`${server.url}#/chat/none${width}`);
+      await page.locator(".welcome").waitFor();
+      const headline = (await page.locator("h1").boundingBox())!;
+      expect(headline.y).toBeGreaterThanOrEqual(0);
+      expect(headline.y).toBeLessThan(height / 2);
+      const field = (await page.locator("#composer-input").boundingBox())!;
+      expect(field.y + field.height).toBeLessThanOrEqual(height);
+      const overflow = (): Promise<number> =>
+        page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      expect(await overflow(), "the chat").toBeLessThanOrEqual(0);
+      await say(page, "What is the capital of France?");
+      expect(await overflow(), "a conversation").toBeLessThanOrEqual(0);
+      for (const view of ["plan", "compare"]) {
+        await page.goto(`${server.url}#/${view}`);
+        await page.locator("h1", { hasText: new RegExp(view, "i") }).waitFor();
+        if (view === "plan") {
+          await page.locator(".plan-table").waitFor();
+          const longest = (await page.getByRole("columnheader", { name: "Longest context" }).boundingBox())!;
+          if (width <= 520 && width >= 390)
+            expect(longest.x + longest.width, "the answer is on the screen").toBeLessThanOrEqual(width);
+        }
+        expect(await overflow(), view).toBeLessThanOrEqual(0);
       }
-      expect(await overflow(), view).toBeLessThanOrEqual(0);
-    }
+    });
   });
 
   it("stands still where less motion is asked for", async () => {
@@ -161,5 +227,38 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
     expect(Math.min(button.width, button.height)).toBeGreaterThanOrEqual(44);
     await page.getByRole("button", { name: "Send" }).click();
     await page.locator(".message-answer[aria-busy=false]").waitFor();
+  });
+
+  it("can be used with the keyboard alone", async () => {
+    context = await browser.newContext();
+    const { page } = await openPage(context, server.url);
+    await page.locator("button, a, input, textarea").first().focus();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Skip to content");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement?.id === "main");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog", { name: "Model" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.waitForFunction(() => document.activeElement?.className === "model-button");
+    // Before the next paint: a key pressed at once goes where the focus belongs.
+    const focused = await page.evaluate(async () => {
+      const seen = [document.activeElement?.className];
+      const wait = async (): Promise<void> => {
+        for (let i = 0; i < 8; i++) await Promise.resolve();
+      };
+      document.querySelector<HTMLElement>(".model-button")!.click();
+      await wait();
+      seen.push(document.activeElement?.closest("dialog")?.open ? "in the dialog" : "outside");
+      document.querySelector("dialog")!.dispatchEvent(new Event("cancel", { cancelable: true }));
+      await wait();
+      return [...seen, document.activeElement?.className];
+    });
+    expect(focused).toEqual(["model-button", "in the dialog", "model-button"]);
+    await page.locator("#composer-input").focus();
+    await page.keyboard.type("What is the capital of France?");
+    await page.keyboard.press("Enter");
+    await page.locator(".message-answer[aria-busy=false]").waitFor();
+    expect(await answerText(page)).not.toBe("");
   });
 });
