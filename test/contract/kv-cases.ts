@@ -266,6 +266,9 @@ export const TIERS: readonly KvCase[] = [
 /** Of few shapes, as `FEW_EIGHT_BITS`: two tiers behind a window, several at once, a sliding window that ends in one, several sequences. */
 export const FEW_TIERS: readonly KvCase[] = [TIERS[0]!, TIERS[4]!, TIERS[7]!, TIERS[8]!];
 
+const rng = new CounterRng(2, 2);
+const gaussian = (i: number): number => rng.gaussian(i);
+
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
@@ -301,10 +304,6 @@ export const INPUTS: readonly KvCase[] = [
   { kv: "f32", ...BEYOND_FLOAT16, steps: [1, 1, 7] },
   ...INPUT_SHAPES.map((shape) => ({ ...shape, steps: [64, 1], awkward: true })),
 ];
-
-function gaussian(i: number): number {
-  return new CounterRng(2, 2).gaussian(i);
-}
 
 /** As a test's name: what differs from the usual case. */
 export function caseName({

@@ -53,8 +53,13 @@ export const hasOwnInputs = (c: KvCase): boolean => Boolean(c.rope || c.norms ||
 /** Runs a case on `own` and on `reference`. */
 export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise<Difference> {
   const layer = layerOf(c);
-  const actual = await runCase(own, c, layer);
-  const expected = await runCase(reference, c, layer);
+  const next = rowsOf(c, layer);
+  const drawn: Float32Array[] = [];
+  const actual = await runCase(own, c, layer, (count) => {
+    drawn.push(next(count));
+    return drawn.at(-1)!;
+  });
+  const expected = await runCase(reference, c, layer, () => drawn.shift()!);
   let pages = 0;
   for (const [i, sequence] of actual.sequences.entries()) {
     const share = hasOwnInputs(c)

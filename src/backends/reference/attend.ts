@@ -129,13 +129,13 @@ export function attend(
         const own = chosen && ownOf(chosen, span.row + n, kvHead);
         const first = firstKey(layer, i);
         const keys = own ?? Array.from({ length: i - first + 1 }, (_, j) => first + j);
-        const decodedAt = reader(history, span, index, i);
+        const decoded = keys.map(reader(history, span, index, i));
         for (let g = 0; g < group; g++) {
           const head = kvHead * group + g;
           const at = (span.row + n) * numHeads + head;
-          const query = q.subarray(at * d, (at + 1) * d);
+          const query = Float64Array.from(q.subarray(at * d, (at + 1) * d));
           const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
-          const { values: o, logSum } = attendOne(decodedAt, query, keys, layer, sink);
+          const { values: o, logSum } = attendOne(decoded, query, keys, layer, sink);
           if (logSums) logSums[at] = logSum;
           vCodec.restore(o, constants(kvHead));
           out.set(o, at * valueDim);
@@ -202,12 +202,12 @@ export function chooseTokens(
 const NO_WEIGHTS = -1e30;
 
 /**
- * Softmax over the keys and the sink's logit for one query; the result is still in V's stored space, zeros without any key. logSum: of the weights before
- * they are divided by their sum
+ * Softmax over the keys and the sink's logit for one query; the result is still in V's stored space, zeros without any key.
+ * decoded: where each key and its value are · logSum: of the weights before they are divided by their sum
  */
 function attendOne(
-  decodedAt: (j: number) => Decoded,
-  query: Float32Array,
+  decoded: readonly Decoded[],
+  query: Float64Array,
   keys: readonly number[],
   { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
@@ -215,21 +215,23 @@ function attendOne(
   const d = query.length;
   const scores = new Float64Array(keys.length);
   let max = sink;
-  for (const [at, j] of keys.entries()) {
-    const { k } = decodedAt(j);
+  for (let at = 0; at < keys.length; at++) {
+    const { k } = decoded[at]!;
+    const from = keys[at]! * d;
     let sum = 0;
-    for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
+    for (let c = 0; c < d; c++) sum += query[c]! * k[from + c]!;
     const score = softcap > 0 ? softcap * Math.tanh(sum / softcap) : sum;
     scores[at] = score;
     if (score > max) max = score;
   }
   const acc = new Float64Array(valueDim);
   let total = max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(sink - max);
-  for (const [at, j] of keys.entries()) {
+  for (let at = 0; at < keys.length; at++) {
     const weight = Math.exp(scores[at]! - max);
-    const { v } = decodedAt(j);
+    const { v } = decoded[at]!;
+    const from = keys[at]! * valueDim;
     total += weight;
-    for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
+    for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[from + c]!;
   }
   return {
     values: Float32Array.from(acc, (value) => (total > 0 ? (valueScale * value) / total : 0)),
