@@ -91,6 +91,7 @@ describe("a variant that we do not have", () => {
     ],
     ["deepseek_v4", { num_key_value_heads: 2 }, /num_key_value_heads: expected one row for all heads/],
     ["deepseek_v4", { scoring_func: "tanh" }, /scoring_func: expected one of sqrtsoftplus, sigmoid/],
+    ["glm4_moe", { scoring_func: "noaux_tc" }, /scoring_func: expected sigmoid or softmax/],
     ["deepseek_v4", { n_shared_experts: 2 }, /n_shared_experts: expected one feed-forward/],
     ["deepseek_v4", { attention_bias: true }, /attention_bias: expected false/],
     ["deepseek_v4", { index_head_dim: 4 }, /index_head_dim: expected at least the 8 coordinates/],
@@ -98,6 +99,18 @@ describe("a variant that we do not have", () => {
   ])("%s %j", (model, changes, message) => {
     // What layers are made of follows from the config alone, before any weights.
     expect(() => layoutOf(parse(model, changes))).toThrow(message);
+  });
+});
+
+describe("a field that a family's models do not read", () => {
+  it.each<[model: string, changes: object]>([
+    // As published, beside a router of sigmoid.
+    ["dots1", { scoring_func: "noaux_tc" }],
+    ["deepseek_v3", { scoring_func: "softmax" }],
+    ["exaone_moe", { scoring_func: "softmax" }],
+  ])("%s %j", (model, changes) => {
+    const written = (more: object): string => JSON.stringify([parse(model, more), layoutOf(parse(model, more))]);
+    expect(written(changes)).toBe(written({}));
   });
 });
 

@@ -25,7 +25,11 @@ export const glm4Moe: Family = {
   }),
   experts(config, sizes) {
     const numDense = config.integer("first_k_dense_replace", 0, sizes.numLayers, 1);
-    const experts = deepseekExperts(config, sizes, { numExperts: 128, topK: 8, width: 1408 });
+    // GGUF files of the first DeepSeek and of Ling have softmax.
+    const score = config.string("scoring_func", "sigmoid");
+    if (score !== "sigmoid" && score !== "softmax")
+      throw config.unsupported("scoring_func", "expected sigmoid or softmax");
+    const experts = deepseekExperts(config, sizes, { numExperts: 128, topK: 8, width: 1408, score });
     return (layer) => (layer < numDense ? null : experts);
   },
 };

@@ -148,10 +148,7 @@ export function sharedExperts(
   return count === 0 ? null : sharedExpert(prefix, width * count);
 }
 
-/**
- * The mixtures of DeepSeek V3 and those like them: sigmoid with a bias for the choice, or softmax where a config says so, perhaps in
- * groups, and shared experts.
- */
+/** The mixtures of DeepSeek V3 and those like them: sigmoid with a bias for the choice, or plain softmax, perhaps in groups, and shared experts. */
 export function deepseekExperts(
   config: ConfigFields,
   sizes: MixtureSizes,
@@ -160,13 +157,13 @@ export function deepseekExperts(
     readonly numShared?: number;
     readonly normalizes?: boolean;
     readonly scale?: number;
+    /** Configs of several families have a `scoring_func` that their models do not read. */
+    readonly score?: "sigmoid" | "softmax";
   } = {},
 ): ExpertTraits {
   const own = expertSizes(config, defaults);
   const groups = { ...(defaults.groups ?? { count: 1, chosen: 1 }), by: "bestTwo" as const };
-  const score = config.string("scoring_func", "sigmoid");
-  if (score !== "sigmoid" && score !== "softmax")
-    throw config.unsupported("scoring_func", "expected sigmoid or softmax");
+  const score = defaults.score ?? "sigmoid";
   const choiceBias = ["mlp.gate.e_score_correction_bias", "mlp.e_score_correction_bias"];
   return {
     ...own,
