@@ -14,6 +14,8 @@ export interface Capabilities {
   checkKv(format: LayerKvFormat): void;
   /** Whether attention can be over tokens that an indexer chooses. */
   readonly choosesTokens: boolean;
+  /** Whether such attention can be over codes that grow coarser with age (`LayerKvFormat.tiers`). */
+  readonly choosesInTiers: boolean;
   /**
    * Whether rows of the cache can stand for several tokens each (`AttentionLayer.tokensPerRow`). With it come the operations that models with such rows
    * need besides: `Ops.compress`, `turnHeads`, `streamFactors`, and sums of weights of `attend`.
@@ -28,6 +30,7 @@ export interface Capabilities {
 /** What blocks of some models need besides, and what each is called in messages. */
 export const ABILITIES = {
   choosesTokens: "attention to the tokens that an indexer chooses",
+  choosesInTiers: "attention to chosen tokens in tiers of codes (--kv auto, tiers=)",
   compressesTokens: "rows of the cache that stand for several tokens",
   readsTokens: "blocks that read the numbers of tokens",
 } as const;
@@ -39,6 +42,7 @@ export const EVERYTHING: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv() {},
   choosesTokens: true,
+  choosesInTiers: true,
   compressesTokens: true,
   readsTokens: true,
   hasWeights: () => true,

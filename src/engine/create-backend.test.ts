@@ -191,17 +191,23 @@ it("a backend of the caller's own is asked like a named one, before weights are 
     Object.assign(new FakeOps(), { capabilities: { ...EVERYTHING, ...lacks } });
   const read: string[] = [];
   const onProgress = ({ item }: { item: string }) => read.push(item);
-  for (const [lacks, source, message] of [
+  for (const [lacks, source, message, kv] of [
     [
       { choosesTokens: false },
       seededSource("deepseek_v32"),
       /the fake backend has no kernel for attention to the tokens that/,
     ],
+    [
+      { choosesInTiers: false },
+      seededSource("minimax_m3_vl_text"),
+      /the fake backend has no kernel for attention to chosen tokens in tiers of codes/,
+      "tiers=8:16,4:64,3",
+    ],
     [{ checkKv }, fakeCheckpoint(), "no kernel for it"],
     [{ maxHeadDim: 8 }, fakeCheckpoint(), /the fake backend: head_dim: expected a multiple of 8 from 8 to 8, got/],
   ] as const) {
     const backend = backendWith(lacks);
-    await expect(LLM.load(source, { backend, onProgress })).rejects.toThrow(message);
+    await expect(LLM.load(source, { backend, onProgress, ...(kv && { kv }) })).rejects.toThrow(message);
     expect([read, backend.isDisposed]).toEqual([[], false]);
   }
 });

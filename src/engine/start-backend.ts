@@ -5,7 +5,7 @@ import { TurboQuantError } from "../errors.ts";
 import { inOneMemory } from "../models/placement.ts";
 import { type PlannedModel, plannedKinds } from "../plan/model-memory.ts";
 import { getPlatform } from "../platform.ts";
-import { layerFormats } from "../quant/layer-formats.ts";
+import { choosesInTiers, layerFormats } from "../quant/layer-formats.ts";
 import { checkFit, type Fit } from "./check-fit.ts";
 import { checkNeeds, createBackend, type Needs } from "./create-backend.ts";
 import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
@@ -31,13 +31,14 @@ const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
  */
 export async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
   const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
+  const [specs, kinds] = [[kv, ...otherKv], plannedKinds(model)];
   const needs: Needs = {
-    formats: layerFormats([kv, ...otherKv], plannedKinds(model)),
+    formats: layerFormats(specs, kinds),
     // The longest vector of a layer: of latent attention the latent with the rotary part beside it.
     headDims: model.layers.map(
       ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
     ),
-    needs: model.needs ?? [],
+    needs: [...(model.needs ?? []), ...(choosesInTiers(specs, kinds) ? (["choosesInTiers"] as const) : [])],
   };
   if (typeof backend === "object") {
     checkNeeds(backend, needs);

@@ -16,3 +16,11 @@ export function layerFormats(specs: readonly string[], kinds: readonly (readonly
     ]);
   });
 }
+
+/** Whether a layer whose attention is to the tokens that an indexer chooses has tiers under one of these specs. kinds: as of `layerFormats` */
+export function choosesInTiers(specs: readonly string[], kinds: readonly (readonly KeptKind[])[]): boolean {
+  return specs.some((text) => {
+    const spec = parseKvSpec(text).forModel(kinds);
+    return kinds.some((kept, layer) => kept.includes("index") && spec.forLayer(layer).tiers !== undefined);
+  });
+}

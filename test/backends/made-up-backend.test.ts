@@ -27,6 +27,7 @@ const capabilities: Capabilities = {
     throw new TurboQuantError("unsupported", `--kv ${other}: made-up has no kernel for it; choose f16 or k4v4`);
   },
   choosesTokens: false,
+  choosesInTiers: false,
   compressesTokens: false,
   readsTokens: false,
   hasWeights: (type) => type === "f32" || type === "q8",

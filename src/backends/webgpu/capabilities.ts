@@ -12,6 +12,7 @@ export const capabilities: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv: (format) => wgslSupport.check(format),
   choosesTokens: true,
+  choosesInTiers: false,
   compressesTokens: false,
   readsTokens: false,
   hasWeights: (type) => weightFormat(type).wgsl !== undefined,

@@ -4,9 +4,10 @@
  */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
-import { assert } from "../../../errors.ts";
+import { assert, TurboQuantError } from "../../../errors.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
+import { ABILITIES } from "../../capabilities.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { Struct, type ValuesOf } from "../../parameters/struct.ts";
@@ -117,7 +118,12 @@ export class AttentionKernels {
     const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache, sinkLogits));
     const at = this.#steps.layout;
     const { isWarmingUp } = this.#commands;
-    assert(!chosen || cache.tiers.length === 0, "attend: no kernel for chosen tokens in tiers");
+    if (chosen && cache.tiers.length > 0) {
+      throw new TurboQuantError(
+        "unsupported",
+        `the webgpu backend has no kernel for ${ABILITIES.choosesInTiers}; choose codes of one width, as in --kv k4v4, or --backend wasm`,
+      );
+    }
     // Rows whose list has room for all their tokens attend to them without it.
     const isListed = (tokens: number): boolean => chosen !== null && tokens > chosen.count;
     if (at.decodeRows > 0) {
