@@ -75,6 +75,11 @@ export class RandomKv {
     this.attended = ops.alloc(rows * config.numHeads * config.headDim);
   }
 
+  dispose(): void {
+    for (const buf of [this.#qkv, this.query, this.attended]) this.ops.free(buf);
+    this.ops.freeWeight(this.#table);
+  }
+
   createCache(kv: KvSpec, numLayers: number): KvCache {
     const { numKvHeads, headDim } = this.#config;
     const shapes = Array.from({ length: numLayers }, () => ({ numKvHeads, headDim }));

@@ -18,7 +18,7 @@ import type { Plan, Trial } from "../../backends/webgpu/plans/kernel-plans.ts";
 import type { ModelConfig } from "../../models/config.ts";
 import type { KvSpec } from "../../quant/parse-kv-spec.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../random-kv.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, callsOfSample } from "./clock.ts";
 import type { Subject } from "./search.ts";
 
 /** rows: 1 for a token that is decoded, more for a span · keys: before them */
@@ -34,7 +34,6 @@ export interface AttentionQuestion {
 /** Pages that take turns have at least so many bytes together: more than caches hold. */
 const TURN_BYTES = 128 << 20;
 const MOST_TURNS = 48;
-const SAMPLE_US = 3000;
 const MOST_CALLS = 64;
 /** Keys and rows of the case that the reference computes. */
 const SMALL_KEYS = 300;
@@ -84,6 +83,17 @@ function differenceOf(values: Float32Array, expected: Float32Array): number {
   return Math.sqrt(difference / length);
 }
 
+/** The key of the answer, known before anything is made for the question. */
+export function attentionKey({ config, kv, layer, keys, rows }: AttentionQuestion): string {
+  const shape = plainAttentionLayer(config, kv, layer);
+  if (rows === 1) {
+    const at = decodeClass(shape, keys + 1, 1);
+    return decodeKey(shape, at.keys, at.rows);
+  }
+  const at = prefillClass(shape, keys, rows);
+  return prefillKey(shape, at.keys, at.rows);
+}
+
 export class AttentionSubject implements Subject {
   readonly key: string;
   readonly rule: Plan;
@@ -95,6 +105,8 @@ export class AttentionSubject implements Subject {
   readonly #expected: Float32Array;
   /** Of the rule's plan for the whole case, once it has been right in the small one. */
   #whole: Float32Array | null = null;
+  /** Whether the step that was begun last is that of the whole case. */
+  #isBegun = false;
   #calls = 0;
   #turn = 0;
 
@@ -128,17 +140,11 @@ export class AttentionSubject implements Subject {
     this.#small = small;
     this.#own = own;
     this.#expected = expected;
-    const [layer] = own.layers as [AttentionLayer];
     const { keys, rows } = question;
-    if (this.#isDecode) {
-      const at = decodeClass(layer, keys + 1, 1);
-      this.key = decodeKey(layer, at.keys, at.rows);
-      this.rule = {};
-    } else {
-      const at = prefillClass(layer, keys, rows);
-      this.key = prefillKey(layer, at.keys, at.rows);
-      this.rule = ops.plans.prefill(null, layer, { start: keys, count: rows }, this.#onMatrices);
-    }
+    this.key = attentionKey(question);
+    this.rule = this.#isDecode
+      ? {}
+      : ops.plans.prefill(null, own.layers[0]!, { start: keys, count: rows }, this.#onMatrices);
   }
 
   get #isDecode(): boolean {
@@ -161,6 +167,7 @@ export class AttentionSubject implements Subject {
 
   async check(plan: Plan): Promise<{ difference: number; limit: number }> {
     this.#try(this.#isDecode ? plan : smallPlan(plan as PrefillPlan));
+    this.#isBegun = false;
     const small = differenceOf(await attended(this.#ops, this.#small), this.#expected);
     if (!(small <= LIMIT)) return { difference: small, limit: LIMIT };
     this.#try(plan);
@@ -174,21 +181,23 @@ export class AttentionSubject implements Subject {
   async time(plan: Plan): Promise<number> {
     this.#try(plan);
     const attend = (): void => this.#attend();
-    if (this.#calls === 0) {
+    // Attention is that of the step which was begun last, the small one after a check that failed.
+    if (!this.#isBegun) {
       this.#begin();
       await this.#clock.time(attend, 1);
-      const us = await this.#clock.time(attend, 1);
-      const most = this.#ops.context.isSoftware ? 1 : MOST_CALLS;
-      this.#calls = Math.max(1, Math.min(most, Math.round((this.#clock.isExact ? SAMPLE_US : 8 * SAMPLE_US) / us)));
+    }
+    if (this.#calls === 0) {
+      this.#calls = await callsOfSample(this.#clock, attend, this.#ops.context.isSoftware ? 1 : MOST_CALLS);
     }
     return this.#clock.time(attend, this.#calls);
   }
 
   async dispose(): Promise<void> {
     this.#ops.plans.trial = {};
-    for (const { step, layers } of [this.#small, this.#own]) {
+    for (const { step, layers, random } of [this.#small, this.#own]) {
       step.spans[0]!.sequence.release();
       for (const { kv } of layers) kv.dispose();
+      random.dispose();
     }
   }
 
@@ -200,6 +209,7 @@ export class AttentionSubject implements Subject {
   #begin(): void {
     const { random, step, layers } = this.#own;
     random.append(step, layers[0]!);
+    this.#isBegun = true;
   }
 
   #attend(): void {

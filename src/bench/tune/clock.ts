@@ -10,6 +10,17 @@ export interface Clock {
   time(queue: () => void, count: number): Promise<number>;
 }
 
+/** A sample takes about so long by the device's timestamps, and longer by the host's clock. */
+const SAMPLE_US = 3000;
+const HOST_SAMPLE_US = 8 * SAMPLE_US;
+
+/** Number of calls of `queue` that make a sample, at most `most`. */
+export async function callsOfSample(clock: Clock, queue: () => void, most: number): Promise<number> {
+  await clock.time(queue, 1);
+  const us = await clock.time(queue, 1);
+  return Math.max(1, Math.min(most, Math.round((clock.isExact ? SAMPLE_US : HOST_SAMPLE_US) / us)));
+}
+
 export function deviceClock(context: GpuContext, commands: Commands): Clock {
   const { timestamps } = context.features;
   const read = timestamps ? timePasses(context.device) : null;

@@ -17,7 +17,7 @@ import type { Commands } from "../../backends/webgpu/queue/commands.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { keptValues, type WeightPart } from "../../weights/weight-part.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, callsOfSample } from "./clock.ts";
 import type { Subject } from "./search.ts";
 
 /** Stream of the counter-based RNG. */
@@ -29,8 +29,6 @@ const DISTINCT_VALUES = 262_139;
 /** Weights that take turns have at least so many bytes together: more than caches hold. */
 const TURN_BYTES = 192 << 20;
 const MOST_TURNS = 48;
-/** A sample takes about so long. */
-const SAMPLE_US = 3000;
 const MOST_DISPATCHES = 64;
 const CHECKED_ROWS = 8;
 const CHECKED_OUTPUTS = 256;
@@ -175,10 +173,7 @@ export class ProductSubject implements Subject {
     const { clock, context } = this.#device;
     const run = (): void => this.#run(plan as LinearPlan);
     if (this.#dispatches === 0) {
-      await clock.time(run, 1);
-      const us = await clock.time(run, 1);
-      const most = context.isSoftware ? 1 : MOST_DISPATCHES;
-      this.#dispatches = Math.max(1, Math.min(most, Math.round((clock.isExact ? SAMPLE_US : 8 * SAMPLE_US) / us)));
+      this.#dispatches = await callsOfSample(clock, run, context.isSoftware ? 1 : MOST_DISPATCHES);
     }
     return clock.time(run, this.#dispatches);
   }

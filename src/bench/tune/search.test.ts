@@ -118,6 +118,34 @@ describe("the tuner's search", () => {
     expect([aborted.winner, aborted.timed]).toEqual([null, []]);
   });
 
+  it("keeps what earlier rounds have found when the time ends in a later one", async () => {
+    // Three passes of the rule's plan and two more take 81; the fourth plan is begun and not timed to its end.
+    const of: Made = { times: { 1: 10, 2: 8, 3: 9, 4: 50 }, neighbours: (from) => (from === 1 ? [2, 3] : [4]) };
+    const { winner, rows, isWhole } = await run(of, { until: 2 * 3 * (10 + 8 + 9) + 1 });
+    expect(rows.map(({ plan: name }) => name)).toEqual(["plan 1", "plan 2", "plan 3"]);
+    expect([winner?.plan, isWhole]).toEqual([plan(2), false]);
+  });
+
+  it("names the plan that the device fails with in the duel", async () => {
+    const { subject, now } = made({ times: { 1: 10, 2: 8, 3: 9 } });
+    let runs = 0;
+    const timed: string[] = [];
+    const failing: Subject = {
+      ...subject,
+      time: (of) => {
+        timed.push(subject.nameOf(of));
+        // Behind the three plans' race, the second run of a duel is that of the best.
+        if (++runs === 20) throw new Error("lost");
+        return subject.time(of);
+      },
+    };
+    const excluded = new Set<string>();
+    const trials = search(failing, { until: 1e6, roundMs: 0, now, excluded });
+    while (!(await trials.next()).done) {}
+    expect(timed.slice(-2)).toEqual(["plan 1", "plan 2"]);
+    expect([...excluded]).toEqual(["plan 2"]);
+  });
+
   it("does not go on timing what is hopeless", async () => {
     const { timed } = await run({ times: { 1: 10, 2: 100, 3: 9 } }, { roundMs: 1000 });
     expect(timed.filter((n) => n === 2).length).toBeLessThan(timed.filter((n) => n === 3).length / 4);

@@ -83,6 +83,9 @@ const spreadOf = (samples: readonly number[]): number => {
   return quantile(values, 0.75) - quantile(values, 0.25);
 };
 
+const usOf = (tried: Tried | null): number | null =>
+  tried && tried.samples.length > 0 ? medianOf(tried.samples) : null;
+
 export async function* search(subject: Subject, limits: SearchLimits): AsyncGenerator<TuneRow, SearchResult> {
   const { until, roundMs, signal, excluded = new Set(), now = () => performance.now() } = limits;
   const seen = new Set(excluded);
@@ -97,13 +100,15 @@ export async function* search(subject: Subject, limits: SearchLimits): AsyncGene
     ...{ us: null, spread: null, samples: 0, difference: null },
     ...more,
     best: best?.name ?? tried.name,
-    bestUs: best && medianOf(best.samples),
-    ruleUs: rule && medianOf(rule.samples),
+    bestUs: usOf(best),
+    ruleUs: usOf(rule),
   });
-  const end = (isWhole: boolean, failure: unknown = null): SearchResult => {
-    const ruleUs = rule && rule.samples.length > 0 ? medianOf(rule.samples) : null;
-    return { winner: null, ruleUs, isWhole, failure };
-  };
+  const end = (isWhole: boolean, failure: unknown = null): SearchResult => ({
+    winner: null,
+    ruleUs: usOf(rule),
+    isWhole,
+    failure,
+  });
 
   let next: readonly Plan[] = [subject.rule, ...subject.neighbours(subject.rule)];
   let isWhole = false;
@@ -155,7 +160,8 @@ export async function* search(subject: Subject, limits: SearchLimits): AsyncGene
         racing = racing.filter((tried) => tried === rule || tried === best || medianOf(tried.samples) <= most);
       }
       const timed = [...(before ? [before] : []), ...fresh].filter(({ samples }) => samples.length >= LEAST_PASSES);
-      if (timed.length === 0) return end(false);
+      // What the rounds before have found stays, although this one was too short.
+      if (timed.length === 0) break;
       for (const tried of timed) {
         // A plan that was given up early was timed while it was slower.
         const isRaced = tried === rule || tried === before || racing.includes(tried);
@@ -170,9 +176,12 @@ export async function* search(subject: Subject, limits: SearchLimits): AsyncGene
     }
     if (!best || !rule || best === rule || signal?.aborted) return end(isWhole);
     // The duel.
-    const pair = [rule, best].map(({ plan }) => ({ plan, samples: [] as number[] }));
+    const pair = [rule, best].map(({ plan, name }) => ({ plan, name, samples: [] as number[] }));
     for (let pass = 0; pass < 2 * DUEL_PASSES; pass++) {
-      for (const each of pair) each.samples.push(await subject.time(each.plan));
+      for (const { plan, name, samples } of pair) {
+        current = name;
+        samples.push(await subject.time(plan));
+      }
     }
     const [ruleUs, us] = pair.map(({ samples }) => medianOf(samples)) as [number, number];
     const spread = Math.max(...pair.map(({ samples }) => spreadOf(samples)));

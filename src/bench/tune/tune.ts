@@ -5,7 +5,7 @@ import { openDevice } from "../../backends/webgpu/device/open-device.ts";
 import type { Winner } from "../../backends/webgpu/plans/kernel-plans.ts";
 import { type ProductQuestion, productKey } from "../../backends/webgpu/plans/product-choice.ts";
 import { TurboQuantError } from "../../errors.ts";
-import { type AttentionQuestion, AttentionSubject } from "./attention-subject.ts";
+import { type AttentionQuestion, AttentionSubject, attentionKey } from "./attention-subject.ts";
 import { type Clock, deviceClock } from "./clock.ts";
 import { ProductSubject } from "./product-subject.ts";
 import { type Subject, search, type TuneRow } from "./search.ts";
@@ -79,17 +79,17 @@ export async function* tune(options: TuneOptions): AsyncGenerator<TuneRow, TuneS
         summary.left = questions.length - i;
         break;
       }
+      const key = question.kind === "product" ? productKey(question.product) : attentionKey(question.attention);
+      if (known.has(key)) {
+        summary.done++;
+        continue;
+      }
       onProgress?.(questionText(question), i, questions.length);
       const share = remaining / (questions.length - i);
       const shareUntil = performance.now() + share;
       const excluded = new Set<string>();
       for (let isOpen = true; isOpen; ) {
         const subject = await subjectOf(device, question);
-        if (known.has(subject.key)) {
-          summary.done++;
-          await subject.dispose();
-          break;
-        }
         // Where the data alone has taken the time, something is to be known all the same.
         const until = Math.max(shareUntil, performance.now() + share / 3);
         const roundMs = device.ops.context.isSoftware ? 0 : Math.min(ROUND_MS, share * ROUND_SHARE);
