@@ -2,11 +2,12 @@
  * @file Puts the WGSL kernels into one TypeScript module, so that bundlers need not find files: `npm run build:kernels`.
  *
  * Reads the .wgsl files below src/backends/webgpu/ and writes src/backends/webgpu/generated/shaders.ts, with one string for
- * each file, keyed by the file's name without its folder.
+ * each file, keyed by the file's name without its folder, and a number that changes with them and with the TypeScript around them.
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { kernelsHash } from "./kernel-sources.ts";
 
 const FOLDER = fileURLToPath(new URL("../src/backends/webgpu/", import.meta.url));
 const OUTPUT = join(FOLDER, "generated/shaders.ts");
@@ -30,6 +31,9 @@ const lines = [
   "} as const;",
   "",
   "export type ShaderName = keyof typeof shaders;",
+  "",
+  "/** Changes with any source of kernels: see tools/kernel-sources.ts. */",
+  `export const KERNELS_HASH = ${JSON.stringify(await kernelsHash())};`,
   "",
 ];
 const text = lines.join("\n");

@@ -1,5 +1,6 @@
 /** @file Which plans of the tuner are read again, which are left aside and why, and where they are used. */
 import { describe, expect, it } from "vitest";
+import { kernelSources, kernelsHash } from "../../../../tools/kernel-sources.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "../linear/gpu-weight.ts";
@@ -52,6 +53,20 @@ describe("plans that are kept", () => {
     expect(parsePlans(context, text.replace(/"kernels": "\w+"/, '"kernels": "0"'))).toEqual({
       why: "kernels have changed since",
     });
+  });
+
+  it("are as old as the sources of kernels: their texts, what makes these, chooses among them and dispatches them", async () => {
+    const sources = await kernelSources();
+    for (const path of [
+      "attention/attend-decode.wgsl",
+      "attention/decode-text.ts",
+      "linear/linear-plan.ts",
+      "backend.ts",
+    ])
+      expect(sources).toContain(`src/backends/webgpu/${path}`);
+    expect(sources).toContain("src/weights/formats/q8.ts");
+    expect(sources.filter((path) => path.includes("generated") || path.includes(".test."))).toEqual([]);
+    expect(JSON.parse(text)).toMatchObject({ kernels: await kernelsHash() });
   });
 
   it.each([

@@ -4,7 +4,7 @@
  */
 import { kernelPlanShelf } from "../../../platform.ts";
 import type { GpuContext } from "../device/context.ts";
-import { shaders } from "../generated/shaders.ts";
+import { KERNELS_HASH } from "../generated/shaders.ts";
 import { DECODE_SETTINGS } from "./attention-choice.ts";
 import type { Plan, Winner } from "./kernel-plans.ts";
 import { PRODUCT_PLANS } from "./product-choice.ts";
@@ -32,19 +32,6 @@ export function planFile({ adapter }: GpuContext): string | null {
   return `kernels-${slug.replace(/^-|-$/g, "") || "unnamed"}.json`;
 }
 
-/** FNV-1a over the kernels' sources: a time belongs to the text that took it. */
-let sources: string | undefined;
-function sourcesHash(): string {
-  if (sources === undefined) {
-    let hash = 0x811c9dc5;
-    for (const text of Object.values(shaders)) {
-      for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-    }
-    sources = (hash >>> 0).toString(16);
-  }
-  return sources;
-}
-
 const featuresText = ({ features }: GpuContext): string =>
   Object.entries(features)
     .map(([name, value]) => `${name} ${value}`)
@@ -54,7 +41,7 @@ const identity = (context: GpuContext) => ({
   device: context.adapter?.device ?? "",
   driver: context.adapter?.driver ?? "",
   features: featuresText(context),
-  kernels: sourcesHash(),
+  kernels: KERNELS_HASH,
 });
 
 export function formatPlans(context: GpuContext, { winners, byRule }: FoundPlans): string {
