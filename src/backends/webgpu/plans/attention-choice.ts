@@ -31,18 +31,32 @@ export const decodeClass = (layer: AttentionShape, keys: number, rows: number) =
   rows: rowClass(rows),
 });
 
+const keyOf = (shape: string, keys: number, rows: number): string => `${shape}, ${keys} keys, ${rows} rows`;
+
+/** What a key says of attention: the layer's shape, as of `decodeShape` or `prefillShape`, and the classes; null for a product's. */
+export function partsOfKey(
+  key: string,
+): { readonly shape: string; readonly keys: number; readonly rows: number } | null {
+  const [, shape, keys, rows] = /^(attention of .*), (\d+) keys, (\d+) rows$/.exec(key) ?? [];
+  return shape === undefined ? null : { shape, keys: Number(keys), rows: Number(rows) };
+}
+
+export const decodeShape = (layer: AttentionShape): string => `attention of tokens ${shapeKey(layer)}`;
+
 /** keys, rows: as of `decodeClass` */
 export const decodeKey = (layer: AttentionShape, keys: number, rows: number): string =>
-  `attention of tokens ${shapeKey(layer)}, ${keys} keys, ${rows} rows`;
+  keyOf(decodeShape(layer), keys, rows);
 
 export const prefillClass = (layer: AttentionShape, start: number, count: number) => ({
   keys: keyClass(layer.slidingWindow > 0 ? Math.min(start + count, layer.slidingWindow + count) : start + count),
   rows: Math.ceil(count / TILE) * TILE,
 });
 
+export const prefillShape = (layer: AttentionShape): string => `attention of spans ${shapeKey(layer)}`;
+
 /** keys, rows: as of `prefillClass` */
 export const prefillKey = (layer: AttentionShape, keys: number, rows: number): string =>
-  `attention of spans ${shapeKey(layer)}, ${keys} keys, ${rows} rows`;
+  keyOf(prefillShape(layer), keys, rows);
 
 /** What each setting of decode attention may be. Workgroups are at most as many as memory plans count on. */
 export const DECODE_SETTINGS = {

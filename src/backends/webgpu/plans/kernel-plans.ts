@@ -9,9 +9,10 @@ import { fewRows, type LinearPlan, planLinear } from "../linear/linear-plan.ts";
 import {
   type AttentionShape,
   decodeClass,
-  decodeKey,
+  decodeShape,
+  partsOfKey,
   prefillClass,
-  prefillKey,
+  prefillShape,
   prefillSpace,
 } from "./attention-choice.ts";
 import { canMultiply, productKey } from "./product-choice.ts";
@@ -38,22 +39,30 @@ export interface Trial {
 
 /** By rule. */
 const NO_TUNING: DecodeTuning = {};
-/** The contexts and numbers of rows that there are winners for. */
-const KEY_CLASSES = Array.from({ length: 24 }, (_, i) => 2 ** i);
-const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 64, ...Array.from({ length: 64 }, (_, i) => 128 * (i + 1))];
+/** Plans by the classes of keys and of rows. */
+type ByClass<T> = ReadonlyMap<number, ReadonlyMap<number, T>>;
 
-/** Winners of a layer by the classes of keys and rows, looked up once. */
+/** Winners of a layer. */
 export interface LayerPlans {
-  readonly decode: ReadonlyMap<number, ReadonlyMap<number, DecodeTuning>>;
-  readonly prefill: ReadonlyMap<number, ReadonlyMap<number, PrefillPlan>>;
+  readonly decode: ByClass<DecodeTuning>;
+  readonly prefill: ByClass<PrefillPlan>;
 }
 
 export class KernelPlans {
   trial: Trial = {};
   readonly #winners: ReadonlyMap<string, Winner>;
+  /** Those of attention by the shape of a layer. */
+  readonly #attention = new Map<string, Map<number, Map<number, Plan>>>();
 
   constructor(winners: readonly Winner[] = []) {
     this.#winners = new Map(winners.map((winner) => [winner.key, winner]));
+    for (const { key, plan } of winners) {
+      const parts = partsOfKey(key);
+      if (!parts) continue;
+      const byKeys = this.#attention.get(parts.shape) ?? new Map<number, Map<number, Plan>>();
+      const byRows = byKeys.get(parts.keys) ?? new Map<number, Plan>();
+      this.#attention.set(parts.shape, byKeys.set(parts.keys, byRows.set(parts.rows, plan)));
+    }
   }
 
   get winners(): readonly Winner[] {
@@ -74,22 +83,14 @@ export class KernelPlans {
     return planLinear(context, w, rows, offset, total);
   }
 
-  /** Winners for a layer, for `decode` and `prefill`. */
+  /** Winners for a layer, for `decode` and `prefill`; null where there are none. */
   ofLayer(layer: AttentionShape): LayerPlans | null {
-    if (this.#winners.size === 0) return null;
-    const table = <T>(keyOf: (layer: AttentionShape, keys: number, rows: number) => string) =>
-      new Map(
-        KEY_CLASSES.map((keys) => [
-          keys,
-          new Map(
-            ROW_CLASSES.flatMap((rows) => {
-              const winner = this.#winners.get(keyOf(layer, keys, rows));
-              return winner ? [[rows, winner.plan as T] as const] : [];
-            }),
-          ),
-        ]),
-      );
-    return { decode: table<DecodeTuning>(decodeKey), prefill: table<PrefillPlan>(prefillKey) };
+    const found = <T>(shape: string): ByClass<T> => (this.#attention.get(shape) ?? new Map()) as ByClass<T>;
+    const plans = {
+      decode: found<DecodeTuning>(decodeShape(layer)),
+      prefill: found<PrefillPlan>(prefillShape(layer)),
+    };
+    return plans.decode.size + plans.prefill.size > 0 ? plans : null;
   }
 
   /** keys: of the longest of the rows that are decoded together */
