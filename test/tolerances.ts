@@ -101,7 +101,7 @@ export const tolerance = {
   linearHalf: {
     metric: "as linearFloat",
     max: 5e-4,
-    why: "matrix units: activations, and weights that are not f16, rounded to f16: 2^-11 at most, 1.7e-4 rms each",
+    why: "matrix units: activations, and weights that are not f16, rounded to f16: 2^-11 at most, 1.7e-4 rms each. Weights of f16, and codes with scales, go there from five rows on, others from nine on",
   },
   linearQ8: {
     metric: "as linearFloat",

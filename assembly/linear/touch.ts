@@ -18,8 +18,8 @@ const PAGE: usize = 4096;
 const PAGE_AHEAD: usize = 1024;
 
 /**
- * Weights of fewer bytes are not read ahead: those of models that small stay in the processor's caches from token to token, and reading
- * them twice takes longer than it saves.
+ * A matrix of fewer bytes is not read ahead. Most are those of a small model, whose weights stay in the processor's caches from token to token, where
+ * reading them twice takes longer than it saves; in a large model so short a matrix takes too little time to matter.
  */
 const FEW_BYTES: usize = 512 * 1024;
 

@@ -2,7 +2,7 @@
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { WebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
-import { MAX_ROWS } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { fewestBatchRows } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { KvCase } from "../support/kv-case.ts";
 import { tolerance } from "../tolerances.ts";
 import type { Target } from "./target.ts";
@@ -37,7 +37,7 @@ export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions =
       query: () => tolerance.elementwise.max,
       output: () => (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
       linear: (type, rows) => {
-        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows > MAX_ROWS / 2;
+        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows >= fewestBatchRows(type);
         return (onMatrices ? tolerance.linearHalf : tolerance.linearFloat).max;
       },
       elementwise: () => tolerance.elementwise.max,

@@ -237,7 +237,6 @@ function decodeKernel(
   const values = {
     HALF: half,
     HAS_RESIDUAL: residual !== null,
-    IS_ALONE: residual?.isAlone ?? false,
     QUERY_DIM: headDim + rotaryKeyDim,
     VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,

@@ -34,6 +34,7 @@ var coded = max(first, p.sinks);
 let recent = end;
 var coded = first;
 //#end
+let is_residual = false;
 let part = own_split;
 //#end
 //#if HAS_COARSER
@@ -62,21 +63,7 @@ if (is_residual) {
 }
 //#end
 high = max(high, low);
-//#if IS_ALONE
-// Behind a window that stands alone there may be no page of codes at all.
+// Where no codes are to be read, there may be no page of them at all.
 if (!is_residual && recent <= coded) {
   base = high;
 }
-//#else
-//#if IS_TIERED
-//#if HAS_RESIDUAL
-if (!is_residual && recent <= coded) {
-  base = high;
-}
-//#else
-if (recent <= coded) {
-  base = high;
-}
-//#end
-//#end
-//#end

@@ -24,12 +24,14 @@ export type LinearPlan =
 
 /** Up to this many rows, a weight is read once for all of them by the lanes that share an output. */
 export const MAX_ROWS = 8;
-/** From this many rows on, matrix units are faster by f16, q8 and q4; other types were not measured with so few. */
-const FEWEST_BATCH_ROWS = 5;
-const isMeasured = (type: GpuWeight["type"]): boolean => {
+/** Matrix units take products with weights of halves, or of codes with scales, from this many rows on: there they were measured to be faster. */
+const FEWEST_MEASURED_ROWS = 5;
+
+/** The fewest rows of a product that goes to matrix units. Weights of types that were not measured stay with the other kernel as long as it takes them. */
+export function fewestBatchRows(type: GpuWeight["type"]): number {
   const { isHalf, unitScaleBytes } = wgslWeightFormat(type);
-  return isHalf || unitScaleBytes > 0;
-};
+  return isHalf || unitScaleBytes > 0 ? FEWEST_MEASURED_ROWS : MAX_ROWS + 1;
+}
 
 const LARGE: MatrixTile = { rows: 128, outputs: 128, partRows: 64, partOutputs: 32 };
 const SMALL: MatrixTile = { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 };
@@ -58,8 +60,7 @@ export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, t
 
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
-  const fewest = isMeasured(w.type) ? FEWEST_BATCH_ROWS : MAX_ROWS + 1;
-  const batch = rows >= fewest && rows <= MAX_BATCH_ROWS ? batchTile(context, w) : null;
+  const batch = rows >= fewestBatchRows(w.type) && rows <= MAX_BATCH_ROWS ? batchTile(context, w) : null;
   if (batch) return { kernel: "batch", tile: batch };
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
   const isAligned = offset % PANEL === 0 && total % PANEL === 0;
@@ -99,7 +100,7 @@ export function fewRows(
   // On a CPU there is no latency to hide by loading ahead.
   if (isSoftware) return { outputs: 1, unroll: 1 };
   if (rows === 1 && gated) return { outputs: 1, unroll: 2 };
-  // Codes with scales take more registers than what they are unpacked from has bytes.
+  // Unpacked codes with their scales fill the registers, so fewer units are loaded ahead.
   if (rows === 1 && wgslWeightFormat(w.type).unitScaleBytes > 0) {
     return { outputs: w.rows >= MANY_OUTPUTS ? 4 : 1, unroll: 2 };
   }

@@ -211,7 +211,7 @@ export class LinearKernels {
   #isBatched(w: GpuWeight, rows: number): boolean {
     if (rows > MAX_BATCH_ROWS) return false;
     const ofWeight = this.#batched.get(w) ?? new Map<number, boolean>();
-    // Between the classes of a plan of the tuner and the rule, which asks for another least number, the class's most rows would not do.
+    // Numbers of rows of one class have one plan of the tuner. The rule's changes at its fewest rows, which may lie within a class of few rows.
     const key = rows <= MAX_ROWS ? rows : rowClass(rows);
     let known = ofWeight.get(key);
     if (known === undefined) {

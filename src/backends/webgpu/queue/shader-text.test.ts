@@ -26,7 +26,7 @@ describe("shaderText", () => {
   it("includes another file under the conditions of the first", () => {
     const include = (hasResidual: boolean) =>
       shaderText("a", "//#include decode-keys", {
-        ...{ HAS_RESIDUAL: hasResidual, HAS_COARSER: false, IS_COARSER: false, IS_TIERED: false, IS_ALONE: false },
+        ...{ HAS_RESIDUAL: hasResidual, HAS_COARSER: false, IS_COARSER: false },
       });
     expect(shaders["decode-keys"]).toContain("//#if HAS_RESIDUAL");
     expect(include(true)).toContain("let is_residual");
