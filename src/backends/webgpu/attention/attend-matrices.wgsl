@@ -40,6 +40,7 @@ const FLOOR = -1.0e38;
 const HEADROOM = 8.0;
 const LN2 = 0.6931471805599453;
 const LOG2E = 1.4426950408889634;
+const MAX_HALF = 65504.0;
 
 // The size of each array is a multiple of sixteen bytes, because matrices have to be aligned to that.
 var<workgroup> lut: array<u32, TABLE>;

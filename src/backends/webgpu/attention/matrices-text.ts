@@ -4,6 +4,7 @@
  */
 import { codecOf, isFloat, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { FLOATS } from "../codec/read-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
 import { joinTables, type SideTables, sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { lines, range } from "./attend-text.ts";
@@ -53,8 +54,14 @@ const tableWords = ({ entries }: SideTables): number => 4 * Math.max(1, Math.cei
 export const matrixBytes = (sides: MatrixSides): number =>
   plainBytes(sides.main.headDim) + 4 * tableWords(chooseTables(sides).tables);
 
-/** Whether a side's numbers are f16 or become f16 without harm. */
-export const isHalfSide = (side: SideFormat): boolean => !isFloat(side) || codecOf(side).bitsOf(side) === 16;
+/**
+ * Whether a side's numbers are f16 or become f16 without harm. Rotated blocks have scales of their own, and a rotation gathers numbers within f16's
+ * range into one beyond it.
+ */
+export function isHalfSide(side: SideFormat): boolean {
+  if (isFloat(side)) return codecOf(side).bitsOf(side) === 16;
+  return wgslCodecs.of(side).isBounded || !codecOf(side).isRotated(side);
+}
 
 /** `leave` stores the sums of step `d` in workgroup memory as [coordinate][row], and `take` loads them from there. */
 const leave = (d: number): string[] =>
@@ -117,15 +124,26 @@ export function matricesText(sides: MatrixSides): {
       ...BLOCKS.flatMap((b) => steps.flatMap((d) => [`var q_${b}_${d}: ${LEFT};`, `var sum_${b}_${d}: ${RESULT};`])),
     ],
     // Sixteen coordinates of a row take the place of its line of weights, because subgroups load them as they load weights.
-    QUERIES: steps.flatMap((d) => [
-      "{",
-      ...range(4).map((i) => `let q${i} = q[query + ${4 * d + i}u] * LOG2E;`),
-      ...putRow((i) => `q${i >> 2}.${"xyzw"[i & 3]}`),
+    QUERIES: [
+      // As f16 a query is at most 1, by a power of two that its scores are multiplied by: small ones would be subnormal.
+      "var top = 0.0;",
+      "for (var i = 0u; i < QUADS; i++) {",
+      "let quad = abs(q[query + i]);",
+      "top = max(top, max(max(quad.x, quad.y), max(quad.z, quad.w)));",
       "}",
-      BARRIER,
-      ...loadWeights((b) => `q_${b}_${d}`),
-      BARRIER,
-    ]),
+      "let exponent = clamp(frexp(top).exp, -126, 126);",
+      "let query_factor = ldexp(1.0, -exponent);",
+      "let query_scale = ldexp(LOG2E, exponent);",
+      ...steps.flatMap((d) => [
+        "{",
+        ...range(4).map((i) => `let q${i} = q[query + ${4 * d + i}u] * query_factor;`),
+        ...putRow((i) => `q${i >> 2}.${"xyzw"[i & 3]}`),
+        "}",
+        BARRIER,
+        ...loadWeights((b) => `q_${b}_${d}`),
+        BARRIER,
+      ]),
+    ],
     FETCH: staging.fetch,
     KEEP: staging.keep,
     KEEP_CODES: staging.keepCodes,
@@ -133,7 +151,7 @@ export function matricesText(sides: MatrixSides): {
     LEAVE_SCORES: BLOCKS.map(
       (b) => `subgroupMatrixStore<col_major>(&scores, row0 + ${b * MATRIX}u, score_${b}, SCORE_PITCH);`,
     ),
-    OWN_SCORES: KEYS.map((i) => `var s${i} = ${own(i)};`),
+    OWN_SCORES: KEYS.map((i) => `var s${i} = ${own(i)} * query_scale;`),
     MASK: KEYS.map(
       (i) =>
         `s${i} = select(MASKED, s${i}, is_read(tile.first + ${i}u, position, tile.is_residual, ranges.residual_start));`,

@@ -78,9 +78,10 @@ function carriedText(
     const known = text.replace(/\bw\d+_\w+/g, (name) => renamed.get(name) ?? name);
     // Halves as they are, without a way through f32.
     if (isFloat(side.side)) return known.replace(/^unpack2x16float\(/, "bitcast<vec2<f16>>(");
-    const value = isCommon ? "factor" : `(${factors[u]})`;
+    // The largest number of a block may be rounded to one that is beyond f16.
+    if (!isCommon) return `vec2<f16>(clamp(${known} * (${factors[u]}), vec2f(-MAX_HALF), vec2f(MAX_HALF)))`;
     // Rounded once: a factor of f16 would move all scores of a key alike.
-    return `vec2<f16>(${use.half && isCommon ? `vec2f(${known})` : known} * ${value})`;
+    return `vec2<f16>(${use.half ? `vec2f(${known})` : known} * factor)`;
   };
   return {
     types,
