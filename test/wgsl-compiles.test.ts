@@ -9,7 +9,7 @@ import type { LayerCalibration } from "../src/quant/calibration.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import type { WeightType } from "../src/weights/registry.ts";
 import { weightTypes } from "../src/weights/registry.ts";
-import { EIGHT_BITS, FORMATS } from "./contract/kv-cases.ts";
+import { EIGHT_BITS, FORMATS, MORE_FORMATS } from "./contract/kv-cases.ts";
 import { randomCalibration } from "./support/calibration.ts";
 import { type NullDevice, openNullDevice } from "./support/null-device.ts";
 
@@ -109,7 +109,7 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
   }
 
   it("every format of the cache, by shape", async () => {
-    for (const shape of [...FORMATS, ...EIGHT_BITS.slice(0, 3)]) await expectCompiles(shape, "bf16");
+    for (const shape of [...FORMATS, ...MORE_FORMATS, ...EIGHT_BITS.slice(0, 3)]) await expectCompiles(shape, "bf16");
     for (const bits of [1, 2, 3, 4, 5, 6, 7, 8]) await expectCompiles({ kv: `k${bits}v${9 - bits}` }, "bf16");
   });
 

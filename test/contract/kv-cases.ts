@@ -8,9 +8,11 @@ import { BEYOND_FLOAT16, type KvCase } from "../support/kv-case.ts";
 
 export const BARE = "sinks=0,window=0";
 const COPIES = "sinks=4,window=32";
+/** Where it is only counted how many tokens there are: rows that are stored at once. */
+const PLAIN = "search=off,rotation=none";
 
 /**
- * Every type on either side, head dimensions 8 to 576, 1 to 71 query heads a KV head, each rotation, rule, calibration, kind of
+ * Every type on either side, head dimensions 8 to 576, 1 to 17 query heads a KV head, each rotation, rule, calibration, kind of
  * copies. Each type is on either side attended by a token and by a prompt. Steps of at most four tokens need no kernels for prompts: enough where
  * only what is appended is a case of its own.
  */
@@ -18,10 +20,28 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
   { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, steps: [1, 40, 1] },
-  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
-  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
+  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 66, 1], calibrated: true },
+  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
   { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
   { kv: `k2v3,transform=off,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
+  { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
+  { kv: "f16", steps: [199, 1, 1, 60], slidingWindow: 100, isChunked: true },
+  { kv: "f32", steps: [1, 33, 1, 65, 2] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
+  { kv: "k6v7,rotation=none,window=16,sinks=2", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
+  { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
+  { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [66, 1] },
+  { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
+  { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
+  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
+  { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
+  // One query head more than a workgroup takes.
+  { kv: "k4v4,sinks=1,window=1", headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
+];
+
+/** For backends that need no kernel for each case: the same in other shapes, long heads among them. */
+export const MORE_FORMATS: readonly KvCase[] = [
   {
     kv: "k8v4,rotation=qr,scale=norm,window=4,sinks=2",
     numHeads: 4,
@@ -29,9 +49,6 @@ export const FORMATS: readonly KvCase[] = [
     steps: [4, 4, 4, 1],
     calibrated: true,
   },
-  { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
-  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
-  { kv: "f16", steps: [199, 1, 1, 60], slidingWindow: 100, isChunked: true },
   {
     kv: `k4v4,${COPIES}`,
     headDim: 128,
@@ -41,24 +58,18 @@ export const FORMATS: readonly KvCase[] = [
     slidingWindow: 70,
     isChunked: true,
   },
-  { kv: "f32", steps: [1, 33, 1, 65, 2] },
-  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
-  { kv: "k6v7,rotation=none,window=16,sinks=2", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
-  { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
-  { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [128, 1] },
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
-  { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
   { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
-  { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
-  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
   // As much workgroup memory as there is.
   { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
   // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
   { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], calibrated: true },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
-  { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
   // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
   { kv: "k4v4,sinks=1,window=1", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
+  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
+  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
+  { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [128, 1] },
 ];
 
 /**
@@ -164,7 +175,7 @@ export const SLOW_FORMATS: readonly KvCase[] = [
   { kv: "kivi-4", steps: [250, 40], trimTo: 150 },
 ];
 
-const kvs = [`k4v4,${BARE}`, `k4v4,${COPIES}`];
+const kvs = [`k4v4,${PLAIN},${BARE}`, `k4v4,${PLAIN},${COPIES}`];
 
 /** Pages of 64, copies of 16, tiles of 32 keys, passes of 128: as a prompt, then a token. */
 export const LENGTHS: readonly KvCase[] = [
@@ -176,13 +187,13 @@ export const LONG_LENGTHS: readonly KvCase[] = [{ kv: kvs[1]!, steps: [1000, 1] 
 
 export const WINDOWS: readonly KvCase[] = [
   ...["window=128,sinks=4", "window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map(
-    (copies) => ({ kv: `k4v4,${copies}`, steps: [5, 1, 140, 1, 20, 3] }),
+    (copies) => ({ kv: `k4v4,${PLAIN},${copies}`, steps: [5, 1, 140, 1, 20, 3] }),
   ),
   // The table of the 16-bit pages ends with the sinks; what lies behind it in memory is no address.
-  { kv: "k4v4,window=0,sinks=4", steps: [64, 64, 64, 1] },
+  { kv: `k4v4,${PLAIN},window=0,sinks=4`, steps: [64, 64, 64, 1] },
   // After a rollback the window is what is left of it.
-  { kv: `k4v4,${COPIES}`, steps: [140, 1, 30], trimTo: 100 },
-  { kv: `k4v4,${COPIES}`, steps: [140, 1, 1], trimTo: 2 },
+  { kv: kvs[1]!, steps: [140, 1, 30], trimTo: 100 },
+  { kv: kvs[1]!, steps: [140, 1, 1], trimTo: 2 },
   ...[1, 17, 64, 100].flatMap((slidingWindow) => kvs.map((kv) => ({ kv, steps: [110, 1, 30], slidingWindow }))),
 ];
 
@@ -195,9 +206,18 @@ const TOGETHER: KvCase["steps"] = [
   [1, 1, 1, 1],
 ];
 
+/** The same in fewer tokens, past the end of a page as well. */
+const FEW_TOGETHER: KvCase["steps"] = [
+  [40, 3, 66],
+  [1, 1, 1],
+  [1, 33, 5],
+  [0, 1, 30],
+  [1, 1, 1],
+];
+
 export const BATCHES: readonly KvCase[] = [
   ...kvs.map((kv) => ({ kv, steps: TOGETHER })),
-  { kv: `k4v4,${COPIES}`, steps: TOGETHER, slidingWindow: 48 },
+  { kv: kvs[1]!, steps: TOGETHER, slidingWindow: 48 },
   { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: TOGETHER },
   // Each row is turned by its own position.
   { kv: "f32", steps: TOGETHER, rope: true },
@@ -240,11 +260,12 @@ export const EIGHT_BITS: readonly KvCase[] = [
   { kv: `k4v4,${EIGHT}`, numHeads: 2, numKvHeads: 1, steps: [64, 1], awkward: true },
 ];
 
-/** Of few shapes, for backends that make a kernel for each. */
-export const FEW_EIGHT_BITS: readonly KvCase[] = EIGHT_BITS.filter(
-  ({ kv, steps, slidingWindow }) =>
-    kv.startsWith("k2v2") || kv.includes("window=0") || (steps === TOGETHER && !slidingWindow),
-);
+/** For a GPU in software: codes of two bits behind the window, one that is not there but for sinks, and several sequences. */
+export const FEW_EIGHT_BITS: readonly KvCase[] = [
+  { kv: `k2v2,${EIGHT}`, numHeads: 4, numKvHeads: 2, steps: [40, 1, 5], calibrated: true },
+  { kv: "k4v4,window=0,sinks=7,window=8bit", steps: [5, 1, 66, 1, 3] },
+  { kv: `k4v4,${EIGHT}`, steps: FEW_TOGETHER },
+];
 
 /**
  * Pages that grow coarser with age: short tiers and long ones, so that a page passes one tier or several in a step; beside windows of 8 and 16
@@ -263,8 +284,12 @@ export const TIERS: readonly KvCase[] = [
   { kv: "tiers=4:1,3:1,2", steps: [64, 1, 64], awkward: true },
 ];
 
-/** Of few shapes, as `FEW_EIGHT_BITS`: two tiers behind a window, several at once, a sliding window that ends in one, several sequences. */
-export const FEW_TIERS: readonly KvCase[] = [TIERS[0]!, TIERS[4]!, TIERS[7]!, TIERS[8]!];
+/** For a GPU in software, with the kernels of one format: two tiers behind a window, a sliding window that ends in one, several sequences. */
+export const FEW_TIERS: readonly KvCase[] = [
+  TIERS[0]!,
+  { kv: TIERS[0]!.kv, steps: [100, 1, 66], slidingWindow: 50 },
+  { kv: TIERS[0]!.kv, steps: FEW_TOGETHER },
+];
 
 const rng = new CounterRng(2, 2);
 const gaussian = (i: number): number => rng.gaussian(i);
@@ -289,20 +314,32 @@ function besideQueries(
 
 const NOT_FINITE = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
 
-export const INPUTS: readonly KvCase[] = [
-  ...INPUT_SHAPES.flatMap((shape) =>
-    [
-      () => 0,
-      (i: number) => (i % (shape.headDim ?? 64) === 3 ? 50 : 1e-3),
-      besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
-      besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
-      // Keys and values only: a query that is no number has no answer.
-      besideQueries(shape, (i) => NOT_FINITE[i % 4]!, 1e-4),
-    ].map((fill) => ({ ...shape, fill })),
-  ),
+const OTHER_INPUTS: readonly KvCase[] = [
   { ...INPUT_SHAPES[0]!, fill: (i) => gaussian(i) * 1e4 },
   { kv: "f32", ...BEYOND_FLOAT16, steps: [1, 1, 7] },
   ...INPUT_SHAPES.map((shape) => ({ ...shape, steps: [64, 1], awkward: true })),
+];
+
+/** from: the first of them */
+const fillsOf = (shape: KvCase, from = 0): ((i: number) => number)[] =>
+  [
+    () => 0,
+    (i: number) => (i % (shape.headDim ?? 64) === 3 ? 50 : 1e-3),
+    besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
+    besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
+    // Keys and values only: a query that is no number has no answer.
+    besideQueries(shape, (i) => NOT_FINITE[i % 4]!, 1e-4),
+  ].slice(from);
+
+export const INPUTS: readonly KvCase[] = [
+  ...INPUT_SHAPES.flatMap((shape) => fillsOf(shape).map((fill) => ({ ...shape, fill }))),
+  ...OTHER_INPUTS,
+];
+
+/** For a GPU in software: everything with codes of four bits, and of the others what they round or clamp in their own way. */
+export const FEW_INPUTS: readonly KvCase[] = [
+  ...INPUT_SHAPES.flatMap((shape, i) => fillsOf(shape, i === 0 ? 0 : 3).map((fill) => ({ ...shape, fill }))),
+  ...OTHER_INPUTS.map((c) => (c.awkward ? { ...c, steps: [20, 1] } : c)),
 ];
 
 /** As a test's name: what differs from the usual case. */

@@ -15,6 +15,7 @@ import {
   LATENTS,
   LENGTHS,
   LONG_LENGTHS,
+  MORE_FORMATS,
   MORE_LATENTS,
   MORE_WIDTHS,
   SLOW_FORMATS,
@@ -28,7 +29,7 @@ import { SOFTMAX } from "./softmax-cases.ts";
 import { wasmTarget } from "./wasm-target.ts";
 
 it("each of FORMATS attends what is stored, not the copies of a window alone", () => {
-  for (const c of FORMATS) {
+  for (const c of [...FORMATS, ...MORE_FORMATS]) {
     const { sinks, window } = parseKvSpec(c.kv).forLayer(0);
     expect(sinks + window, c.kv).toBeLessThan(c.steps.flat().reduce((sum, n) => sum + n, 0));
     if (c.slidingWindow) expect(window, c.kv).toBeLessThan(c.slidingWindow);
@@ -37,7 +38,7 @@ it("each of FORMATS attends what is stored, not the copies of a window alone", (
 
 describe("wasm", () => {
   kvContract(wasmTarget, {
-    formats: FORMATS,
+    formats: [...FORMATS, ...MORE_FORMATS],
     sums: SUMS,
     widths: [...WIDTHS, ...MORE_WIDTHS],
     latents: [...LATENTS, ...MORE_LATENTS],

@@ -11,12 +11,14 @@ import {
   BATCHES,
   EIGHT_BITS,
   FEW_EIGHT_BITS,
+  FEW_INPUTS,
   FEW_TIERS,
   FORMATS,
   INPUTS,
   LATENTS,
   LENGTHS,
   LONG_LENGTHS,
+  MORE_FORMATS,
   SLOW_FORMATS,
   SUMS,
   TIERS,
@@ -29,7 +31,7 @@ import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
 describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: GPU_TIMEOUT_MS }, () => {
   const target = webGpuTarget();
   kvContract(target, {
-    formats: FORMATS,
+    formats: isThorough ? [...FORMATS, ...MORE_FORMATS] : FORMATS,
     // Each head_dim is another kernel.
     sums: isThorough ? SUMS : SUMS.slice(1, 2),
     widths: isThorough ? WIDTHS : WIDTHS.slice(0, 2),
@@ -40,8 +42,8 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
       .filter(({ kv }) => !kv.includes("qjl"))
       .map(withoutSubnormals),
     "tiers of codes": (isThorough ? TIERS : FEW_TIERS).map(withoutSubnormals),
-    "several sequences": BATCHES,
-    inputs: INPUTS.map(withoutSubnormals),
+    "several sequences": isThorough ? BATCHES : BATCHES.filter(({ numHeads }) => !numHeads),
+    inputs: (isThorough ? INPUTS : FEW_INPUTS).map(withoutSubnormals),
     "chosen tokens": isThorough ? CHOSEN : FEW_CHOSEN,
     "what is appended": isThorough ? APPENDED : FEW_APPENDED,
     ...(isThorough ? { "two at a time": [...PAIRS, ...CALIBRATED_PAIRS, ...LONG_CALIBRATED] } : {}),

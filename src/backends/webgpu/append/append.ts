@@ -184,6 +184,7 @@ export class AppendKernels {
     const rotated = kRotated || vRotated;
     const codecs = sides.map((side) => wgslCodecs.of(format[side]));
     const [kDense, vDense] = [hasKeys && k.forward !== null, hasValues && v.forward !== null];
+    const isAlone = !layer.isShared && (residual?.isAlone ?? false);
     const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
     const values = {
       HEAD_DIM: headDim,
@@ -226,9 +227,9 @@ export class AppendKernels {
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_RESIDUAL: residual !== null,
       WINDOW_CODES: format.windowBits === 8 && residual !== null && !layer.isShared,
-      IS_ALONE: !layer.isShared && (residual?.isAlone ?? false),
-      WINDOW: format.window,
-      SLIDING: layer.slidingWindow,
+      IS_ALONE: isAlone,
+      // Only such a window has to know; other layers have a kernel in common whatever they see.
+      ...(isAlone && { WINDOW: format.window, SLIDING: layer.slidingWindow }),
       WINDOW_K_SCALES_AT: residual?.layout.k.scales[0]?.offset ?? 0,
       WINDOW_V_SCALES_AT: residual?.layout.v.scales[0]?.offset ?? 0,
       ...at,
