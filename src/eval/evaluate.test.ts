@@ -41,7 +41,14 @@ describe("evaluate", () => {
   });
 
   it("perplexity of the base is that of the logits, computed the long way", async () => {
-    const [row] = await run();
+    const told: { item: string; done: number; total: number }[] = [];
+    const [row] = await run({ onProgress: (event) => told.push(event) });
+    // What is done besides the chunks takes its time too, and is no progress beyond them.
+    expect(told.map(({ item }) => item)).toContain("what attention reads, 2/2");
+    for (const [i, { done, total }] of told.entries()) {
+      expect(done).toBeGreaterThanOrEqual(told[i - 1]?.done ?? 0);
+      expect(done).toBeLessThanOrEqual(total);
+    }
     let sum = 0;
     let count = 0;
     for (const chunk of textChunks(llm.tokenizer, TEXT, 128, 2)) {

@@ -272,6 +272,8 @@ async function runChunks(
             const spec = specs[c]!;
             // A text within the window proved nothing.
             if (!sequence || (known.get(spec) ?? "window") !== "window") continue;
+            // As long as a few dozen tokens a layer.
+            report(tokens / piece.length / pieces.length, `what attention reads, ${c + 1}/${specs.length}`);
             known.set(spec, await checkReadPath(contenders[c]!, sequence, piece[tokens - 1]!, spec, signal));
           }
         },
