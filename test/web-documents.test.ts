@@ -5,7 +5,7 @@ import { findChromium, skipReason } from "./support/optional.ts";
 import { writePdf } from "./support/pdf-file.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { answerEnd, openPage, say } from "./support/web-page.ts";
+import { answerEnd, type Dropped, dropFiles, openPage, say } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -35,29 +35,13 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
     await context?.close();
   });
 
-  interface Dropped {
-    readonly name: string;
-    readonly bytes: Uint8Array | string;
-  }
-
-  const drop = (page: Page, ...files: readonly Dropped[]) =>
-    page.evaluate(
-      (list) => {
-        const transfer = new DataTransfer();
-        for (const { name, bytes } of list) transfer.items.add(new File([new Uint8Array(bytes)], name));
-        const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
-        document.body.dispatchEvent(new DragEvent("dragover", event));
-        document.body.dispatchEvent(new DragEvent("drop", event));
-      },
-      files.map(({ name, bytes }) => ({ name, bytes: [...Buffer.from(bytes)] })),
-    );
   const attachments = (page: Page) => page.locator(".chat-foot .attachment-text");
   const guard = (page: Page) => page.locator(".context-guard");
 
   it("a PDF and a text that are dropped are read, counted, and part of the prompt, which a reload keeps", async () => {
     const { page, errors } = await openPage(context, server.url);
     const pages = Array.from({ length: 3 }, (_, i) => `Chapter ${i + 1}. ${LINE.repeat(3)}`);
-    await drop(
+    await dropFiles(
       page,
       { name: "report.pdf", bytes: writePdf(pages) },
       { name: "notes.md", bytes: "# Notes\n\nNothing." },
@@ -111,7 +95,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
       [{ name: "photo.jpg", bytes: new Uint8Array([255, 216, 0, 0]) }, /photo\.jpg is no text, and no PDF/],
     ];
     for (const [file, message] of cases) {
-      await drop(page, file);
+      await dropFiles(page, file);
       await page.locator(".attachment-bad", { hasText: message }).waitFor();
     }
     expect(await page.locator(".attachment-bad").count(), "the last one is shown").toBe(1);
@@ -129,7 +113,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
 
   it("one that is too long is no dead end: shortened it fits and is answered", async () => {
     const { page } = await openPage(context, server.url);
-    await drop(page, { name: "long.txt", bytes: LINE.repeat(600) });
+    await dropFiles(page, { name: "long.txt", bytes: LINE.repeat(600) });
     await guard(page).waitFor();
     expect(await guard(page).textContent()).toMatch(/[\d,]+ tokens do not fit: qwen3-1m holds 4,096 in k4v4/);
     await page.getByLabel("Message", { exact: true }).fill("What is it about?");
@@ -150,10 +134,10 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
 
   it("a conversation that is full goes on without its oldest turns, or with a model that is stretched", async () => {
     const { page } = await openPage(context, server.url);
-    await drop(page, { name: "one.txt", bytes: LINE.repeat(130) });
+    await dropFiles(page, { name: "one.txt", bytes: LINE.repeat(130) });
     await page.locator(".length").waitFor();
     await say(page, "First?");
-    await drop(page, { name: "two.txt", bytes: LINE.repeat(130) });
+    await dropFiles(page, { name: "two.txt", bytes: LINE.repeat(130) });
     await page.getByLabel("Message", { exact: true }).fill("Second?");
     await guard(page).waitFor();
     await guard(page)
@@ -167,7 +151,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
     await page.locator(".left-out").waitFor();
 
     await page.getByRole("button", { name: "New conversation" }).click();
-    await drop(page, { name: "long.txt", bytes: LINE.repeat(300) });
+    await dropFiles(page, { name: "long.txt", bytes: LINE.repeat(300) });
     await page.getByLabel("Message", { exact: true }).fill("What?");
     await guard(page).waitFor();
     await guard(page)

@@ -156,6 +156,6 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     await page.locator(".model-button").click();
     const rows = await page.locator(".model-choice", { hasText: /about/ }).allTextContents();
     expect(rows.length).toBeGreaterThanOrEqual(5);
-    for (const row of rows) expect(row).toMatch(/about [\d.]+ [MG]B, (fits this device|too large|tried when)/);
+    for (const row of rows) expect(row).toMatch(/about [\d.]+ [MG]B (fits this device|too large|tried when)/);
   });
 });

@@ -6,10 +6,12 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
+import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import { findChromium } from "../test/support/optional.ts";
+import { writePdf } from "../test/support/pdf-file.ts";
 import { serveFolder } from "../test/support/static-server.ts";
 import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
-import { answerEnd, openPage, say } from "../test/support/web-page.ts";
+import { answerEnd, dropFiles, openPage, say } from "../test/support/web-page.ts";
 import { ROOT } from "./source-files.ts";
 
 const FOLDER = join(ROOT, "docs/images");
@@ -44,7 +46,20 @@ async function takeAll(browser: Browser, url: string, theme: Theme): Promise<voi
   await page.locator(".model-button").click();
   await page.getByRole("dialog", { name: "Model" }).waitFor();
   await takePicture(page, `web-models-${theme}`);
+  await page.getByText("From the hub").evaluate((heading) => heading.scrollIntoView());
+  await takePicture(page, `web-catalogue-${theme}`);
   await page.keyboard.press("Escape");
+
+  await page.getByRole("button", { name: "New conversation" }).click();
+  const lines = DEFAULT_PROMPT.split("\n");
+  await dropFiles(page, { name: "winter.pdf", bytes: writePdf(lines.slice(0, -1)) });
+  await page.locator(".length").waitFor();
+  await say(page, "What is the secret code of the lighthouse?");
+  await page.getByLabel("Message", { exact: true }).fill("And of the old mill?");
+  await page.locator(".chat-scroll").evaluate((element) => {
+    element.scrollTop = 0;
+  });
+  await takePicture(page, `web-document-${theme}`);
 
   await page.getByRole("link", { name: "Compare" }).click();
   await page.getByRole("button", { name: "Compare", exact: true }).click();

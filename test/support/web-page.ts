@@ -79,3 +79,21 @@ export async function answerEnd(page: Page): Promise<string> {
 
 export const answerText = async (page: Page): Promise<string> =>
   (await page.locator(".message-answer .prose").last().textContent()) ?? "";
+
+export interface Dropped {
+  readonly name: string;
+  readonly bytes: Uint8Array | string;
+}
+
+/** Files from the user's desktop. */
+export const dropFiles = (page: Page, ...files: readonly Dropped[]): Promise<void> =>
+  page.evaluate(
+    (list) => {
+      const transfer = new DataTransfer();
+      for (const { name, bytes } of list) transfer.items.add(new File([new Uint8Array(bytes)], name));
+      const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+      document.body.dispatchEvent(new DragEvent("dragover", event));
+      document.body.dispatchEvent(new DragEvent("drop", event));
+    },
+    files.map(({ name, bytes }) => ({ name, bytes: [...Buffer.from(bytes)] })),
+  );

@@ -57,8 +57,8 @@ export function WebModels({ onChoose }: WebModelsProps) {
                 <span>
                   {model.name} <span class="faint">{model.note}</span>
                 </span>
-                <span class="faint number">
-                  about {formatBytes(model.bytes)}, {FITS[String(fitsDevice(model, device))]}
+                <span class="number">
+                  about {formatBytes(model.bytes)} <span class="faint">{FITS[String(fitsDevice(model, device))]}</span>
                 </span>
               </button>
             </li>
