@@ -9,6 +9,7 @@ export {
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";
 export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
 export { calibrateWhenIdle, type IdleOptions } from "./engine/calibration/idle-calibration.ts";
+export { type EmbedOptions, embed } from "./engine/embed.ts";
 export {
   collect,
   type FinishReason,
@@ -24,6 +25,7 @@ export { LLM } from "./engine/llm.ts";
 export { DEFAULT_KV, type LoadOptions } from "./engine/load-options.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
 export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/request.ts";
+export type { Pooling } from "./engine/scheduler/row-pool.ts";
 export { Scheduler } from "./engine/scheduler/scheduler.ts";
 export type { SchedulerOptions } from "./engine/scheduler/scheduler-options.ts";
 export { Session } from "./engine/session.ts";

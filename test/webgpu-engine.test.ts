@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { createWebGpuBackend, type WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { embed } from "../src/engine/embed.ts";
 import { collect } from "../src/engine/generation.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { Scheduler } from "../src/engine/scheduler/scheduler.ts";
@@ -83,6 +84,13 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     expect(kernels.map(({ done }) => done)).toEqual(Array.from({ length: total + 1 }, (_, done) => done));
     expect(progress.slice(-kernels.length), "the last phase").toEqual(kernels);
     expect(progress.some(({ phase }) => phase === "load")).toBe(true);
+  });
+
+  it("an embedding is that of the other backend", async () => {
+    const ids = wasm.tokenizer.encode(PROMPT).slice(0, 3);
+    const [[ours], [theirs]] = await Promise.all([webgpu, wasm].map((llm) => embed(llm, [ids], { pooling: "mean" })));
+    const cosine = ours!.reduce((sum, value, i) => sum + value * theirs![i]!, 0);
+    expect(cosine).toBeGreaterThan(0.9999);
   });
 
   it("a sequence saved on one backend goes on with the same tokens on the other, and back", async () => {

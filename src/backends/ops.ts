@@ -72,8 +72,10 @@ export interface Step {
   readonly tokens: Int32Array;
   readonly positions: Int32Array;
   readonly spans: readonly Span[];
-  /** Rows whose logits are needed. */
+  /** Rows whose logits are needed, and behind them those that are needed as they are. */
   readonly logitRows: Int32Array;
+  /** The last so many of `logitRows` are wanted as the head reads them, and no logits of theirs; default 0. */
+  readonly hiddenRows?: number;
   /** When set, row r takes token r of this stream's latest `sample` instead of `tokens[r]`, because the host does not know it yet. */
   readonly tokensFrom?: TokenStream;
 }

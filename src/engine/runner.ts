@@ -29,6 +29,8 @@ export interface Work {
   readonly sequence: Sequence;
   readonly tokens: ArrayLike<number>;
   readonly logits: LogitRows;
+  /** Whether the rows are wanted as the head reads them, in place of their logits. Such works come last. */
+  readonly isHidden?: boolean | undefined;
   /** Called when the sequence has been committed up to the end of a page, because only there a fork shares whole pages. */
   readonly onPageEnd?: (sequence: Sequence) => void;
   /** See `PrefillOptions.markAt`. */
@@ -54,13 +56,16 @@ function makeStep(works: readonly Work[], order?: readonly number[]): Step {
     row += own.length;
   }
   const logitRows: number[] = [];
+  let hiddenRows = 0;
   for (let n = 0; n < works.length; n++) {
     const at = order?.[n] ?? n;
     const { row: first, count } = spans[at]!;
-    const { logits } = works[at]!;
+    const { logits, isHidden } = works[at]!;
+    const before = logitRows.length;
     for (let i = logits === "all" ? 0 : count - 1; logits !== "none" && i < count; i++) logitRows.push(first + i);
+    if (isHidden) hiddenRows += logitRows.length - before;
   }
-  return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
+  return { tokens, positions, spans, logitRows: Int32Array.from(logitRows), hiddenRows };
 }
 
 /** Commits in parts when something happens at an earlier length, because the residual window at that length is released afterwards. */
@@ -106,8 +111,8 @@ export class Runner {
    */
   step(works: readonly Work[]): Promise<Float32Array> {
     const { ops, config } = this.decoder;
-    return this.run(works, async (logits, rows) =>
-      logits ? ops.readback(logits, rows * config.vocabSize) : new Float32Array(0),
+    return this.run(works, async (logits, { logitRows }) =>
+      logits ? ops.readback(logits, logitRows.length * config.vocabSize) : new Float32Array(0),
     );
   }
 
@@ -118,10 +123,10 @@ export class Runner {
    */
   run<T>(
     works: readonly Work[],
-    read: (logits: Buf | null, rows: number) => Promise<T>,
+    read: (logits: Buf | null, step: Step) => Promise<T>,
     order?: readonly number[],
   ): Promise<T> {
-    return this.#advance(works, (step) => read(this.decoder.queue(step), step.logitRows.length), order);
+    return this.#advance(works, (step) => read(this.decoder.queue(step), step), order);
   }
 
   /**

@@ -184,15 +184,26 @@ export class Decoder {
   async forward(step: Step): Promise<Float32Array> {
     const logits = this.queue(step);
     if (!logits) return new Float32Array(0);
-    return this.ops.readback(logits, step.logitRows.length * this.config.vocabSize);
+    return this.ops.readback(logits, (step.logitRows.length - (step.hiddenRows ?? 0)) * this.config.vocabSize);
   }
 
   /**
    * Queues one step, whose positions the sequences have reserved, and does not wait for it.
-   * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
+   * returns: logits [logitRows.length less hiddenRows][vocabSize], valid until the next step is queued; null without rows of logits
    */
   queue(step: Step): Buf | null {
-    return this.#queueLayers(step) ? this.#queueHead(step.logitRows.length) : null;
+    return this.#queueLayers(step) ? this.#queueHead(step.logitRows.length, step.hiddenRows) : null;
+  }
+
+  /**
+   * The rows that the head reads of the step that was queued last, behind the final norm: what other programs call the last hidden state.
+   * returns: [hiddenRows][hiddenSize] f32
+   */
+  readHidden({ logitRows, hiddenRows = 0 }: Step): Promise<Float32Array> {
+    const { hiddenSize } = this.config;
+    const { ops } = this.#headStage;
+    const first = logitRows.length - hiddenRows;
+    return ops.readback(this.#headStage.buffer("normed"), hiddenRows * hiddenSize, first * hiddenSize);
   }
 
   /**
@@ -229,7 +240,7 @@ export class Decoder {
       // Nothing is appended, so there is nothing to turn.
       stage.ops.beginStep(step, []);
       stage.ops.embed(step, weight, stage.buffer("normed"));
-      return await this.ops.readback(this.#queueHead(count), count * vocabSize);
+      return await this.ops.readback(this.#queueHead(count)!, count * vocabSize);
     } finally {
       stage.ops.freeWeight(weight);
     }
@@ -282,17 +293,19 @@ export class Decoder {
     return normed;
   }
 
-  /** Queues final norm and head of the rows that `#queueLayers` left. */
-  #queueHead(count: number): Buf {
+  /** Queues the final norm of the rows that `#queueLayers` left, and the head of all but the last `hidden`; null where none are left. */
+  #queueHead(count: number, hidden = 0): Buf | null {
     const { vocabSize, traits } = this.config;
     const { finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
     const normed = headStage.buffer("normed");
-    const logits = this.#logitsFor(count);
     if (this.#finalNorm) headStage.ops.norm(normed, this.#finalNorm, count, normed);
     else if (finalNorm) headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
-    headStage.ops.linear(normed, head, headBias, count, logits, false);
-    if (traits.logitSoftcap > 0) headStage.ops.softcap(logits, count * vocabSize, traits.logitSoftcap);
+    const rows = count - hidden;
+    if (rows === 0) return null;
+    const logits = this.#logitsFor(rows);
+    headStage.ops.linear(normed, head, headBias, rows, logits, false);
+    if (traits.logitSoftcap > 0) headStage.ops.softcap(logits, rows * vocabSize, traits.logitSoftcap);
     return logits;
   }
 

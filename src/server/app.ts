@@ -5,6 +5,7 @@ import { methodNotAllowed, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts
 import { Call } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
+import { embeddings } from "./embeddings.ts";
 import { countTokens, createMessage } from "./messages/messages.ts";
 import type { RelayHandlers, RequestEnvironment } from "./relay.ts";
 import { logRequest } from "./request-log.ts";
@@ -47,6 +48,7 @@ export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnviro
   for (const prefix of ["/v1", ""]) {
     route("POST", `${prefix}/chat/completions`, chatCompletions);
     route("POST", `${prefix}/completions`, completions);
+    route("POST", `${prefix}/embeddings`, embeddings);
     route("POST", `${prefix}/responses`, createResponse);
     route("GET", `${prefix}/responses/:id`, (call, { id }) => showResponse(call, id!));
     route("DELETE", `${prefix}/responses/:id`, (call, { id }) => deleteResponse(call, id!));

@@ -11,6 +11,7 @@ import { callScheduler } from "./generation-call.ts";
 import { type CompletionRequest, completionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { requestedGrammar } from "./structured-fields.ts";
+import { promptList } from "./token-fields.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
 import { type CompletionLogprobs, emptyLogprobs, LogprobWriter } from "./wire-logprobs.ts";
@@ -34,7 +35,7 @@ export async function completions(call: Call): Promise<Response> {
     });
   }
   // Before anything is encoded, which takes time.
-  const numChoices = numberOfPrompts(request.prompt) * n;
+  const numChoices = promptList(request.prompt).length * n;
   if (numChoices > MAX_CHOICES) {
     throw new ApiError(
       400,
@@ -83,9 +84,6 @@ export async function completions(call: Call): Promise<Response> {
   return Response.json(await collected(chunks, writer, head, n, call));
 }
 
-const numberOfPrompts = (prompt: CompletionRequest["prompt"]): number =>
-  typeof prompt === "string" || typeof prompt[0] === "number" ? 1 : prompt.length;
-
 /** Bounds the answer: each continuation repeats the log-probabilities of its prompt. */
 function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs: number): void {
   const entries = prompts.reduce((sum, { length }) => sum + length, 0) * n * (logprobs + 1);
@@ -97,16 +95,13 @@ function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs:
   );
 }
 
-async function encodePrompts(
+function encodePrompts(
   call: Call,
   prompt: CompletionRequest["prompt"],
   addSpecialTokens: boolean,
-): Promise<number[][]> {
+): Promise<(readonly number[])[]> {
   const encode = (text: string): Promise<number[]> => encodePrompt(call, text, { addSpecialTokens });
-  if (typeof prompt === "string") return [await encode(prompt)];
-  if (prompt.length === 0) return [[]];
-  if (typeof prompt[0] === "number") return [prompt as number[]];
-  return Promise.all((prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encode(one) : one)));
+  return Promise.all(promptList(prompt).map((one) => (typeof one === "string" ? encode(one) : one)));
 }
 
 /** Writes the pieces of the choices, with `echo` and log-probabilities. */

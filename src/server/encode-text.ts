@@ -6,14 +6,22 @@ import { type TextWork, textWorkHere } from "./text-work.ts";
 
 export const textWorkOf = ({ server: { text, llm } }: Call): TextWork => text ?? textWorkHere(llm.tokenizer);
 
-/** @throws ApiError 400 — a text so long that, whatever its tokens are, they cannot fit the context */
-export async function encodePrompt(call: Call, text: string, options: EncodeOptions): Promise<number[]> {
+/**
+ * field: of the request that has the text
+ * @throws ApiError 400 — a text so long that, whatever its tokens are, they cannot fit the context
+ */
+export async function encodePrompt(
+  call: Call,
+  text: string,
+  options: EncodeOptions,
+  field = "prompt",
+): Promise<number[]> {
   const { llm } = call.server;
   const { contextLength } = llm.runner;
   if (text.length > contextLength * llm.tokenizer.longestToken) {
     throw new ApiError(
       400,
-      `prompt: ${text.length} characters do not fit the context of ${contextLength} tokens; shorten it`,
+      `${field}: ${text.length} characters do not fit the context of ${contextLength} tokens; shorten it`,
       { code: "context_length_exceeded" },
     );
   }

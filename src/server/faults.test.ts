@@ -143,7 +143,7 @@ describe("requests that are wrong", () => {
     ],
     ["no such token to show", "/detokenize", { tokens: [99999] }, 400, "invalid_value", "tokens"],
     ["two texts to cut", "/tokenize", { content: "a", prompt: "b" }, 400, "invalid_value"],
-    ["no such route", "/v1/embeddings", {}, 404, "not_found"],
+    ["no such route", "/v1/moderations", {}, 404, "not_found"],
     ["a slot that is none", "/slots/x?action=erase", {}, 400, "invalid_value"],
     ["a slot too far", "/slots/9999?action=erase", {}, 400, "invalid_argument"],
     ["an action that is none", "/slots/0?action=explode", {}, 400, "invalid_value", "action"],

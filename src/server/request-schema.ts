@@ -4,6 +4,7 @@
  * A field that would change the answer in a way we cannot provide is refused, not ignored. `null` means absent.
  */
 import { z } from "zod";
+import { POOLINGS } from "../engine/scheduler/row-pool.ts";
 import { messages } from "./message-fields.ts";
 import { reasoningFields } from "./reasoning-fields.ts";
 import { acceptOnly, flag, ignored, real, text, whole } from "./request-fields.ts";
@@ -103,6 +104,19 @@ export const completionRequest = z.strictObject(
   { error: "expected a JSON object with `prompt`" },
 );
 export type CompletionRequest = z.infer<typeof completionRequest>;
+
+export const embeddingRequest = z.strictObject(
+  {
+    model: text.nullish(),
+    input: promptField,
+    encoding_format: z.enum(["float", "base64"], { error: "expected float or base64" }).nullish(),
+    dimensions: whole(1, MAX_TOKENS),
+    pooling: z.enum(POOLINGS, { error: `expected ${POOLINGS.join(" or ")}` }).nullish(),
+    add_special_tokens: flag,
+    user: ignored,
+  },
+  { error: "expected a JSON object with `input`" },
+);
 
 export const tokenizeRequest = z.strictObject(
   {

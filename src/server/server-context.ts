@@ -1,5 +1,6 @@
 /** @file What all handlers share. Files and sockets are accessible only through interfaces defined here. */
 import type { LLM } from "../engine/llm.ts";
+import type { Pooling } from "../engine/scheduler/row-pool.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import type { UnknownFields } from "./read-body.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
@@ -59,6 +60,8 @@ export interface ServerOptions {
   readonly version: string;
   /** What happens to fields of a request that are not known; default: it is refused. */
   readonly unknownFields?: UnknownFields;
+  /** What a vector of `/v1/embeddings` is made of where the request does not say; default: `last`. */
+  readonly pooling?: Pooling;
   /** Name of the way in which the model writes tool calls; default: what its chat template says. */
   readonly toolFormat?: string;
 }

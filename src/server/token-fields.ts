@@ -38,6 +38,14 @@ export const promptField = z
       for (const [i, one] of prompt.entries()) checkTokens(one as unknown[], context, [i]);
   });
 
+/** The prompts of a field. */
+export function promptList(prompt: Prompt): readonly (string | readonly number[])[] {
+  if (typeof prompt === "string") return [prompt];
+  return prompt.length === 0 || typeof prompt[0] === "number"
+    ? [prompt as number[]]
+    : (prompt as string[] | number[][]);
+}
+
 const BIASES = "expected {token id: number from -100 to 100}";
 
 export const biasField = z

@@ -5,6 +5,7 @@ import { TOOL_FORMATS } from "../../chat/tools/formats.ts";
 import { wantsCalibration } from "../../engine/calibration/calibration-wish.ts";
 import { calibrateWhenIdle, untilIdle } from "../../engine/calibration/idle-calibration.ts";
 import type { LLM } from "../../engine/llm.ts";
+import { POOLINGS, type Pooling } from "../../engine/scheduler/row-pool.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
@@ -47,6 +48,7 @@ interface ServeFlags extends ModelFlags {
   readonly allowedHost?: readonly string[];
   readonly unknownFields: UnknownFields;
   readonly toolParser: string;
+  readonly pooling: Pooling;
   readonly slotSavePath?: string;
   readonly maxBody: number;
   readonly timeout: number;
@@ -101,6 +103,11 @@ export function configure(command: Command, context: CommandContext): void {
       new Option("--tool-parser <name>", "how the model writes tool calls (auto: as its chat template says)")
         .choices(["auto", ...TOOL_FORMATS.map(({ name }) => name)])
         .default("auto"),
+    )
+    .addOption(
+      new Option("--pooling <kind>", "what /v1/embeddings makes vectors of: the last token's row, or the mean of all")
+        .choices(POOLINGS)
+        .default("last"),
     )
     .option("--slot-save-path <dir>", "where /slots saves conversations (default: saving is off)")
     .option("--max-body <size>", "longest request", byteSize, 16 << 20)
@@ -183,6 +190,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     modelNames,
     unknownFields: flags.unknownFields,
     ...(flags.toolParser !== "auto" && { toolFormat: flags.toolParser }),
+    pooling: flags.pooling,
     timeoutMs: flags.timeout * 1000,
     slotStore,
     staticFiles,

@@ -4,7 +4,7 @@ import { FAKE_VOCAB } from "../../../test/support/fake-checkpoint.ts";
 import { loadFake } from "../../../test/support/fake-ops.ts";
 import { randomPrompt } from "../../../test/support/scheduled.ts";
 import type { LLM } from "../llm.ts";
-import { pushLastPiece, reportOf, takeToken, wantedLogits } from "./choice-output.ts";
+import { pushLastPiece, reportOf, takeToken, wantedRows } from "./choice-output.ts";
 import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver } from "./observer.ts";
 import type { Choice, Request, ScheduledChunk, ScheduleOptions } from "./request.ts";
@@ -40,12 +40,12 @@ async function piecesOf({ output }: Request): Promise<ScheduledChunk[]> {
 describe("logits that a step returns", () => {
   it("are those of the last known token, and of the whole prompt where it is to be scored", () => {
     const [choice] = requestOf(200).choices;
-    expect(wantedLogits(choice!, 0, 128)).toBe("none");
-    expect(wantedLogits(choice!, 128, 72)).toBe("last");
+    expect(wantedRows(choice!, 0, 128)).toBe("none");
+    expect(wantedRows(choice!, 128, 72)).toBe("last");
     const [scored] = requestOf(200, { promptLogprobs: 0 }).choices;
-    expect(wantedLogits(scored!, 0, 128)).toBe("all");
+    expect(wantedRows(scored!, 0, 128)).toBe("all");
     scored!.tokens.push(5);
-    expect(wantedLogits(scored!, 200, 1)).toBe("last");
+    expect(wantedRows(scored!, 200, 1)).toBe("last");
   });
 });
 

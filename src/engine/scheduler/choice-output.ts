@@ -9,10 +9,11 @@ import { topIndices } from "../top-indices.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
 import { type CacheReport, type Choice, pendingTokens } from "./request.ts";
 
-/** Which rows' logits a step over positions from `at` on has to return for a choice. */
-export function wantedLogits(choice: Choice, at: number, count: number): "none" | "last" | "all" {
+/** Which rows a step over positions from `at` on has to return for a choice, as logits or as they are. */
+export function wantedRows(choice: Choice, at: number, count: number): "none" | "last" | "all" {
   const { ids, options } = choice.request;
-  if (options.promptLogprobs !== undefined && at < ids.length) return "all";
+  const needsAll = options.promptLogprobs !== undefined || options.pooling === "mean";
+  if (needsAll && at < ids.length) return "all";
   return at + count === choice.tokens.length ? "last" : "none";
 }
 

@@ -7,6 +7,7 @@ import { nthConfig, parseSamplingConfig } from "../sampling-params.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { pageHashes, saltedRoot } from "./page-hashes.ts";
 import { type Choice, REQUEST_ONLY, type Request, type ScheduleOptions } from "./request.ts";
+import { POOLINGS, RowPool } from "./row-pool.ts";
 
 /** @throws TurboQuantError invalid_argument — a wrong option or token, or a prompt that does not fit the context */
 export function makeRequest(
@@ -15,16 +16,19 @@ export function makeRequest(
   options: ScheduleOptions,
   { order, maxRunning, usesPrefixes }: { order: number; maxRunning: number; usesPrefixes: boolean },
 ): Request {
-  const { n = 1, cachePrompt = true, promptLogprobs, scoreOnly } = options;
+  const { n = 1, cachePrompt = true, promptLogprobs, scoreOnly, pooling } = options;
   const config = parseSamplingConfig(options, llm.samplingDefaults, REQUEST_ONLY);
   if (!Number.isInteger(n) || n < 1 || n > maxRunning) {
     throw new TurboQuantError("invalid_argument", `n: expected a whole number from 1 to ${maxRunning}, got ${n}`, {
       n,
     });
   }
+  if (pooling !== undefined && !POOLINGS.includes(pooling)) {
+    throw new TurboQuantError("invalid_argument", `pooling: expected ${POOLINGS.join(" or ")}, got ${pooling}`);
+  }
   const ids = Array.from(prompt);
-  checkPrompt(ids, llm, scoreOnly ? 0 : 1);
-  const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined;
+  checkPrompt(ids, llm, scoreOnly || pooling ? 0 : 1);
+  const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined && !pooling;
   const root = saltedRoot(options.owner ?? "");
   const request: Request = {
     ids,
@@ -37,11 +41,12 @@ export function makeRequest(
     submittedAt: performance.now(),
     choices: [],
     promptLogprobs: [],
+    pool: pooling ? new RowPool(pooling, llm.config.hiddenSize) : null,
     startedAt: 0,
     firstAt: 0,
     cachedTokens: 0,
     isCancelled: false,
-    maxNewTokens: config.maxNewTokens,
+    maxNewTokens: pooling ? 0 : config.maxNewTokens,
   };
   for (let index = 0; index < n; index++) {
     const choice: Choice = {

@@ -5,6 +5,7 @@ import type { Continuation } from "../continuation.ts";
 import { GENERATE_ONLY, type GenerationChunk, type RunOptions, type TokenLogprob } from "../generation.ts";
 import type { SamplingOptions } from "../sampling-params.ts";
 import type { OutputQueue } from "./output-queue.ts";
+import type { Pooling, RowPool } from "./row-pool.ts";
 
 export interface ScheduleOptions extends RunOptions {
   /** Number of continuations, each with a seed of its own (seed + index); default 1. */
@@ -19,6 +20,10 @@ export interface ScheduleOptions extends RunOptions {
   readonly promptLogprobs?: number;
   /** Read the prompt and generate nothing. */
   readonly scoreOnly?: boolean;
+  /** Read the prompt and give one vector of it, of unit length; nothing is generated. Nothing of the prompt is kept for others. */
+  readonly pooling?: Pooling;
+  /** A part of what a queue with room has taken already, so that a full one does not refuse it now. */
+  readonly isContinued?: boolean;
   /** The slot to run in, if it is free. */
   readonly slot?: number;
   /** Report the bytes of each continuation's cache: with its first token, after every full page, and at its end. */
@@ -34,6 +39,8 @@ export const REQUEST_ONLY: Readonly<Record<Exclude<keyof ScheduleOptions, keyof 
   cachePrompt: true,
   promptLogprobs: true,
   scoreOnly: true,
+  pooling: true,
+  isContinued: true,
   slot: true,
   reportsCache: true,
 };
@@ -53,6 +60,8 @@ export interface ScheduledChunk extends GenerationChunk {
   readonly index: number;
   /** Sent once, before all other pieces of a request that asked for them. */
   readonly promptLogprobs?: readonly PromptLogprob[];
+  /** Sent once to a request that asked for `pooling`. */
+  readonly embedding?: Float32Array;
   /** The slot that the continuation runs in. */
   readonly slot?: number;
   /** Sent from time to time if the request asked for it; never while the continuation has no pages. */
@@ -75,6 +84,8 @@ export interface Request {
   readonly submittedAt: number;
   readonly choices: Choice[];
   readonly promptLogprobs: PromptLogprob[];
+  /** Of a request that asked for a vector of its prompt; null for others. */
+  readonly pool: RowPool | null;
   startedAt: number;
   /** When the first token of any continuation was drawn. */
   firstAt: number;

@@ -26,7 +26,7 @@ import type { LLM } from "../llm.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
 import { Admission } from "./admission.ts";
-import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeToken, wantedLogits } from "./choice-output.ts";
+import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeToken, wantedRows } from "./choice-output.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
@@ -147,10 +147,10 @@ export class Scheduler {
   }
 
   #submit(ids: ArrayLike<number>, options: ScheduleOptions): Request {
-    if (this.#isDraining) {
+    if (this.#isDraining && !options.isContinued) {
       throw new TurboQuantError("unavailable", "shutting down: no more requests are taken; ask another server");
     }
-    if (this.#waiting.size >= this.#maxWaiting) {
+    if (this.#waiting.size >= this.#maxWaiting && !options.isContinued) {
       throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
         reason: "queue",
       });
@@ -302,7 +302,7 @@ export class Scheduler {
       return;
     }
     this.#onStep(rows, decodeRows, performance.now() - started);
-    for (const { row, logits, sample } of outcomes) this.#accept(row, starts.get(row)!, logits, sample);
+    for (const outcome of outcomes) this.#accept(outcome, starts.get(outcome.row)!);
   }
 
   /** Takes the tokens of a step that is already in flight, and lets further steps begin while the running choices stay the same. */
@@ -312,7 +312,7 @@ export class Scheduler {
     const goesOn = ahead.length === this.#running.length && ahead.every((choice, i) => choice === this.#running[i]);
     const outcomes = await this.#steps.next(goesOn);
     this.#onStep(ahead.length, ahead.length, performance.now() - started);
-    for (const { row, logits, sample } of outcomes) this.#accept(row, row.sequence!.length, logits, sample);
+    for (const outcome of outcomes) this.#accept(outcome, outcome.row.sequence!.length);
   }
 
   #onStep(rows: number, decodeRows: number, ms: number): void {
@@ -326,20 +326,22 @@ export class Scheduler {
     return {
       row: choice,
       count,
-      logits: wantedLogits(choice, at, count),
+      logits: wantedRows(choice, at, count),
+      isHidden: request.pool !== null,
       promptLength: request.ids.length,
       ...(request.mayCache &&
         at < request.ids.length && { onPageEnd: (own) => this.#manager.keepPageEnd(request, own) }),
     };
   }
 
-  /** Handles the result of a step for one choice. logits: of its rows from position `at` on, as far as they were requested */
-  #accept(choice: Choice, at: number, logits: Float32Array, sample: DeviceSample | null): void {
+  /** Handles the result of a step for one choice, of its rows from position `at` on, as far as they were requested. */
+  #accept({ row: choice, logits, hidden, sample }: StepOutcome<Choice>, at: number): void {
     const { request } = choice;
     if (request.isCancelled) return;
     try {
       if (at < request.ids.length) request.options.onPrefill?.(choice.sequence!.length, request.ids.length);
       scorePrompt(this.llm, choice, at, logits);
+      request.pool?.add(hidden, at);
       if (pendingTokens(choice) > 0) return;
       const last = logits.subarray(Math.max(0, logits.length - this.llm.config.vocabSize));
       if (!isAtPromptEnd(choice)) {
@@ -348,6 +350,11 @@ export class Scheduler {
       }
       if (request.promptLogprobs.length > 0) {
         request.output.push({ index: 0, text: "", promptLogprobs: request.promptLogprobs });
+      }
+      if (request.pool) {
+        request.output.push({ index: 0, text: "", embedding: request.pool.vector() });
+        this.#end(choice, "stop");
+        return;
       }
       if (request.options.scoreOnly) {
         for (const each of request.choices) this.#end(each, "length");

@@ -26,7 +26,7 @@ import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";
 
-const NO_LOGITS = new Float32Array(0);
+const NO_ROWS = new Float32Array(0);
 
 /** How the next tokens of a row are drawn. */
 export interface RowDraw {
@@ -53,6 +53,8 @@ export interface StepSpan<Row extends LoopRow = LoopRow> {
   /** Number of tokens to feed, from the end of the row's sequence on. */
   readonly count: number;
   readonly logits: LogitRows;
+  /** Whether the rows are wanted as the head reads them, in place of their logits. */
+  readonly isHidden?: boolean;
   /** Length of the prompt that the tokens are part of (`Span.knownLength`). Default: that of all tokens. */
   readonly promptLength?: number;
   readonly onPageEnd?: Work["onPageEnd"];
@@ -62,6 +64,8 @@ export interface StepOutcome<Row extends LoopRow = LoopRow> {
   readonly row: Row;
   /** [requested rows][vocabSize]; empty when the token was drawn on the device. */
   readonly logits: Float32Array;
+  /** [requested rows][hiddenSize] of a span that asked for these; empty for others. */
+  readonly hidden: Float32Array;
   readonly sample: DeviceSample | null;
 }
 
@@ -133,7 +137,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       for (const [i, row] of this.#rows.entries()) {
         if (this.#ended.has(row)) continue;
         row.sequence!.commit(1, this.#runner.decoder.ropeLength(row.sequence!.length + 1));
-        outcomes.push({ row, logits: NO_LOGITS, sample: samples[i]! });
+        outcomes.push({ row, logits: NO_ROWS, hidden: NO_ROWS, sample: samples[i]! });
       }
       if (this.#inFlight.length === 0) this.cancel();
       return outcomes;
@@ -219,29 +223,33 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     }
   }
 
-  /** Runs a step of any rows: first come the logits that the host reads, then those of each stream. */
+  /** Runs a step of any rows: first come the logits that the host reads, then those of each stream, then rows without logits. */
   async #single(
     spans: readonly StepSpan<Row>[],
     groups: ReadonlyMap<string, readonly number[]>,
   ): Promise<StepOutcome<Row>[]> {
     const { decoder } = this.#runner;
-    const { vocabSize } = decoder.config;
-    const works = spans.map(({ row: { sequence, tokens }, count, logits, promptLength, onPageEnd }): Work => {
+    const { vocabSize, hiddenSize } = decoder.config;
+    const works = spans.map(({ row: { sequence, tokens }, count, logits, isHidden, promptLength, onPageEnd }): Work => {
       const at = sequence!.length;
       return {
         sequence: sequence!,
         tokens: tokens.slice(at, at + count),
         logits,
+        isHidden,
         knownLength: promptLength ?? tokens.length,
         ...(onPageEnd && { onPageEnd }),
       };
     });
     const onDevice = new Set([...groups.values()].flat());
-    const onHost = works.map((_, i) => i).filter((i) => !onDevice.has(i));
+    const others = works.map((_, i) => i).filter((i) => !onDevice.has(i));
+    const onHost = others.filter((i) => !works[i]!.isHidden);
+    const hidden = others.filter((i) => works[i]!.isHidden);
     const rowsOf = ({ logits, tokens }: Work): number => (logits === "all" ? tokens.length : logits === "last" ? 1 : 0);
     const hostRows = onHost.reduce((sum, i) => sum + rowsOf(works[i]!), 0);
     const samples: DeviceSample[] = [];
-    const read = async (logits: Buf | null): Promise<Float32Array> => {
+    let hiddenValues: Float32Array = NO_ROWS;
+    const read = async (logits: Buf | null, step: Step): Promise<Float32Array> => {
       let firstRow = hostRows;
       const arrivals = [...groups].map(([key, indices]) => {
         const uniforms = indices.map((i) => {
@@ -253,22 +261,27 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
         firstRow += indices.length;
         return arrival;
       });
-      const values = hostRows > 0 ? await decoder.ops.readback(logits!, hostRows * vocabSize) : NO_LOGITS;
+      const values = hostRows > 0 ? await decoder.ops.readback(logits!, hostRows * vocabSize) : NO_ROWS;
+      if (step.hiddenRows) hiddenValues = await decoder.readHidden(step);
       const drawn = await Promise.all(arrivals);
       for (const [group, indices] of [...groups.values()].entries()) {
         for (const [n, i] of indices.entries()) samples[i] = drawn[group]![n]!;
       }
       return values;
     };
-    const values = await this.#runner.run(works, read, [...onHost, ...[...groups.values()].flat()]);
-    let at = 0;
-    const logitsOf = new Map<number, Float32Array>();
-    for (const i of onHost) {
-      const length = rowsOf(works[i]!) * vocabSize;
-      logitsOf.set(i, values.subarray(at, at + length));
-      at += length;
-    }
-    return spans.map(({ row }, i) => ({ row, logits: logitsOf.get(i) ?? NO_LOGITS, sample: samples[i] ?? null }));
+    const values = await this.#runner.run(works, read, [...onHost, ...[...groups.values()].flat(), ...hidden]);
+    const shared = (all: Float32Array, indices: readonly number[], width: number): Map<number, Float32Array> => {
+      let at = 0;
+      return new Map(indices.map((i) => [i, all.subarray(at, (at += rowsOf(works[i]!) * width))]));
+    };
+    const logitsOf = shared(values, onHost, vocabSize);
+    const hiddenOf = shared(hiddenValues, hidden, hiddenSize);
+    return spans.map(({ row }, i) => ({
+      row,
+      logits: logitsOf.get(i) ?? NO_ROWS,
+      hidden: hiddenOf.get(i) ?? NO_ROWS,
+      sample: samples[i] ?? null,
+    }));
   }
 
   /** The spans whose tokens are drawn on the device, by stream. */

@@ -1,0 +1,101 @@
+/** @file `POST /v1/embeddings`: vectors of texts or token ids. All limits hold before the first of them is read. */
+import { checkTokens } from "../backends/check-tokens.ts";
+import { checkDimensions, embedAll } from "../engine/embed.ts";
+import { ApiError } from "./api-error.ts";
+import type { Call } from "./call.ts";
+import { encodePrompt } from "./encode-text.ts";
+import { embeddingRequest } from "./request-schema.ts";
+import { promptList } from "./token-fields.ts";
+import { sumUsage } from "./usage.ts";
+
+/** OpenAI's limit. */
+const MAX_INPUTS = 2048;
+/** Limit of numbers in one answer, some 40 MB of JSON. */
+const MAX_NUMBERS = 1 << 21;
+/** Texts of one request that are encoded at the same time, so that others come to their turn. */
+const ENCODED_AT_ONCE = 8;
+
+export async function embeddings(call: Call): Promise<Response> {
+  const { llm, scheduler, pooling: usual = "last" } = call.server;
+  const request = await call.body(embeddingRequest);
+  const model = call.model(request.model);
+  const dimensions = request.dimensions ?? undefined;
+  checkDimensions(llm, dimensions);
+  const inputs = promptList(request.input);
+  const numNumbers = inputs.length * (dimensions ?? llm.config.hiddenSize);
+  if (inputs.length > MAX_INPUTS) {
+    throw wrongInput(
+      `expected at most ${MAX_INPUTS} texts or lists of token ids, got ${inputs.length}; split the request`,
+    );
+  }
+  if (numNumbers > MAX_NUMBERS) {
+    throw wrongInput(
+      `${inputs.length} vectors have ${numNumbers} numbers, more than ${MAX_NUMBERS}; ask for fewer at once, or for fewer dimensions`,
+    );
+  }
+  const prompts = await encoded(call, inputs, request.add_special_tokens ?? true);
+  const pooling = request.pooling ?? usual;
+  const options = { client: call.client, pooling, signal: call.signal, ...(dimensions && { dimensions }) };
+  const vectors = await embedAll(scheduler, prompts, options);
+  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
+  const usage = sumUsage([{ promptTokens, cachedTokens: 0, completionTokens: 0 }], []);
+  call.onUsage(usage);
+  const write = request.encoding_format === "base64" ? base64 : (vector: Float32Array) => [...vector];
+  const { prompt_tokens, total_tokens } = usage;
+  const rest = JSON.stringify({ model, usage: { prompt_tokens, total_tokens } });
+  const encoder = new TextEncoder();
+  let index = 0;
+  // One vector at a time, so that no other request waits for all of them.
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const start = index === 0 ? '{"object":"list","data":[' : ",";
+      const one = JSON.stringify({ object: "embedding", index, embedding: write(vectors[index]!) });
+      index++;
+      const isLast = index === vectors.length;
+      controller.enqueue(encoder.encode(`${start}${one}${isLast ? `],${rest.slice(1)}` : ""}`));
+      if (isLast) controller.close();
+    },
+  });
+  return new Response(body, { headers: { "content-type": "application/json" } });
+}
+
+const wrongInput = (message: string, code = "invalid_value", at?: number): ApiError => {
+  const param = at === undefined ? "input" : `input.${at}`;
+  return new ApiError(400, `${param}: ${message}`, { code, param });
+};
+
+async function encoded(
+  call: Call,
+  inputs: readonly (string | readonly number[])[],
+  addSpecialTokens: boolean,
+): Promise<(readonly number[])[]> {
+  const { llm } = call.server;
+  const { contextLength } = llm.runner;
+  const prompts: (readonly number[])[] = [];
+  let next = 0;
+  const encodeNext = async (): Promise<void> => {
+    for (let i = next++; i < inputs.length; i = next++) {
+      const input = inputs[i]!;
+      const ids =
+        typeof input === "string" ? await encodePrompt(call, input, { addSpecialTokens }, `input.${i}`) : input;
+      if (ids.length === 0) throw wrongInput("it has no tokens; leave it out", "invalid_value", i);
+      if (ids.length > contextLength) {
+        const message = `${ids.length} tokens do not fit the context of ${contextLength}; shorten it`;
+        throw wrongInput(message, "context_length_exceeded", i);
+      }
+      checkTokens(`input.${i}`, ids, llm.config.vocabSize);
+      prompts[i] = ids;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(ENCODED_AT_ONCE, inputs.length) }, encodeNext));
+  return prompts;
+}
+
+/** Little-endian, as OpenAI's clients read it. */
+function base64(vector: Float32Array): string {
+  const bytes = new DataView(new ArrayBuffer(vector.length * 4));
+  for (const [i, value] of vector.entries()) bytes.setFloat32(i * 4, value, true);
+  let text = "";
+  for (let i = 0; i < bytes.byteLength; i++) text += String.fromCharCode(bytes.getUint8(i));
+  return btoa(text);
+}
