@@ -22,7 +22,7 @@ export const FEW_CHOSEN: readonly KvCase[] = [
     chosen: { count: 300, lists: 2 },
   },
   {
-    ...{ kv: `k2v8,window=8bit,${COPIES}`, headDim: 24, valueDim: 40, numHeads: 6, numKvHeads: 2 },
+    ...{ kv: `k2v8,trellis=off,window=8bit,${COPIES}`, headDim: 24, valueDim: 40, numHeads: 6, numKvHeads: 2 },
     steps: [
       [40, 3, 1],
       [1, 9, 2],

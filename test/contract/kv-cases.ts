@@ -21,27 +21,28 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
   { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, steps: [1, 40, 1] },
   { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 66, 1], calibrated: true },
-  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
+  { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
   { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
-  { kv: `k2v3,transform=off,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
   { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
   { kv: "f16", steps: [199, 1, 1, 60], slidingWindow: 100, isChunked: true },
   { kv: "f32", steps: [1, 33, 1, 65, 2] },
-  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 3, steps: [66, 2] },
   { kv: "k6v7,rotation=none,window=16,sinks=2", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
   { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
   { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [66, 1] },
   { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
-  { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
   { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
   { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
   // One query head more than a workgroup takes.
-  { kv: "k4v4,sinks=1,window=1", headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
+  { kv: "f16", headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
 ];
 
 /** For backends that need no kernel for each case: the same in other shapes, long heads among them. */
 export const MORE_FORMATS: readonly KvCase[] = [
+  { kv: `k2v3,transform=off,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
+  { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
   {
     kv: "k8v4,rotation=qr,scale=norm,window=4,sinks=2",
     numHeads: 4,
@@ -177,13 +178,15 @@ export const SLOW_FORMATS: readonly KvCase[] = [
 
 const kvs = [`k4v4,${PLAIN},${BARE}`, `k4v4,${PLAIN},${COPIES}`];
 
+const lengths = (counts: readonly number[]): KvCase[] =>
+  counts.flatMap((n) => kvs.map((kv) => ({ kv, steps: [n, 1] })));
+
 /** Pages of 64, copies of 16, tiles of 32 keys, passes of 128: as a prompt, then a token. */
-export const LENGTHS: readonly KvCase[] = [
-  ...[1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129].flatMap((n) => kvs.map((kv) => ({ kv, steps: [n, 1] }))),
-  { kv: kvs[1]!, steps: [390, 1] },
-];
+export const LENGTHS: readonly KvCase[] = lengths([1, 2, 31, 32, 33, 64, 65, 128, 129]);
 /** As many rows of a prompt take a GPU in software seconds; there single tokens alone are attended by so many keys. */
 export const LONG_LENGTHS: readonly KvCase[] = [{ kv: kvs[1]!, steps: [1000, 1] }];
+/** For backends that are faster. */
+export const MORE_LENGTHS: readonly KvCase[] = [...lengths([63, 127]), { kv: kvs[1]!, steps: [390, 1] }];
 
 export const WINDOWS: readonly KvCase[] = [
   ...["window=128,sinks=4", "window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map(
@@ -194,8 +197,24 @@ export const WINDOWS: readonly KvCase[] = [
   // After a rollback the window is what is left of it.
   { kv: kvs[1]!, steps: [140, 1, 30], trimTo: 100 },
   { kv: kvs[1]!, steps: [140, 1, 1], trimTo: 2 },
-  ...[1, 17, 64, 100].flatMap((slidingWindow) => kvs.map((kv) => ({ kv, steps: [110, 1, 30], slidingWindow }))),
 ];
+
+const slidingWindows = (cases: readonly (readonly [slidingWindow: number, kv: string])[]): KvCase[] =>
+  cases.map(([slidingWindow, kv]) => ({ kv, steps: [110, 1, 30], slidingWindow }));
+
+/** Of codes alone and with copies, shorter and longer than a page. */
+export const SLIDING: readonly KvCase[] = slidingWindows([
+  [1, kvs[0]!],
+  [17, kvs[1]!],
+  [64, kvs[0]!],
+  [100, kvs[1]!],
+]);
+export const MORE_SLIDING: readonly KvCase[] = slidingWindows([
+  [1, kvs[1]!],
+  [17, kvs[0]!],
+  [64, kvs[1]!],
+  [100, kvs[0]!],
+]);
 
 /** Tokens that each step adds to each of four sequences: decoding and prompts of different lengths together. */
 const TOGETHER: KvCase["steps"] = [
@@ -260,11 +279,10 @@ export const EIGHT_BITS: readonly KvCase[] = [
   { kv: `k4v4,${EIGHT}`, numHeads: 2, numKvHeads: 1, steps: [64, 1], awkward: true },
 ];
 
-/** For a GPU in software: codes of two bits behind the window, one that is not there but for sinks, and several sequences. */
+/** For a GPU in software: codes of two bits behind the window, and one that is not there but for sinks. `FEW_TIERS` have several sequences. */
 export const FEW_EIGHT_BITS: readonly KvCase[] = [
   { kv: `k2v2,${EIGHT}`, numHeads: 4, numKvHeads: 2, steps: [40, 1, 5], calibrated: true },
   { kv: "k4v4,window=0,sinks=7,window=8bit", steps: [5, 1, 66, 1, 3] },
-  { kv: `k4v4,${EIGHT}`, steps: FEW_TOGETHER },
 ];
 
 /**
@@ -287,7 +305,7 @@ export const TIERS: readonly KvCase[] = [
 /** For a GPU in software, with the kernels of one format: two tiers behind a window, a sliding window that ends in one, several sequences. */
 export const FEW_TIERS: readonly KvCase[] = [
   TIERS[0]!,
-  { kv: TIERS[0]!.kv, steps: [100, 1, 66], slidingWindow: 50 },
+  { kv: TIERS[0]!.kv, steps: [70, 1, 40], slidingWindow: 50 },
   { kv: TIERS[0]!.kv, steps: FEW_TOGETHER },
 ];
 
@@ -297,9 +315,9 @@ const gaussian = (i: number): number => rng.gaussian(i);
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
-  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
+  { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
-  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, numKvHeads: 1, steps: [40, 1] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 3, numKvHeads: 1, steps: [40, 1] },
 ];
 
 /** Keys and values are `value`, queries as small as they are large. */

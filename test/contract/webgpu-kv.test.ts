@@ -8,6 +8,7 @@ import { choiceContract } from "./chosen.ts";
 import { CHOICES, CHOSEN, FEW_CHOSEN } from "./chosen-cases.ts";
 import { decodeContract, kvContract } from "./kv.ts";
 import {
+  BARE,
   BATCHES,
   EIGHT_BITS,
   FEW_EIGHT_BITS,
@@ -19,6 +20,9 @@ import {
   LENGTHS,
   LONG_LENGTHS,
   MORE_FORMATS,
+  MORE_LENGTHS,
+  MORE_SLIDING,
+  SLIDING,
   SLOW_FORMATS,
   SUMS,
   TIERS,
@@ -36,13 +40,13 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     sums: isThorough ? SUMS : SUMS.slice(1, 2),
     widths: isThorough ? WIDTHS : WIDTHS.slice(0, 2),
     latents: LATENTS,
-    lengths: isThorough ? [...LENGTHS, ...LONG_LENGTHS] : LENGTHS,
-    "windows and sinks": WINDOWS,
+    lengths: isThorough ? [...LENGTHS, ...MORE_LENGTHS, ...LONG_LENGTHS] : LENGTHS,
+    "windows and sinks": [...WINDOWS, ...SLIDING, ...(isThorough ? MORE_SLIDING : [])],
     "sinks and window of 8 bits": (isThorough ? EIGHT_BITS : FEW_EIGHT_BITS)
       .filter(({ kv }) => !kv.includes("qjl"))
       .map(withoutSubnormals),
     "tiers of codes": (isThorough ? TIERS : FEW_TIERS).map(withoutSubnormals),
-    "several sequences": isThorough ? BATCHES : BATCHES.filter(({ numHeads }) => !numHeads),
+    "several sequences": isThorough ? BATCHES : BATCHES.filter(({ kv, numHeads }) => !numHeads && !kv.endsWith(BARE)),
     inputs: (isThorough ? INPUTS : FEW_INPUTS).map(withoutSubnormals),
     "chosen tokens": isThorough ? CHOSEN : FEW_CHOSEN,
     "what is appended": isThorough ? APPENDED : FEW_APPENDED,
