@@ -20,7 +20,7 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
   { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, steps: [1, 40, 1] },
-  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 66, 1], calibrated: true },
+  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 33, 1], calibrated: true },
   { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
   { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
   { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },

@@ -48,7 +48,7 @@ describe.skipIf(gpuSkip)(`webgpu variants${gpuSkip ? ` (${gpuSkip})` : ""}`, { t
 
   for (const own of [4, 2] as const) {
     describe(`passes of ${own} keys a lane`, () => {
-      decodeContract(webGpuTarget({ tuning: { own } }), TUNED);
+      decodeContract(webGpuTarget({ tuning: { own } }), own === 4 || isThorough ? TUNED : TUNED.slice(0, 1));
     });
   }
 });
