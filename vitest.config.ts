@@ -10,9 +10,9 @@ import { packageAlias } from "./web/build/package-alias.ts";
 /** What a test's text says of it; the first that is there counts. */
 const NEEDS = {
   browser: /support\/(web-page|web-app|static-server)\.ts|findChromium/,
-  gpu: /support\/gpu\.ts/,
   // What is registered or mocked stays so for as long as its process lives, and the memory of a process is that of all that ran in it.
   alone: /^register[A-Z]|vi\.mock\(|new ResidentMemory/m,
+  gpu: /support\/gpu\.ts/,
   cpu: /(?:)/,
 } as const;
 type Project = keyof typeof NEEDS;
@@ -35,8 +35,11 @@ class LongFirst extends BaseSequencer {
   }
 }
 
-/** To start a process and load the modules takes longer than most files of `cpu`. */
-const SHARED = { isolate: false, setupFiles: ["test/leave-as-found.ts"] };
+/** To start a process and load the modules takes longer than most files of `cpu`, and as long as many of `gpu`. */
+const SHARED: Partial<Record<Project, { isolate: boolean; setupFiles: string[] }>> = {
+  cpu: { isolate: false, setupFiles: ["test/leave-as-found.ts"] },
+  gpu: { isolate: false, setupFiles: ["test/gpu-process.ts", "test/leave-as-found.ts"] },
+};
 
 export default defineConfig({
   // The page imports the package by name.
@@ -62,7 +65,7 @@ export default defineConfig({
       extends: true as const,
       test: {
         ...{ name, include: files[name] },
-        ...(name === "cpu" && SHARED),
+        ...SHARED[name],
         // The page needs the kernels.
         ...(name === "browser" && { globalSetup: ["test/fresh-kernels.ts", "test/built-page.ts"] }),
       },
