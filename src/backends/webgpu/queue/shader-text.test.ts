@@ -29,8 +29,8 @@ describe("shaderText", () => {
         ...{ HAS_RESIDUAL: hasResidual, HAS_COARSER: false, IS_COARSER: false },
       });
     expect(shaders["decode-keys"]).toContain("//#if HAS_RESIDUAL");
-    expect(include(true)).toContain("let is_residual");
-    expect(include(false)).not.toContain("let is_residual");
+    expect(include(true)).toContain("let residual_table");
+    expect(include(false)).not.toContain("let residual_table");
     expect(include(false)).toContain("let recent = end;");
   });
 
