@@ -1,38 +1,17 @@
-/** @file The HTTP interface: its routes, and the checks that apply to all of them. It does not depend on Node. */
+/** @file The HTTP interface: the router, and the checks that apply to all routes. It does not depend on Node. */
 import { Hono } from "hono";
 import { addCors, checkHost, checkKey, corsHeaders } from "./access.ts";
 import { methodNotAllowed, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import { Call } from "./call.ts";
-import { chatCompletions } from "./chat-completions.ts";
-import { completions } from "./completions.ts";
-import { embeddings } from "./embeddings.ts";
-import { countTokens, createMessage } from "./messages/messages.ts";
 import type { RelayHandlers, RequestEnvironment } from "./relay.ts";
 import { logRequest } from "./request-log.ts";
-import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
+import type { Handler } from "./route.ts";
+import { routes } from "./routes.ts";
 import type { ServerOptions } from "./server-context.ts";
-import { listSlots, slotAction } from "./slot-routes.ts";
-import {
-  applyTemplate,
-  detokenize,
-  listModels,
-  metrics,
-  props,
-  ready,
-  showModel,
-  tokenize,
-  version,
-} from "./small-routes.ts";
 import { noRoute, webPage } from "./web-page.ts";
 
-type Handler = (
-  call: Call,
-  params: Readonly<Record<string, string>>,
-  query: URLSearchParams,
-) => Response | Promise<Response>;
-
-/** Routes without an API key: what balancers ask, and the web page, which asks the user for the key itself. The health check and preflight requests do not come this far (gate.ts). */
-const OPEN_ROUTES = new Set(["*", "/ready", "/version"]);
+/** Paths without an API key. The web page asks the user for the key itself. */
+const OPEN_PATHS = new Set(["*", ...routes.filter(({ isOpen }) => isOpen).map(({ path }) => path)]);
 
 export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnvironment }> {
   const app = new Hono<{ Bindings: RequestEnvironment }>();
@@ -40,32 +19,12 @@ export function createApp(server: ServerOptions): Hono<{ Bindings: RequestEnviro
     app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
   };
   const methods = new Map<string, string[]>();
-  const route = (method: "GET" | "POST" | "DELETE", path: string, handler: Handler): void => {
-    on(method, path, handler);
-    const own = method === "GET" ? ["GET", "HEAD"] : [method];
-    methods.set(path, [...(methods.get(path) ?? []), ...own]);
-  };
-  for (const prefix of ["/v1", ""]) {
-    route("POST", `${prefix}/chat/completions`, chatCompletions);
-    route("POST", `${prefix}/completions`, completions);
-    route("POST", `${prefix}/embeddings`, embeddings);
-    route("POST", `${prefix}/responses`, createResponse);
-    route("GET", `${prefix}/responses/:id`, (call, { id }) => showResponse(call, id!));
-    route("DELETE", `${prefix}/responses/:id`, (call, { id }) => deleteResponse(call, id!));
-    route("POST", `${prefix}/messages`, createMessage);
-    route("POST", `${prefix}/messages/count_tokens`, countTokens);
-    route("GET", `${prefix}/models`, listModels);
-    route("GET", `${prefix}/models/:id{.+}`, (call, { id }) => showModel(call, id!));
+  for (const { method, path: own, hasVersion, handler } of routes) {
+    for (const path of hasVersion ? [`/v1${own}`, own] : [own]) {
+      on(method, path, handler);
+      methods.set(path, [...(methods.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])]);
+    }
   }
-  route("POST", "/tokenize", tokenize);
-  route("POST", "/detokenize", detokenize);
-  route("POST", "/apply-template", applyTemplate);
-  route("GET", "/version", version);
-  route("GET", "/ready", ready);
-  route("GET", "/metrics", metrics);
-  route("GET", "/props", props);
-  route("GET", "/slots", listSlots);
-  route("POST", "/slots/:id", (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined));
   for (const [path, own] of methods) {
     app.all(path, (c) => {
       const refuse = ({ request }: Call): never => {
@@ -118,7 +77,7 @@ async function handle(
     const host = request.headers.get("host") ?? undefined;
     checkHost(host, server.hosts);
     cors = corsHeaders(request.headers.get("origin") ?? undefined, host, server.corsOrigins);
-    const key = OPEN_ROUTES.has(path) ? "" : await checkKey(request.headers, server.apiKeys);
+    const key = OPEN_PATHS.has(path) ? "" : await checkKey(request.headers, server.apiKeys);
     call.client = key || address;
     call.owner = key;
     response = await handler(call, params, new URL(request.url).searchParams);

@@ -7,7 +7,7 @@ import { ChatAnswer } from "./chat-answer.ts";
 import { type ChatPlan, planChat } from "./chat-plan.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
-import { type ChatRequest, chatRequest } from "./request-schema.ts";
+import type { ChatRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
@@ -15,9 +15,8 @@ import { chatLogprob } from "./wire-logprobs.ts";
 
 type Logprob = ReturnType<typeof chatLogprob>;
 
-export async function chatCompletions(call: Call): Promise<Response> {
+export async function chatCompletions(call: Call, request: ChatRequest): Promise<Response> {
   const { server } = call;
-  const request = await call.body(chatRequest);
   const model = call.model(request.model);
   const { llm } = server;
   if (typeof request.top_logprobs === "number" && !request.logprobs) {

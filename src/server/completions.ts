@@ -8,7 +8,7 @@ import type { Call } from "./call.ts";
 import { encodePrompt } from "./encode-text.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
-import { type CompletionRequest, completionRequest } from "./request-schema.ts";
+import type { CompletionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { requestedGrammar } from "./structured-fields.ts";
 import { promptList } from "./token-fields.ts";
@@ -23,9 +23,8 @@ const MAX_CHOICES = 256;
 /** Limit of log-probabilities of prompts in one answer, some 50 MB of JSON. */
 const MAX_ECHOED = 1 << 21;
 
-export async function completions(call: Call): Promise<Response> {
+export async function completions(call: Call, request: CompletionRequest): Promise<Response> {
   const { llm } = call.server;
-  const request = await call.body(completionRequest);
   const model = call.model(request.model);
   const n = request.n ?? 1;
   if (typeof request.best_of === "number" && request.best_of !== n) {

@@ -4,7 +4,7 @@ import { checkDimensions, embedAll } from "../engine/embed.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import { encodePrompt } from "./encode-text.ts";
-import { embeddingRequest } from "./request-schema.ts";
+import type { EmbeddingRequest } from "./request-schema.ts";
 import { promptList } from "./token-fields.ts";
 import { sumUsage } from "./usage.ts";
 
@@ -15,9 +15,8 @@ const MAX_NUMBERS = 1 << 21;
 /** Texts of one request that are encoded at the same time, so that others come to their turn. */
 const ENCODED_AT_ONCE = 8;
 
-export async function embeddings(call: Call): Promise<Response> {
+export async function embeddings(call: Call, request: EmbeddingRequest): Promise<Response> {
   const { llm, scheduler, pooling: usual = "last" } = call.server;
-  const request = await call.body(embeddingRequest);
   const model = call.model(request.model);
   const dimensions = request.dimensions ?? undefined;
   checkDimensions(llm, dimensions);

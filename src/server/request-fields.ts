@@ -1,4 +1,4 @@
-/** @file Kinds of fields that several requests have. `null` means absent. */
+/** @file Kinds of fields that several requests have. `null` means absent. What a schema does not say of itself stands in its `meta` (openapi.ts). */
 import { z } from "zod";
 
 export const whole = (min: number, max: number) =>
@@ -17,10 +17,11 @@ export const real = (min: number, max: number) =>
 export const flag = z.boolean({ error: "expected true or false" }).nullish();
 export const text = z.string({ error: "expected a text" });
 /** Fields without meaning here, which many clients send. */
-export const ignored = z.unknown().optional();
+export const ignored = z.unknown().optional().meta({ description: "accepted, and does nothing" });
 /** A field that is accepted only with the value that describes what happens anyway. */
 export const acceptOnly = (isDefault: (value: unknown) => boolean, message: string) =>
   z
     .unknown()
     .refine((value) => value === undefined || value === null || isDefault(value), message)
-    .optional();
+    .optional()
+    .meta({ description: message });

@@ -117,6 +117,7 @@ export const embeddingRequest = z.strictObject(
   },
   { error: "expected a JSON object with `input`" },
 );
+export type EmbeddingRequest = z.infer<typeof embeddingRequest>;
 
 export const tokenizeRequest = z.strictObject(
   {
@@ -133,11 +134,13 @@ export const tokenizeRequest = z.strictObject(
   },
   { error: "expected a JSON object with `content`" },
 );
+export type TokenizeRequest = z.infer<typeof tokenizeRequest>;
 
 export const detokenizeRequest = z.strictObject(
   { model: text.nullish(), tokens: tokenList(MAX_SHOWN_TOKENS, "expected a list of token ids") },
   { error: "expected a JSON object with `tokens`" },
 );
+export type DetokenizeRequest = z.infer<typeof detokenizeRequest>;
 
 export const slotFileRequest = z.strictObject(
   { filename: text, model: text.nullish() },

@@ -26,7 +26,15 @@ export function listSlots({ server, owner }: Call): Response {
   );
 }
 
-/** action: save, restore or erase */
+const ACTIONS: Readonly<Record<string, (call: Call, id: number) => Response | Promise<Response>>> = {
+  save: saveSlot,
+  restore: restoreSlot,
+  erase: (call, id) => Response.json({ id_slot: id, n_erased: call.server.scheduler.slots.erase(id, call.owner) }),
+};
+
+/** What `?action=` may say. */
+export const SLOT_ACTIONS = Object.keys(ACTIONS);
+
 export async function slotAction(call: Call, idText: string, action: string | undefined): Promise<Response> {
   const id = /^\d+$/.test(idText) ? Number(idText) : Number.NaN;
   if (!Number.isSafeInteger(id)) {
@@ -34,20 +42,11 @@ export async function slotAction(call: Call, idText: string, action: string | un
       code: "invalid_value",
     });
   }
-  const { slots } = call.server.scheduler;
-  switch (action) {
-    case "save":
-      return saveSlot(call, id);
-    case "restore":
-      return restoreSlot(call, id);
-    case "erase":
-      return Response.json({ id_slot: id, n_erased: slots.erase(id, call.owner) });
-    default:
-      throw new ApiError(400, `action: expected save, restore or erase, got ${JSON.stringify(action ?? null)}`, {
-        code: "invalid_value",
-        param: "action",
-      });
-  }
+  if (action !== undefined && Object.hasOwn(ACTIONS, action)) return await ACTIONS[action]!(call, id);
+  throw new ApiError(400, `action: expected ${SLOT_ACTIONS.join(", ")}, got ${JSON.stringify(action ?? null)}`, {
+    code: "invalid_value",
+    param: "action",
+  });
 }
 
 async function saveSlot(call: Call, id: number): Promise<Response> {

@@ -5,7 +5,7 @@ import type { Call } from "./call.ts";
 import { chatPrompt } from "./chat-plan.ts";
 import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
-import { chatRequest, detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
+import type { ChatRequest, DetokenizeRequest, TokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
 
 /** The server's start serves as the model's creation date, since files on disk have no better one. */
@@ -39,9 +39,8 @@ export const listModels = ({ server }: Call): Response =>
 export const showModel = (call: Call, id: string): Response => Response.json(modelObject(call.server, call.model(id)));
 
 /** Accepts llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
-export async function tokenize(call: Call): Promise<Response> {
+export async function tokenize(call: Call, request: TokenizeRequest): Promise<Response> {
   const { llm } = call.server;
-  const request = await call.body(tokenizeRequest);
   call.model(request.model);
   const { content, prompt, messages } = request;
   if ([content, prompt, messages].filter((given) => given !== undefined).length !== 1) {
@@ -66,9 +65,8 @@ export async function tokenize(call: Call): Promise<Response> {
   });
 }
 
-export async function detokenize(call: Call): Promise<Response> {
+export function detokenize(call: Call, { tokens, model }: DetokenizeRequest): Response {
   const { llm } = call.server;
-  const { tokens, model } = await call.body(detokenizeRequest);
   call.model(model);
   const wrong = tokens.find((id) => id >= llm.config.vocabSize);
   if (wrong !== undefined) {
@@ -82,8 +80,7 @@ export async function detokenize(call: Call): Promise<Response> {
 }
 
 /** llama.cpp's `/apply-template`: the prompt of a chat request, which is not computed. */
-export async function applyTemplate(call: Call): Promise<Response> {
-  const request = await call.body(chatRequest);
+export async function applyTemplate(call: Call, request: ChatRequest): Promise<Response> {
   call.model(request.model);
   return Response.json({ prompt: await chatPrompt(call, request) });
 }

@@ -1,4 +1,7 @@
-/** @file Fields that may have very many entries, checked in a loop of their own, which takes a hundredth of the time. */
+/**
+ * @file Fields that may have very many entries, checked in a loop of their own, which takes a hundredth of the time. Their `meta` is what the loop
+ * checks, as JSON Schema.
+ */
 import { z } from "zod";
 
 /** The most biases of a request. */
@@ -13,12 +16,17 @@ function checkTokens(tokens: readonly unknown[], context: z.RefinementCtx, path:
   context.addIssue({ code: "custom", path: [...path, wrong], message: "expected a token id, a whole number from 0" });
 }
 
+const TOKEN_LIST = { type: "array", items: { type: "integer", minimum: 0 } } as const;
+
 /** A list of token ids. most: how many there may be */
 export const tokenList = (most: number, message: string) =>
-  z.custom<number[]>(Array.isArray, message).superRefine((tokens, context) => {
-    if (tokens.length > most) context.addIssue({ code: "custom", message: `expected at most ${most} token ids` });
-    else checkTokens(tokens, context);
-  });
+  z
+    .custom<number[]>(Array.isArray, message)
+    .superRefine((tokens, context) => {
+      if (tokens.length > most) context.addIssue({ code: "custom", message: `expected at most ${most} token ids` });
+      else checkTokens(tokens, context);
+    })
+    .meta({ ...TOKEN_LIST, maxItems: most });
 
 type Prompt = string | number[] | string[] | number[][];
 
@@ -36,6 +44,15 @@ export const promptField = z
       context.addIssue({ code: "custom", message: PROMPT });
     } else if (Array.isArray(first))
       for (const [i, one] of prompt.entries()) checkTokens(one as unknown[], context, [i]);
+  })
+  .meta({
+    description: PROMPT,
+    anyOf: [
+      { type: "string" },
+      TOKEN_LIST,
+      { type: "array", items: { type: "string" } },
+      { type: "array", items: TOKEN_LIST },
+    ],
   });
 
 /** The prompts of a field. */
@@ -66,4 +83,11 @@ export const biasField = z
         context.addIssue({ code: "custom", path: [token], message: "expected a number from -100 to 100" });
       }
     }
+  })
+  .meta({
+    description: BIASES,
+    type: "object",
+    maxProperties: MAX_BIASES,
+    propertyNames: { pattern: TOKEN.source },
+    additionalProperties: { type: "number", minimum: -100, maximum: 100 },
   });

@@ -111,8 +111,8 @@ export const messageRequest = z.strictObject(
   { error: "expected a JSON object with `messages` and `max_tokens`" },
 );
 
-type CountRequest = z.infer<typeof countRequest>;
-type MessageRequest = CountRequest & Partial<z.infer<typeof messageRequest>>;
+export type CountRequest = z.infer<typeof countRequest>;
+export type MessageRequest = CountRequest & Partial<z.infer<typeof messageRequest>>;
 
 const joined = (said: string | readonly { readonly text: string }[] | null | undefined): string =>
   typeof said === "string" ? said : (said ?? []).map((one) => one.text).join("");

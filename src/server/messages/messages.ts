@@ -8,19 +8,17 @@ import { chatPrompt, planChat } from "../chat-plan.ts";
 import { encodePrompt } from "../encode-text.ts";
 import { eventStream } from "../event-stream.ts";
 import { sumUsage } from "../usage.ts";
-import { chatOfMessages, countRequest, messageRequest } from "./message-request.ts";
+import { type CountRequest, chatOfMessages, type MessageRequest } from "./message-request.ts";
 import { type MessageEvent, MessageWriter } from "./message-writer.ts";
 
-export async function countTokens(call: Call): Promise<Response> {
-  const request = await call.body(countRequest);
+export async function countTokens(call: Call, request: CountRequest): Promise<Response> {
   call.model(request.model);
   const text = await chatPrompt(call, chatOfMessages(request));
   const ids = await encodePrompt(call, text, { addSpecialTokens: false });
   return Response.json({ input_tokens: ids.length });
 }
 
-export async function createMessage(call: Call): Promise<Response> {
-  const request = await call.body(messageRequest);
+export async function createMessage(call: Call, request: MessageRequest): Promise<Response> {
   const model = call.model(request.model);
   const chat = chatOfMessages(request);
   const plan = await planChat(call, chat);

@@ -8,7 +8,7 @@ import { planChat } from "../chat-plan.ts";
 import { eventStream } from "../event-stream.ts";
 import type { ServerOptions } from "../server-context.ts";
 import { sumUsage } from "../usage.ts";
-import { chatOf, type LooseMessage, messagesOf, type ResponseRequest, responseRequest } from "./response-request.ts";
+import { chatOf, type LooseMessage, messagesOf, type ResponseRequest } from "./response-request.ts";
 import { ResponseStore, type StoredResponse } from "./response-store.ts";
 import { type ResponseEvent, ResponseWriter } from "./response-writer.ts";
 
@@ -51,8 +51,7 @@ const OUTCOMES = {
   },
 } satisfies Record<FinishReason, object>;
 
-export async function createResponse(call: Call): Promise<Response> {
-  const request = await call.body(responseRequest);
+export async function createResponse(call: Call, request: ResponseRequest): Promise<Response> {
   const model = call.model(request.model);
   const previous = request.previous_response_id;
   const earlier = previous ? storedResponse(call, previous, "previous_response_id").messages : [];

@@ -1,0 +1,88 @@
+/** @file All routes of the API. The health check alone is answered elsewhere (gate.ts), and the web page has what is left. */
+import { chatCompletions } from "./chat-completions.ts";
+import { completions } from "./completions.ts";
+import { embeddings } from "./embeddings.ts";
+import { countRequest, messageRequest } from "./messages/message-request.ts";
+import { countTokens, createMessage } from "./messages/messages.ts";
+import { describeApi } from "./openapi.ts";
+import {
+  chatRequest,
+  completionRequest,
+  detokenizeRequest,
+  embeddingRequest,
+  slotFileRequest,
+  tokenizeRequest,
+} from "./request-schema.ts";
+import { responseRequest } from "./responses/response-request.ts";
+import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
+import { posts, type Route } from "./route.ts";
+import { listSlots, SLOT_ACTIONS, slotAction } from "./slot-routes.ts";
+import {
+  applyTemplate,
+  detokenize,
+  listModels,
+  metrics,
+  props,
+  ready,
+  showModel,
+  tokenize,
+  version,
+} from "./small-routes.ts";
+
+const versioned: readonly Route[] = [
+  posts("/chat/completions", "Answers a conversation", "ChatCompletionRequest", chatRequest, chatCompletions),
+  posts("/completions", "Continues texts or token ids", "CompletionRequest", completionRequest, completions),
+  posts("/embeddings", "Makes a vector of each text", "EmbeddingRequest", embeddingRequest, embeddings),
+  posts("/responses", "Answers as OpenAI's Responses API", "ResponseRequest", responseRequest, createResponse),
+  {
+    method: "GET",
+    path: "/responses/:id",
+    does: "Shows a response that was stored",
+    handler: (call, { id }) => showResponse(call, id!),
+  },
+  {
+    method: "DELETE",
+    path: "/responses/:id",
+    does: "Forgets a response that was stored",
+    handler: (call, { id }) => deleteResponse(call, id!),
+  },
+  posts("/messages", "Answers as Anthropic's Messages API", "MessageRequest", messageRequest, createMessage),
+  posts("/messages/count_tokens", "Counts the tokens of a prompt", "CountTokensRequest", countRequest, countTokens),
+  { method: "GET", path: "/models", does: "Lists the model under its names", handler: listModels },
+  {
+    method: "GET",
+    path: "/models/:id{.+}",
+    does: "Shows the model under one of its names",
+    handler: (call, { id }) => showModel(call, id!),
+  },
+];
+
+export const routes: readonly Route[] = [
+  ...versioned.map((route) => ({ ...route, hasVersion: true })),
+  posts("/tokenize", "Texts or messages to token ids", "TokenizeRequest", tokenizeRequest, tokenize),
+  posts("/detokenize", "Token ids to text", "DetokenizeRequest", detokenizeRequest, detokenize),
+  {
+    ...posts("/apply-template", "The prompt of a chat request", "ChatCompletionRequest", chatRequest, applyTemplate),
+    answer: "application/json",
+  },
+  { method: "GET", path: "/version", does: "The version of the server", isOpen: true, handler: version },
+  { method: "GET", path: "/ready", does: "Whether requests are taken", isOpen: true, handler: ready },
+  {
+    method: "GET",
+    path: "/openapi.json",
+    does: "This description",
+    isOpen: true,
+    handler: ({ server }) => Response.json(describeApi(routes, server)),
+  },
+  { method: "GET", path: "/metrics", does: "Prometheus metrics", answer: "text/plain", handler: metrics },
+  { method: "GET", path: "/props", does: "Context, template, format, build", handler: props },
+  { method: "GET", path: "/slots", does: "The conversations that running places saw last", handler: listSlots },
+  {
+    method: "POST",
+    path: "/slots/:id",
+    does: "Saves, restores or erases a slot's conversation",
+    query: { action: SLOT_ACTIONS },
+    body: { name: "SlotFileRequest", schema: slotFileRequest, isOptional: true },
+    handler: (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined),
+  },
+];
