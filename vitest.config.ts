@@ -47,7 +47,7 @@ export default defineConfig({
   plugins: [engineWorker("web/src/engine/worker.ts", "/src/engine/worker.ts")],
   test: {
     globalSetup: ["test/fresh-kernels.ts"],
-    setupFiles: ["test/property-seed.ts"],
+    setupFiles: ["test/property-seed.ts", "test/equal-bytes.ts"],
     // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
     // Nor do tests read or write what a user keeps for the command line.
     env: {

@@ -53,7 +53,7 @@ export class RandomCheckpoint implements Checkpoint {
       }
     }
     this.#word = dtype === "bf16" ? (bits) => bits : (bits) => toFloat16Bits(fromBfloat16Bits(bits));
-    this.#cycle = normalCycle().map(this.#word);
+    this.#cycle = cycleOf(dtype, this.#word);
   }
 
   async config(): Promise<unknown> {
@@ -85,6 +85,15 @@ export class RandomCheckpoint implements Checkpoint {
   fingerprint(): Promise<string> {
     return fingerprintOf(this);
   }
+}
+
+const cycles = new Map<string, Uint16Array>();
+
+/** The words that all models of a type have in common: to draw them takes longer than anything else here. */
+function cycleOf(dtype: string, word: (bits: number) => number): Uint16Array {
+  const cycle = cycles.get(dtype) ?? normalCycle().map(word);
+  cycles.set(dtype, cycle);
+  return cycle;
 }
 
 /** Words of bf16. */
