@@ -12,7 +12,9 @@ import { weightTypes } from "../src/weights/registry.ts";
 import { EIGHT_BITS, FORMATS, MORE_FORMATS } from "./contract/kv-cases.ts";
 import { randomCalibration } from "./support/calibration.ts";
 import { type NullDevice, openNullDevice } from "./support/null-device.ts";
+import { isThorough } from "./support/optional.ts";
 
+/** With everything and with nothing, and between them what changes texts. */
 const DEVICES: readonly DescribedFeatures[] = [
   { f16: true, subgroupSize: 32, matrices: true },
   { f16: true, subgroupSize: 64, matrices: false },
@@ -76,16 +78,27 @@ function calibrationOf(numKvHeads: number, headDim: number): LayerCalibration {
   return calibrations.get(key)!;
 }
 
-let device: NullDevice;
+let compiler: NullDevice;
 beforeAll(async () => {
-  device = await openNullDevice();
+  compiler = await openNullDevice();
 });
-afterAll(() => device.dispose());
+afterAll(() => compiler.dispose());
+
+/**
+ * What runs with TQ_THOROUGH=1 alone is all of it on all devices. By default each format of the cache meets matrices, both devices without subgroups, and one
+ * of the two whose subgroups have other sizes; each family, whose blocks read no format, the first device and the last.
+ */
+const SHARING = [1, 2];
+const meetsFormat = (device: number, at: number): boolean =>
+  isThorough || !SHARING.includes(device) || device === SHARING[at % SHARING.length];
+const meetsFamilies = (device: number): boolean => isThorough || device === 0 || device === DEVICES.length - 1;
 
 /** Texts that have been compiled: many are those of several devices. */
 const seen = new Set<string>();
 
 describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices", (features) => {
+  const device = DEVICES.indexOf(features);
+
   async function expectCompiles(shape: Shape & { kv: string; calibrated?: boolean }, weights: WeightType) {
     const { kv, headDim = 64, numKvHeads = 1 } = shape;
     // The text knows whether there are maps; those of long heads take seconds to make.
@@ -104,23 +117,27 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
       if (seen.has(code)) continue;
       seen.add(code);
       // As it is printed, with its lines in order.
-      expect(await device.compile(formatWgsl(code)), label).toEqual([]);
+      expect(await compiler.compile(formatWgsl(code)), label).toEqual([]);
     }
   }
 
   it("every format of the cache, by shape", async () => {
-    for (const shape of [...FORMATS, ...MORE_FORMATS, ...EIGHT_BITS.slice(0, 3)]) await expectCompiles(shape, "bf16");
-    for (const bits of [1, 2, 3, 4, 5, 6, 7, 8]) await expectCompiles({ kv: `k${bits}v${9 - bits}` }, "bf16");
+    const shapes = [
+      ...[...FORMATS, ...MORE_FORMATS, ...EIGHT_BITS.slice(0, 3)],
+      ...[1, 2, 3, 4, 5, 6, 7, 8].map((bits) => ({ kv: `k${bits}v${9 - bits}` })),
+    ];
+    for (const shape of shapes.filter((_, at) => meetsFormat(device, at))) await expectCompiles(shape, "bf16");
   });
 
-  it("every family", async () => {
+  async function expectFamilies(): Promise<void> {
     for (const { modelType } of families) {
       const compiling = expectCompiles({ kv: "k4v4", modelType }, "bf16");
       if (NOT_HERE.includes(modelType))
         await expect(compiling, modelType).rejects.toMatchObject({ code: "unsupported" });
       else await compiling;
     }
-  });
+  }
+  if (meetsFamilies(device)) it("every family", expectFamilies);
 
   it("every format of weights", async () => {
     for (const weights of weightTypes()) await expectCompiles({ kv: "k4v4" }, weights);
@@ -142,6 +159,6 @@ it("the worth of blocks is computed where an indexer chooses blocks, and nowhere
 });
 
 it("a text that is wrong does not compile", async () => {
-  const [message] = await device.compile("fn f() -> u32 { return 1.5; }");
+  const [message] = await compiler.compile("fn f() -> u32 { return 1.5; }");
   expect(message).toMatch(/^1: /);
 });

@@ -57,9 +57,8 @@ export const batchPanels = (cols: number, { subgroups, unroll }: BatchTile): num
 export const batchPanelBytes = (rows: number, cols: number, tile: BatchTile): number =>
   BATCH_LINES.find((lines) => lines >= rows)! * batchPanels(cols, tile) * PANEL * 2;
 
-/** The most bytes that a batch of these matrices' inputs takes beside the activations. */
+/** The most bytes that a batch of these matrices' inputs takes beside the activations: of the widest, since panels grow with columns. */
 export function batchRoom(matrices: Load["matrices"]): number {
-  return Math.max(
-    ...matrices.flatMap(({ cols }) => BATCH_TILES.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))),
-  );
+  const widest = matrices.reduce((most, { cols }) => Math.max(most, cols), 0);
+  return Math.max(...BATCH_TILES.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, widest, tile)));
 }
