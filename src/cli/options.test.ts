@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { codecOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { byteSize, kvFromFlags, realNumber, splitKvList, wholeNumber, wholeNumbers } from "./options.ts";
+import { byteSize, kvFromFlags, rateLimit, realNumber, splitKvList, wholeNumber, wholeNumbers } from "./options.ts";
 
 it("splits specs at commas, modifiers staying with their preset", () => {
   expect(splitKvList("f16,k4v4")).toEqual(["f16", "k4v4"]);
@@ -28,6 +28,13 @@ it("sizes in decimal and binary units", () => {
     3e9,
   ]);
   for (const bad of ["", "0", "-1MB", "12XB", "MB", "1e9"]) expect(() => byteSize(bad), bad).toThrow(/size/);
+});
+
+it("limits of a minute: either or both, in any order", () => {
+  expect(rateLimit("requests=60")).toEqual({ requests: 60 });
+  expect(rateLimit("tokens=1000, requests=5")).toEqual({ tokens: 1000, requests: 5 });
+  for (const bad of ["", "60", "requests=0", "requests=1.5", "requests=1,requests=2", "words=3", "tokens=5,"])
+    expect(() => rateLimit(bad), bad).toThrow(/requests=N, tokens=N/);
 });
 
 it("numbers are whole, in range, and nothing else", () => {

@@ -6,6 +6,7 @@ import { DEFAULT_KV, type LoadOptions } from "../engine/load-options.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { RopeOverride } from "../models/rope-override.ts";
 import { hasRecipe } from "../quant/kv-presets.ts";
+import type { RateLimit } from "../server/rate-limits.ts";
 import { weightTypes } from "../weights/registry.ts";
 import { sharing } from "./shared-options.ts";
 
@@ -31,6 +32,19 @@ export function realNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Expected a number.");
   return value;
+}
+
+/** Parses `requests=60,tokens=100000`, or one of the two. */
+export function rateLimit(text: string): RateLimit {
+  const limit: Record<string, number> = {};
+  for (const part of text.split(",")) {
+    const [, kind, count] = /^\s*(requests|tokens)\s*=\s*(\d+)\s*$/.exec(part) ?? [];
+    if (kind === undefined || kind in limit || !(Number(count) >= 1)) {
+      throw new InvalidArgumentError("Expected requests=N, tokens=N or both with a comma between, each at least 1.");
+    }
+    limit[kind] = Number(count);
+  }
+  return limit;
 }
 
 /** Parses a list of integers, e.g. `0,4096,16384`. */

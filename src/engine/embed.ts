@@ -47,7 +47,7 @@ export function checkDimensions({ config }: LLM, dimensions: number | undefined)
   );
 }
 
-export type EmbedRequest = EmbedOptions & Pick<ScheduleOptions, "client" | "owner">;
+export type EmbedRequest = EmbedOptions & Pick<ScheduleOptions, "client" | "owner" | "onFinish">;
 
 /**
  * The vectors of prompts among the other requests of a scheduler. As many are in its queue as it computes together; the first of them has to find

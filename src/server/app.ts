@@ -73,6 +73,8 @@ async function handle(
   const call = new Call(server, request, id, path);
   let cors: Record<string, string> = {};
   let response: Response;
+  // What only reports is free.
+  const rates = request.method === "POST" ? server.rates : undefined;
   try {
     const host = request.headers.get("host") ?? undefined;
     checkHost(host, server.hosts);
@@ -80,6 +82,7 @@ async function handle(
     const key = OPEN_PATHS.has(path) ? "" : await checkKey(request.headers, server.apiKeys);
     call.client = key || address;
     call.owner = key;
+    rates?.admit(call.client);
     response = await handler(call, params, new URL(request.url).searchParams);
   } catch (error) {
     const apiError = toApiError(error);
@@ -88,6 +91,9 @@ async function handle(
   }
   addCors(response, cors);
   response.headers.set("x-request-id", id);
+  if (call.client !== "") {
+    for (const [name, value] of Object.entries(rates?.headers(call.client) ?? {})) response.headers.set(name, value);
+  }
   if (call.ignoredFields.length > 0) response.headers.set("x-ignored-fields", headerList(call.ignoredFields));
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
   if (!isStream) call.log(request.signal.aborted ? STATUS_CLIENT_LEFT : response.status);

@@ -1,5 +1,6 @@
 /** @file One HTTP request while a handler works on it. */
 import type { z } from "zod";
+import type { ScheduleOptions } from "../engine/scheduler/request.ts";
 import { ApiError, clientLeft, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
 import { readBody } from "./read-body.ts";
@@ -84,8 +85,18 @@ export class Call {
   }
 
   /** salt: what the request sets apart from others of its owner's */
-  owned(salt: string | null | undefined): { readonly client: string; readonly owner: string } {
-    return { client: this.client, owner: salt ? JSON.stringify([this.owner, salt]) : this.owner };
+  owned(salt: string | null | undefined): Pick<ScheduleOptions, "client" | "owner" | "onFinish"> {
+    const { client, owner } = this;
+    const { rates } = this.server;
+    return {
+      client,
+      owner: salt ? JSON.stringify([owner, salt]) : owner,
+      ...(rates && {
+        onFinish: ({ isStarted, promptTokens, completionTokens }) => {
+          if (isStarted) rates.charge(client, promptTokens + completionTokens);
+        },
+      }),
+    };
   }
 
   get schedule(): Omit<CallOptions, "options"> {

@@ -34,7 +34,7 @@ export async function embeddings(call: Call, request: EmbeddingRequest): Promise
   }
   const prompts = await encoded(call, inputs, request.add_special_tokens ?? true);
   const pooling = request.pooling ?? usual;
-  const options = { client: call.client, pooling, signal: call.signal, ...(dimensions && { dimensions }) };
+  const options = { ...call.owned(null), pooling, signal: call.signal, ...(dimensions && { dimensions }) };
   const vectors = await embedAll(scheduler, prompts, options);
   const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
   const usage = sumUsage([{ promptTokens, cachedTokens: 0, completionTokens: 0 }], []);

@@ -2,6 +2,7 @@
 import type { LLM } from "../engine/llm.ts";
 import type { Pooling } from "../engine/scheduler/row-pool.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
+import type { RateLimits } from "./rate-limits.ts";
 import type { UnknownFields } from "./read-body.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 import type { TextWork } from "./text-work.ts";
@@ -47,6 +48,8 @@ export interface ServerOptions {
   readonly modelNames: readonly string[];
   /** API keys that are accepted; when empty, no key is needed. */
   readonly apiKeys: readonly string[];
+  /** What each key, or each address where there are none, may ask for in a minute. */
+  readonly rates?: RateLimits;
   /** Origins of other pages that may send requests; `*` for all. */
   readonly corsOrigins: readonly string[];
   /** Host headers that are accepted; null for any. */

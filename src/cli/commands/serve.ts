@@ -12,6 +12,7 @@ import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
+import type { RateLimit } from "../../server/rate-limits.ts";
 import type { UnknownFields } from "../../server/read-body.ts";
 import type { Logger } from "../../server/server-context.ts";
 import { readTokenizerFiles, type TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
@@ -28,6 +29,7 @@ import {
   collectText,
   loadOptionsOf,
   type ModelFlags,
+  rateLimit,
   realNumber,
   wholeNumber,
 } from "../options.ts";
@@ -41,6 +43,7 @@ interface ServeFlags extends ModelFlags {
   readonly parallel: number;
   readonly queue: number;
   readonly chunk?: number;
+  readonly rateLimit?: RateLimit;
   readonly prefixCache: boolean;
   readonly apiKey?: readonly string[];
   readonly apiKeyFile?: string;
@@ -85,6 +88,11 @@ export function configure(command: Command, context: CommandContext): void {
       "--chunk <tokens>",
       "rows of a step that prompts may take (default: what a tenth of a second allows, from what suits the backend to 512)",
       wholeNumber(64, 65536),
+    )
+    .option(
+      "--rate-limit <limits>",
+      "what a key, or an address without keys, may ask for in a minute: requests=60,tokens=100000",
+      rateLimit,
     )
     .option("--no-prefix-cache", "do not keep prefixes for later requests")
     .option("--api-key <key>", `ask for this key; may be repeated; better: ${KEY_VARIABLE}`, collectText)
@@ -140,8 +148,9 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   const { io } = context;
   const progress = progressOf(context, flags);
   // Only this command loads the packages of the server.
-  const [{ relayedApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
+  const [{ relayedApp }, { RateLimits }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
     import("../../server/app.ts"),
+    import("../../server/rate-limits.ts"),
     import("../../server/server-metrics.ts"),
     makeLogger(flags, context),
     keysOf(flags),
@@ -191,6 +200,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     unknownFields: flags.unknownFields,
     ...(flags.toolParser !== "auto" && { toolFormat: flags.toolParser }),
     pooling: flags.pooling,
+    ...(flags.rateLimit && { rates: new RateLimits(flags.rateLimit) }),
     timeoutMs: flags.timeout * 1000,
     slotStore,
     staticFiles,

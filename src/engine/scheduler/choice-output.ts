@@ -103,6 +103,7 @@ export function reportOf({ request }: Choice, finishReason: RequestReport["finis
   const { submittedAt, startedAt, firstAt, choices } = request;
   const end = performance.now();
   return {
+    isStarted: startedAt > 0,
     promptTokens: request.ids.length,
     cachedTokens: request.cachedTokens,
     completionTokens: choices.reduce((sum, choice) => sum + choice.continuation.completionTokens, 0),

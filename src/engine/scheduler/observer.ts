@@ -2,6 +2,8 @@
 import type { FinishReason } from "../generation.ts";
 
 export interface RequestReport {
+  /** Whether any of it was computed. */
+  readonly isStarted: boolean;
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;

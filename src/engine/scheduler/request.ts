@@ -4,6 +4,7 @@ import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
 import { GENERATE_ONLY, type GenerationChunk, type RunOptions, type TokenLogprob } from "../generation.ts";
 import type { SamplingOptions } from "../sampling-params.ts";
+import type { RequestReport } from "./observer.ts";
 import type { OutputQueue } from "./output-queue.ts";
 import type { Pooling, RowPool } from "./row-pool.ts";
 
@@ -24,6 +25,8 @@ export interface ScheduleOptions extends RunOptions {
   readonly pooling?: Pooling;
   /** A part of what a queue with room has taken already, so that a full one does not refuse it now. */
   readonly isContinued?: boolean;
+  /** Called once, when all is over, whether it came to its end or not. */
+  readonly onFinish?: (report: RequestReport) => void;
   /** The slot to run in, if it is free. */
   readonly slot?: number;
   /** Report the bytes of each continuation's cache: with its first token, after every full page, and at its end. */
@@ -41,6 +44,7 @@ export const REQUEST_ONLY: Readonly<Record<Exclude<keyof ScheduleOptions, keyof 
   scoreOnly: true,
   pooling: true,
   isContinued: true,
+  onFinish: true,
   slot: true,
   reportsCache: true,
 };

@@ -392,7 +392,9 @@ export class Scheduler {
     this.slots.release(choice, this.#manager.retire(choice));
     if (choice.request.choices.some((other) => !other.isOver)) return;
     choice.request.output.close();
-    this.#observer.onFinish?.(reportOf(choice, reason));
+    const report = reportOf(choice, reason);
+    this.#observer.onFinish?.(report);
+    choice.request.options.onFinish?.(report);
   }
 
   /** Ends a request with an error, which its reader gets. */

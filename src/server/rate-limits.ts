@@ -1,0 +1,95 @@
+/**
+ * @file What each client may ask for in a minute: requests, and tokens of prompts and answers.
+ *
+ * Two buckets a client, which hold what a minute allows and fill up evenly. A request is paid for when it comes, its tokens when it is over,
+ * as nobody knows before how many there will be: what is overdrawn then has to fill up first.
+ */
+import { formatCount } from "../format-number.ts";
+import { ApiError } from "./api-error.ts";
+
+const KINDS = ["requests", "tokens"] as const;
+type Kind = (typeof KINDS)[number];
+
+/** The most in a minute; absent: as many as come. */
+export type RateLimit = Readonly<Partial<Record<Kind, number>>>;
+
+interface Buckets {
+  readonly left: Record<Kind, number>;
+  /** When they were last filled. */
+  at: number;
+}
+
+/** Clients that are remembered; without keys they are addresses, of which there are many. */
+const MAX_CLIENTS = 10_000;
+const MINUTE_MS = 60_000;
+
+export class RateLimits {
+  readonly #limit: Readonly<Record<Kind, number>>;
+  readonly #clock: () => number;
+  /** Those that asked last come last. */
+  readonly #clients = new Map<string, Buckets>();
+
+  /** clock: in milliseconds */
+  constructor({ requests = Infinity, tokens = Infinity }: RateLimit, clock: () => number = () => performance.now()) {
+    this.#limit = { requests, tokens };
+    this.#clock = clock;
+  }
+
+  /** @throws ApiError 429 — the client has to wait, and for how long */
+  admit(client: string): void {
+    const { left } = this.#bucketsOf(client);
+    const waits = KINDS.map((kind) => ({ kind, ms: this.#untilMs(kind, left[kind], 1) }));
+    const { kind, ms } = waits.reduce((longest, wait) => (wait.ms > longest.ms ? wait : longest));
+    if (ms > 0) {
+      const seconds = Math.ceil(ms / 1000);
+      throw new ApiError(
+        429,
+        `rate limit: more than ${formatCount(this.#limit[kind])} ${kind} a minute; try again in ${seconds} s`,
+        { code: "rate_limit_exceeded", headers: { "retry-after": String(seconds) } },
+      );
+    }
+    left.requests--;
+  }
+
+  /** Takes what a request came to from its client's tokens. */
+  charge(client: string, tokens: number): void {
+    this.#bucketsOf(client).left.tokens -= tokens;
+  }
+
+  /** What a client has left, in the headers that OpenAI has for it. */
+  headers(client: string): Record<string, string> {
+    const { left } = this.#bucketsOf(client);
+    const limited = KINDS.filter((kind) => this.#limit[kind] < Infinity);
+    return Object.fromEntries(
+      limited.flatMap((kind) => [
+        [`x-ratelimit-limit-${kind}`, String(this.#limit[kind])],
+        [`x-ratelimit-remaining-${kind}`, String(Math.max(0, Math.floor(left[kind])))],
+        [`x-ratelimit-reset-${kind}`, `${Math.ceil(this.#untilMs(kind, left[kind], this.#limit[kind]) / 1000)}s`],
+      ]),
+    );
+  }
+
+  /** How long it takes until there are `wanted` where there are `left`. In whole milliseconds, so that who waits as long is admitted. */
+  #untilMs(kind: Kind, left: number, wanted: number): number {
+    const missing = wanted - left;
+    return missing > 0 ? Math.round((missing / this.#limit[kind]) * MINUTE_MS) : 0;
+  }
+
+  #bucketsOf(client: string): Buckets {
+    const now = this.#clock();
+    const known = this.#clients.get(client) ?? { left: { ...this.#limit }, at: now };
+    const share = (now - known.at) / MINUTE_MS;
+    for (const kind of KINDS) {
+      const most = this.#limit[kind];
+      if (most < Infinity) known.left[kind] = Math.min(most, known.left[kind] + share * most);
+    }
+    known.at = now;
+    this.#clients.delete(client);
+    if (this.#clients.size >= MAX_CLIENTS) {
+      const [oldest] = this.#clients.keys();
+      this.#clients.delete(oldest!);
+    }
+    this.#clients.set(client, known);
+    return known;
+  }
+}
