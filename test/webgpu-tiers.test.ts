@@ -11,7 +11,7 @@ import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 import { type KeptPipelines, keepPipelines } from "./support/kept-pipelines.ts";
 
-const PROMPT = Array.from({ length: 460 }, (_, i) => 300 + ((i * 7919) % 3000));
+const PROMPT = Array.from({ length: 400 }, (_, i) => 300 + ((i * 7919) % 3000));
 
 async function tokensOf(session: Session, prompt: readonly number[], count: number): Promise<number[]> {
   const tokens: number[] = [];
