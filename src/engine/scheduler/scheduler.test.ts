@@ -33,7 +33,9 @@ describe.each(SUBJECTS)("%s", (_name, subject) => {
     for (const [i, ids] of prompts.entries()) aloneBefore[i] ??= said(await alone(llm, ids, options(i)));
     const expected = aloneBefore.slice(0, count);
     await withScheduler(llm, { chunkTokens: 64 }, async (scheduler) => {
-      const actual = await Promise.all(prompts.map((ids, i) => answers(scheduler.generate(ids, options(i)))));
+      const actual = await Promise.all(
+        prompts.map((ids, i) => answers(scheduler.generate(ids, { ...options(i), client: `client ${i % 3}` }))),
+      );
       expect(actual.map(([one]) => said(one!))).toEqual(expected);
     });
   });

@@ -3,9 +3,9 @@ import type { Choice } from "./request.ts";
 import { planStep } from "./step-plan.ts";
 
 /** A choice with `fed` tokens in its cache, of a prompt of `prompt` and `said` generated ones. */
-const choice = (prompt: number, fed: number, said = 0): Choice =>
+const choice = (prompt: number, fed: number, said = 0, client?: string): Choice =>
   ({
-    request: { ids: { length: prompt } },
+    request: { ids: { length: prompt }, options: { client } },
     tokens: { length: prompt + said },
     sequence: { length: fed },
   }) as unknown as Choice;
@@ -42,6 +42,28 @@ describe("planStep", () => {
     expect(counts([choice(258, 0)])).toEqual([[0, 258]]);
     expect(counts([choice(261, 0)])).toEqual([[0, 256]]);
     expect(counts([choice(130, 64)], 64)).toEqual([[0, 66]]);
+  });
+
+  it("shares the rows among clients, whatever the length and number of the prompts of each", () => {
+    const of = (client: string, prompt: number, fed = 0): Choice => choice(prompt, fed, 0, client);
+    // What a short prompt leaves of its client's part goes to the others.
+    expect(counts([of("a", 9000), of("a", 9000), of("b", 30), of("c", 9000)])).toEqual([
+      [0, 64],
+      [2, 30],
+      [3, 128],
+    ]);
+    expect(counts([of("a", 9000, 640), of("b", 9000)])).toEqual([
+      [0, 128],
+      [1, 128],
+    ]);
+    expect(counts([of("a", 20), of("a", 9000), of("b", 20)])).toEqual([
+      [0, 20],
+      [2, 20],
+      [1, 192],
+    ]);
+    expect(counts([of("a", 9000), of("a", 10), of("b", 10)], 64), "at least a page each, in their order").toEqual([
+      [0, 64],
+    ]);
   });
 
   it("feeds again what a preempted choice had said: at once where the bits are the same, else one by one", () => {

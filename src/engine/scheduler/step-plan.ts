@@ -4,6 +4,9 @@
  * Results must not depend on which choices share a step. Sums over keys do not depend on how a prompt is cut, but a backend may
  * use different kernels for few and for many rows, and on float caches these differ in the last bits. So prompts are cut at
  * page ends only, and never into pieces of fewer than `MIN_SPAN` tokens.
+ *
+ * The rows for prompts are shared among clients: the first prompt of each gets an equal part, and what these leave goes to the others in their
+ * turns. So neither a long prompt nor many prompts of one client hold up another's.
  */
 import { DECODE_TOKENS } from "../../backends/decode-tokens.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -24,19 +27,33 @@ export interface PlanOptions {
   readonly isRowInvariant: boolean;
 }
 
-/** choices: the running ones, in the order in which their prompts are to be read */
+/** choices: the running ones, in the order in which the prompts of each client are to be read */
 export function planStep(choices: readonly Choice[], options: PlanOptions): PlannedSpan[] {
   const spans: PlannedSpan[] = choices.filter(isDecoding).map((choice) => ({ choice, count: 1 }));
   let left = Math.max(PAGE_TOKENS, options.chunkTokens);
-  for (const choice of choices) {
+  const reading = inTurns(choices.filter((choice) => !isDecoding(choice)));
+  let firsts = reading.filter(({ turn }) => turn === 0).length;
+  for (const { choice, turn } of reading) {
     if (left <= 0) break;
-    if (isDecoding(choice)) continue;
-    const count = spanOf(choice, left, options.isRowInvariant);
+    const rows = turn === 0 ? Math.max(PAGE_TOKENS, Math.floor(left / firsts--)) : left;
+    const count = spanOf(choice, rows, options.isRowInvariant);
     if (count === 0) continue;
     spans.push({ choice, count });
     left -= count;
   }
   return spans;
+}
+
+/** One choice of each client, then the second of each, and so on. */
+function inTurns(choices: readonly Choice[]): { readonly choice: Choice; readonly turn: number }[] {
+  const counts = new Map<string, number>();
+  const all = choices.map((choice) => {
+    const { client = "" } = choice.request.options;
+    const turn = counts.get(client) ?? 0;
+    counts.set(client, turn + 1);
+    return { choice, turn };
+  });
+  return all.sort((a, b) => a.turn - b.turn);
 }
 
 /**
