@@ -116,8 +116,11 @@ const HEADS: readonly HeadCase[] = [
   { numExperts: 3, topK: 1, numHeads: 4, headDim: 8, hidden: 36, rows: 70, before: 0, hasBias: true, add: false },
 ];
 
-/** Adds the tests. types: formats of weights */
-export function expertsContract({ open, limits }: Target, types: readonly WeightType[]): void {
+/**
+ * Adds the tests. types: formats of weights · isShared: each case of EXPERTS has one of them, since how a weight is read depends neither on activations
+ * nor on where rows go; pairs of neighbours alternate, so that each format meets one row, a few and more than a tile
+ */
+export function expertsContract({ open, limits }: Target, types: readonly WeightType[], isShared = false): void {
   const reference = createReferenceBackend();
   let ops: Ops;
   beforeAll(async () => {
@@ -259,7 +262,9 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   });
 
   describe.each(types)("experts in %s", (type) => {
-    it.each(EXPERTS)("$topK of $numExperts, $rows rows, $cols to $width to $outputs", async (c) => {
+    const isOwn = (at: number): boolean => !isShared || types[Math.floor(at / 2) % types.length] === type;
+    const own = EXPERTS.filter((_, at) => isOwn(at));
+    it.each(own)("$topK of $numExperts, $rows rows, $cols to $width to $outputs", async (c) => {
       const [actual, expected] = [await mixed(ops, type, c), await mixed(reference, type, c)];
       // Two products follow each other.
       const limit = 4 * Math.max(limits.linear(type, c.rows), isPlain(weightFormat(type)) ? 0 : limits.linear("q8", 1));
