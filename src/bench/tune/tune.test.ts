@@ -51,9 +51,12 @@ describe.skipIf(gpuSkip)(`tuning${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     ["attention of tokens", attention(40, 1)],
     ["attention of spans", attention(30, 12)],
   ])("checks %s by the reference, and ends with the time", async (kind, question) => {
-    const { rows, summary } = await run({ questions: [question], ms: 20_000 });
+    // By this clock checking two plans takes most of the time, and timing them the rest, on machines of any speed.
+    let looks = 0;
+    const now = () => (looks++ < 6 ? 0 : looks < 28 ? 60 : 100);
+    const { rows, summary } = await run({ questions: [question], ms: 100, now });
     expect(rows.filter((row) => row.dropped !== undefined)).toEqual([]);
-    expect(rows.length).toBeGreaterThan(0);
+    expect(rows.map(({ isRule }) => isRule)).toEqual([true, false]);
     for (const { kernel, difference } of rows) {
       expect(kernel).toMatch(kind);
       expect(difference).toBeLessThan(2e-3);

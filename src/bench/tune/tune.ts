@@ -25,6 +25,8 @@ export interface TuneOptions {
   /** Called with an answer as soon as there is one: a winner, or null where the rule's plan stays. */
   readonly onAnswer?: (key: string, winner: Winner | null) => Promise<void>;
   readonly onProgress?: (what: string, done: number, total: number) => void;
+  /** What `ms` is measured by, in milliseconds. */
+  readonly now?: () => number;
 }
 
 export interface TuneSummary {
@@ -69,12 +71,13 @@ const questionText = (question: TuneQuestion): string => {
  */
 export async function* tune(options: TuneOptions): AsyncGenerator<TuneRow, TuneSummary> {
   const { questions, ms, signal, known = new Set(), onAnswer, onProgress, open = openDevice } = options;
-  const started = performance.now();
+  const { now = () => performance.now() } = options;
+  const started = now();
   const summary = { done: 0, cut: 0, left: 0 };
   let device = await openTuned(open);
   try {
     for (const [i, question] of questions.entries()) {
-      const remaining = ms - (performance.now() - started);
+      const remaining = ms - (now() - started);
       if (signal?.aborted || (remaining <= 0 && i > 0)) {
         summary.left = questions.length - i;
         break;
@@ -86,15 +89,15 @@ export async function* tune(options: TuneOptions): AsyncGenerator<TuneRow, TuneS
       }
       onProgress?.(questionText(question), i, questions.length);
       const share = remaining / (questions.length - i);
-      const shareUntil = performance.now() + share;
+      const shareUntil = now() + share;
       const excluded = new Set<string>();
       for (let isOpen = true; isOpen; ) {
         const subject = await subjectOf(device, question);
         // Where the data alone has taken the time, something is to be known all the same.
-        const until = Math.max(shareUntil, performance.now() + share / 3);
+        const until = Math.max(shareUntil, now() + share / 3);
         const roundMs = device.ops.context.isSoftware ? 0 : Math.min(ROUND_MS, share * ROUND_SHARE);
-        const { winner, ruleUs, isWhole, failure } = yield* search(subject, { until, roundMs, signal, excluded });
-        isOpen = failure !== null && performance.now() < shareUntil;
+        const { winner, ruleUs, isWhole, failure } = yield* search(subject, { until, roundMs, signal, excluded, now });
+        isOpen = failure !== null && now() < shareUntil;
         if (failure === null) {
           if (ruleUs !== null && !signal?.aborted && (isWhole || winner)) await onAnswer?.(subject.key, winner);
           await subject.dispose();
