@@ -84,6 +84,17 @@ async function results(decoder: Decoder): Promise<(number | string)[]> {
   seen.push(sequence.cutTo(200), hashOf(await runner.prefill(sequence, tokens.subarray(200, 260))));
   const { sequence: restored } = restoreSequence(cache, snapshot, IDENTITY);
   seen.push(hashOf(await runner.step([{ sequence: restored, tokens: [7], logits: "last" }])));
+  // Rows as the head reads them, beside one with logits.
+  const works = [
+    { sequence, tokens: [8], logits: "last" },
+    { sequence: restored, tokens: [9, 10], logits: "all", isHidden: true },
+  ] as const;
+  await runner.run(works, async (logits, step) => {
+    seen.push(hashOf(await decoder.ops.readback(logits!, decoder.config.vocabSize)));
+    const rows = await decoder.readHidden(step);
+    expect(rows).toHaveLength(2 * decoder.config.hiddenSize);
+    seen.push(hashOf(rows));
+  });
   for (const each of [sequence, restored]) each.release();
   expect(cache.numBytes).toBe(0);
   return seen;

@@ -1,5 +1,6 @@
 /** @file Access control: API keys, Host headers, and pages of other origins. */
 import { ApiError } from "./api-error.ts";
+import { RATE_HEADERS } from "./rate-limits.ts";
 
 const encoder = new TextEncoder();
 
@@ -65,6 +66,8 @@ export function addCors({ headers }: Response, cors: Readonly<Record<string, str
   }
 }
 
+/** Headers of answers that pages may read. */
+const SHOWN_HEADERS = ["x-request-id", "x-ignored-fields", "retry-after", ...RATE_HEADERS].join(", ");
 /** Headers that pages may send without asking for more. */
 const PAGE_HEADERS = "authorization, content-type";
 /** Names of headers, as a preflight request lists them. */
@@ -99,7 +102,7 @@ export function corsHeaders(
     "access-control-allow-origin": isOpen ? "*" : origin,
     "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
     "access-control-allow-headers": wanted && HEADER_NAMES.test(wanted) ? wanted : PAGE_HEADERS,
-    "access-control-expose-headers": "x-request-id, x-ignored-fields",
+    "access-control-expose-headers": SHOWN_HEADERS,
     "access-control-max-age": "600",
     vary: "origin",
   };

@@ -1,7 +1,7 @@
 /** @file Requests and tokens a minute: by a clock of the test's, and over HTTP. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer, type TestServer, until } from "../../test/support/server.ts";
-import { RateLimits } from "./rate-limits.ts";
+import { RATE_HEADERS, RateLimits } from "./rate-limits.ts";
 
 let now = 0;
 const limits = (limit: ConstructorParameters<typeof RateLimits>[0]) => new RateLimits(limit, () => now);
@@ -23,6 +23,8 @@ describe("limits", () => {
       ...{ status: 429, wait: "20" },
       message: "rate limit: more than 3 requests a minute; try again in 20 s",
     });
+    for (const name of Object.keys(limits({ requests: 1, tokens: 1 }).headers("a")))
+      expect(RATE_HEADERS).toContain(name);
     expect(rates.headers("a")).toEqual({
       "x-ratelimit-limit-requests": "3",
       "x-ratelimit-remaining-requests": "0",

@@ -19,6 +19,11 @@ interface Buckets {
   at: number;
 }
 
+/** Names of the headers of `RateLimits.headers`. */
+export const RATE_HEADERS = KINDS.flatMap((kind) =>
+  ["limit", "remaining", "reset"].map((what) => `x-ratelimit-${what}-${kind}`),
+);
+
 /** Clients that are remembered; without keys they are addresses, of which there are many. */
 const MAX_CLIENTS = 10_000;
 const MINUTE_MS = 60_000;
