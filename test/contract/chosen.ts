@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { CounterRng } from "../../src/math/rng.ts";
-import { appendRows, countsOf, layerOf, makeSequence, ropeOf, rowsOf, stepOf, upload } from "../support/kv-case.ts";
+import { appendRows, countsOf, layerOf, makeSequence, ropeOf, rowsOf, stepOf } from "../support/kv-case.ts";
+import { upload } from "../support/wasm-backend.ts";
 import { tolerance } from "../tolerances.ts";
 import type { ChoiceCase } from "./chosen-cases.ts";
 import { caseName } from "./kv-cases.ts";
@@ -32,7 +33,6 @@ async function choicesOf(ops: Ops, c: ChoiceCase): Promise<Float32Array[]> {
     const factors = upload(
       ops,
       Float32Array.from({ length: rows * numHeads }, (_, i) => factorOf(i)),
-      numHeads,
     );
     const q = appendRows(ops, step, layer, rope, next(rows));
     const positions = ops.alloc(rows * lists * count);

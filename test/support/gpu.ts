@@ -9,7 +9,7 @@ import { skipReason } from "./optional.ts";
 
 const SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/usr/lib/chromium-browser/vk_swiftshader_icd.json"];
 
-// Before Dawn is loaded: it asks the Vulkan loader once. Every call is checked, and every index in shaders clamped.
+// Before Dawn is loaded: it asks the Vulkan loader once. Every call is checked.
 process.env["TQ_GPU_CHECKS"] ??= "1";
 process.env["XDG_RUNTIME_DIR"] ??= "/tmp";
 /**

@@ -11,6 +11,7 @@ import { codecOf } from "../../src/quant/codecs/registry.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { randomCalibration } from "./calibration.ts";
+import { upload } from "./wasm-backend.ts";
 
 export interface KvCase {
   readonly kv: string;
@@ -70,21 +71,6 @@ export const BEYOND_FLOAT16 = {
 } as const;
 /** The value of the first token. */
 export const FIRST_VALUE: readonly number[] = Array.from({ length: 8 }, (_, i) => BEYOND_FLOAT16.fill(16 + i));
-
-/** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
-export function upload(ops: Ops, rows: Float32Array, width: number): Buf {
-  const count = rows.length / width;
-  const table = ops.loadWeight(
-    [{ dtype: "f32", rows: count, cols: width, data: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }],
-    "f32",
-  );
-  const out = ops.alloc(rows.length);
-  const tokens = Int32Array.from({ length: count }, (_, i) => i);
-  const step = { tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) };
-  ops.beginStep(step, []);
-  ops.embed(step, table, out);
-  return out;
-}
 
 export function layerOf(c: KvCase): AttentionLayer {
   const { headDim = 64, valueDim = headDim, rotaryKeyDim = 0, numHeads = 2, numKvHeads = 1 } = c;
@@ -177,7 +163,7 @@ function uploadChosen(ops: Ops, step: Step, { count, lists }: NonNullable<KvCase
       }
     }
   }
-  return { positions: upload(ops, positions, lists * count), count, lists };
+  return { positions: upload(ops, positions), count, lists };
 }
 
 /** Appends rows of q | k | v, and leaves the queries; latent attention is given the two parts of a row apart. returns: queries */
@@ -185,7 +171,7 @@ export function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Ro
   const [width, queryWidth] = [widthOf(layer), queryWidthOf(layer)];
   const count = rows.length / width;
   if (layer.rotaryKeyDim === 0) {
-    const qkv = upload(ops, rows, width);
+    const qkv = upload(ops, rows);
     const q = ops.alloc(count * queryWidth);
     ops.beginStep(step, [rope]);
     ops.appendKv(step, layer, qkv, q);
@@ -197,8 +183,8 @@ export function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Ro
       const row = Math.floor(at / (to - from));
       return rows[row * width + from + (at % (to - from))]!;
     });
-  const q = upload(ops, columns(0, queryWidth), queryWidth);
-  const latent = upload(ops, columns(queryWidth, width), width - queryWidth);
+  const q = upload(ops, columns(0, queryWidth));
+  const latent = upload(ops, columns(queryWidth, width));
   ops.beginStep(step, [rope]);
   ops.appendLatent(step, layer, latent, q);
   ops.free(latent);

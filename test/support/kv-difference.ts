@@ -3,19 +3,8 @@ import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
 import type { Ops } from "../../src/backends/ops.ts";
 import type { BlockTable } from "../../src/cache/block-table.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
-import {
-  countsOf,
-  type KvCase,
-  layerOf,
-  makeSequence,
-  onBackend,
-  ropeOf,
-  rowsOf,
-  runCase,
-  stepOf,
-  upload,
-  widthOf,
-} from "./kv-case.ts";
+import { countsOf, type KvCase, layerOf, makeSequence, onBackend, ropeOf, rowsOf, runCase, stepOf } from "./kv-case.ts";
+import { upload } from "./wasm-backend.ts";
 
 /** Addresses of the pages that are there, and their sizes. */
 function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
@@ -92,7 +81,6 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
   const [ownLayer, wantedLayer] = [onBackend(own, c, layer), onBackend(reference, c, layer)];
   const { numHeads, headDim, valueDim } = layer;
   const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
-  const width = widthOf(layer);
   const rope = ropeOf(c, layer);
   const next = rowsOf(c, layer);
   const outputs: { actual: Float32Array[]; expected: Float32Array[] } = { actual: [], expected: [] };
@@ -101,13 +89,13 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
     const length = count * numHeads * headDim;
     const step = stepOf([expected], [count]);
     const q = reference.alloc(length);
-    const qkv = upload(reference, next(count), width);
+    const qkv = upload(reference, next(count));
     reference.beginStep(step, [rope]);
     reference.appendKv(step, layer, qkv, q);
     if (count <= DECODE_TOKENS) {
       const pages = await pagesOf(reference, expected);
       for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
-      const query = upload(own, await reference.readback(q, length), numHeads * headDim);
+      const query = upload(own, await reference.readback(q, length));
       const outLength = count * numHeads * valueDim;
       const [out, wanted] = [own.alloc(outLength), reference.alloc(outLength)];
       const ownStep = stepOf([sequence], [count]);

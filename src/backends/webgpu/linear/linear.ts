@@ -249,6 +249,8 @@ export class LinearKernels {
     scale: number,
     add = false,
   ): void {
+    // What has one column is stored without the layout of a matrix.
+    assert(table.rows === 1 || table.cols > 1, "embed: a table of one column");
     for (const { first, rows: count, words, scales } of table.chunks) {
       const kernel = this.#embed(table.type, add);
       const { cols, stride } = table;
