@@ -141,7 +141,7 @@ export function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
 /** Values of a row of queries, and of a row of q | k | v, or of q | latent | rotary part. */
 const queryWidthOf = ({ numHeads, headDim, rotaryKeyDim }: AttentionLayer): number =>
   numHeads * (headDim + rotaryKeyDim);
-export const widthOf = (layer: AttentionLayer): number => {
+const widthOf = (layer: AttentionLayer): number => {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim } = layer;
   return (
     queryWidthOf(layer) + headDim + (rotaryKeyDim > 0 ? rotaryKeyDim : numKvHeads * (headDim + valueDim) - headDim)
