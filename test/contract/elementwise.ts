@@ -164,7 +164,7 @@ export function elementwiseContract({ open, limits }: Target): void {
 
   it("addPositions adds rows of a table by position", async () => {
     for (const type of ["f32", "q8"] as const) {
-      for (const width of [2, 30, 64]) {
+      for (const width of [1, 2, 30, 64]) {
         const [table, x] = [partOf(gaussians(6, 9 * width), width), gaussians(7, 3 * width)];
         const positions = Int32Array.of(8, 0, 8);
         const [actual, expected] = await Promise.all(

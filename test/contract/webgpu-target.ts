@@ -1,7 +1,8 @@
 /** @file A WebGPU device as a target of the contract. */
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { WebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
-import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
+import { type OpenOptions, openDevice } from "../../src/backends/webgpu/device/open-device.ts";
 import { fewestBatchRows } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { KvCase } from "../support/kv-case.ts";
 import { tolerance } from "../tolerances.ts";
@@ -19,11 +20,23 @@ interface TargetOptions extends WebGpuBackendOptions {
   readonly tuning?: DecodeTuning;
 }
 
+/** The contract runs with indices clamped, as in browsers; other tests without, as for users in Node. See src/node/gpu.ts for what either sees. */
+async function openClamped(options: OpenOptions): Promise<GpuContext> {
+  const before = process.env["TQ_GPU_CLAMPS"];
+  process.env["TQ_GPU_CLAMPS"] = "1";
+  try {
+    return await openDevice(options);
+  } finally {
+    if (before === undefined) delete process.env["TQ_GPU_CLAMPS"];
+    else process.env["TQ_GPU_CLAMPS"] = before;
+  }
+}
+
 export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions = {}): WebGpuTarget {
   let gpu: WebGpuBackend;
   return {
     open: async () => {
-      const context = await openDevice(options);
+      const context = await openClamped(options);
       gpu = new WebGpuBackend(asHardware ? Object.assign(context, { isSoftware: false }) : context);
       if (tuning) gpu.plans.trial = { decode: tuning };
       return gpu;

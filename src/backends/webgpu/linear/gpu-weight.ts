@@ -52,6 +52,11 @@ export class GpuWeight implements Weight {
     return strideOf(this.cols, this.type);
   }
 
+  /** Whether rows are single numbers that are stored side by side, without the layout of a matrix. */
+  get isColumn(): boolean {
+    return this.cols === 1 && isVector(weightFormat(this.type), this.rows, this.cols);
+  }
+
   /** The only buffer of a vector (norms and biases). */
   get buffer(): GpuBuffer {
     assert(this.chunks.length === 1 && this.type === "f32", "a matrix where a vector is wanted");

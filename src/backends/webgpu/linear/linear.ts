@@ -21,7 +21,7 @@ import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
 import { buffersOf, type InputWork, linearFields, type Product, paramsOf } from "./product.ts";
 import { rowsText } from "./rows-text.ts";
-import { readers } from "./weight-text.ts";
+import { COLUMN, readers } from "./weight-text.ts";
 
 /** Invocations of a workgroup of linear-rows.wgsl; outputs of a tile of linear-tiled.wgsl, whose 16 × 16 invocations have four each. */
 const ROW_THREADS = 128;
@@ -249,11 +249,9 @@ export class LinearKernels {
     scale: number,
     add = false,
   ): void {
-    // What has one column is stored without the layout of a matrix.
-    assert(table.rows === 1 || table.cols > 1, "embed: a table of one column");
+    const { cols, stride, isColumn } = table;
     for (const { first, rows: count, words, scales } of table.chunks) {
-      const kernel = this.#embed(table.type, add);
-      const { cols, stride } = table;
+      const kernel = this.#embed(table.type, isColumn, add);
       const params = { rows, cols, stride, tokenAt, tokenStride, first, count, scale };
       this.#commands.dispatch(kernel, params, [words, scales, tokens, out], rows);
     }
@@ -357,11 +355,11 @@ export class LinearKernels {
     this.#commands.dispatch(kernel, params, [words, scales, x, out], numHeads, rows);
   }
 
-  #embed(type: WeightType, add: boolean): Kernel<typeof embedParams> {
-    const label = `embed ${type}${add ? ", added" : ""}`;
+  #embed(type: WeightType, isColumn: boolean, add: boolean): Kernel<typeof embedParams> {
+    const label = `embed ${type}${isColumn ? ", one column" : ""}${add ? ", added" : ""}`;
     return this.#commands.kernel(label, () => ({
       label,
-      shader: shader("embed", embedParams, { ADDS: add }, { WEIGHT: readers(type, true) }),
+      shader: shader("embed", embedParams, { ADDS: add }, { WEIGHT: isColumn ? COLUMN : readers(type, true) }),
       buffers: ["read", "read", "read", "write"],
     }));
   }

@@ -19,3 +19,9 @@ export const xType = (tail: boolean): string => (tail ? "f32" : "vec4f");
 /** What a kernel needs to read x and a weight. */
 export const readers = (type: WeightType, tail: boolean): string =>
   `${aliases(type)}\nalias XTYPE = ${xType(tail)};\n${weightText(type)}`;
+
+/** What a kernel needs to read a matrix of one column that is stored as a vector (`isVector`): its rows are numbers side by side. */
+export const COLUMN = `alias WORD = f32;\nalias SCALE = f32;
+fn weight_unit(row_at: u32, unit: u32) -> array<vec4f, 2> {
+  return array<vec4f, 2>(vec4f(words[row_at + unit], 0.0, 0.0, 0.0), vec4f());
+}`;
