@@ -49,7 +49,7 @@ import {
 } from "./scheduler-options.ts";
 import { SlotTable } from "./slots.ts";
 import { StepPace } from "./step-pace.ts";
-import { type PlannedSpan, planStep } from "./step-plan.ts";
+import { type PlannedSpan, StepPlanner } from "./step-plan.ts";
 
 export class Scheduler {
   readonly llm: LLM;
@@ -59,6 +59,7 @@ export class Scheduler {
   readonly #manager: KvCacheManager;
   readonly #admission: Admission;
   readonly #pace: StepPace;
+  readonly #planner = new StepPlanner();
   readonly #maxWaiting: number;
   readonly #usesPrefixes: boolean;
   readonly #observer: SchedulerObserver;
@@ -255,15 +256,15 @@ export class Scheduler {
     };
     for (;;) {
       const options = { chunkTokens: this.#promptRows(), isRowInvariant };
-      for (const { choice } of planStep(this.#running, options))
+      for (const { choice } of this.#planner.plan(this.#running, options))
         if (!isDecoding(choice)) this.#manager.usePrefix(choice);
-      const spans = planStep(this.#running, options);
+      const spans = this.#planner.plan(this.#running, options);
       if (fits(spans)) return spans;
       if (this.#running.length > 1) {
         await this.#preempt(this.#running.at(-1)!);
         continue;
       }
-      const smallest = planStep(this.#running, { chunkTokens: 0, isRowInvariant });
+      const smallest = this.#planner.plan(this.#running, { chunkTokens: 0, isRowInvariant });
       if (fits(smallest)) return smallest;
       this.#outOfRoom(this.#running[0]!);
       return [];
@@ -289,6 +290,7 @@ export class Scheduler {
     const rows = spans.reduce((sum, { count }) => sum + count, 0);
     const decodeRows = spans.filter(({ choice }) => isDecoding(choice)).length;
     for (const { choice } of spans) choice.request.startedAt ||= started;
+    this.#planner.onBegin(spans);
     let outcomes: readonly StepOutcome<Choice>[];
     try {
       outcomes = await this.#steps.step(spans.map((span) => this.#spanOf(span)));

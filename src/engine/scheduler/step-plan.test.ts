@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Choice } from "./request.ts";
-import { planStep } from "./step-plan.ts";
+import { StepPlanner } from "./step-plan.ts";
 
 /** A choice with `fed` tokens in its cache, of a prompt of `prompt` and `said` generated ones. */
 const choice = (prompt: number, fed: number, said = 0, client?: string): Choice =>
@@ -11,9 +11,21 @@ const choice = (prompt: number, fed: number, said = 0, client?: string): Choice 
   }) as unknown as Choice;
 
 const counts = (choices: readonly Choice[], chunkTokens = 256, isRowInvariant = true): (readonly [number, number])[] =>
-  planStep(choices, { chunkTokens, isRowInvariant }).map((span) => [choices.indexOf(span.choice), span.count]);
+  new StepPlanner()
+    .plan(choices, { chunkTokens, isRowInvariant })
+    .map((span) => [choices.indexOf(span.choice), span.count]);
 
-describe("planStep", () => {
+/** Clients whose prompts each of some steps reads, in their order; after each its tokens are in the caches. */
+function readBy(planner: StepPlanner, choices: readonly Choice[], chunkTokens: number, numSteps: number): string[] {
+  return Array.from({ length: numSteps }, () => {
+    const spans = planner.plan(choices, { chunkTokens, isRowInvariant: true });
+    planner.onBegin(spans);
+    for (const { choice, count } of spans) (choice.sequence as unknown as { length: number }).length += count;
+    return spans.map(({ choice }) => choice.request.options.client).join("");
+  });
+}
+
+describe("StepPlanner", () => {
   it("takes one token of each that decodes and fills up with prompts in order", () => {
     expect(counts([choice(100, 100, 1), choice(1000, 0), choice(50, 55, 6)])).toEqual([
       [0, 1],
@@ -61,9 +73,21 @@ describe("planStep", () => {
       [2, 20],
       [1, 192],
     ]);
-    expect(counts([of("a", 9000), of("a", 10), of("b", 10)], 64), "at least a page each, in their order").toEqual([
-      [0, 64],
+  });
+
+  it("lets clients take turns from step to step where a step has no page for each", () => {
+    const of = (client: string, prompt: number): Choice => choice(prompt, 0, 0, client);
+    expect(readBy(new StepPlanner(), [of("a", 9000), of("a", 10), of("b", 10), of("c", 200)], 64, 8)).toEqual(
+      // The ten tokens of b leave the step rows, which the next client has.
+      ["a", "bc", "a", "c", "a", "c", "a", "ca"],
+    );
+    expect(readBy(new StepPlanner(), [of("a", 4000), of("b", 4000), of("z", 10)], 128, 3)).toEqual(["ab", "zab", "ab"]);
+    const [planner, a] = [new StepPlanner(), of("a", 9000)];
+    expect(readBy(planner, [a], 64, 1)).toEqual(["a"]);
+    expect(readBy(planner, [a, of("b", 64)], 64, 1), "who comes anew, again and again, goes before nobody").toEqual([
+      "a",
     ]);
+    expect(readBy(planner, [of("c", 64), a, of("b", 64)], 64, 3)).toEqual(["b", "a", "c"]);
   });
 
   it("feeds again what a preempted choice had said: at once where the bits are the same, else one by one", () => {

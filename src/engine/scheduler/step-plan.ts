@@ -5,8 +5,9 @@
  * use different kernels for few and for many rows, and on float caches these differ in the last bits. So prompts are cut at
  * page ends only, and never into pieces of fewer than `MIN_SPAN` tokens.
  *
- * The rows for prompts are shared among clients: the first prompt of each gets an equal part, and what these leave goes to the others in their
- * turns. So neither a long prompt nor many prompts of one client hold up another's.
+ * The rows for prompts are shared among clients: the first prompt of each gets an equal part, a page at least, and what these leave goes to the
+ * others in their turns. Where a step has no page for each client, they take turns from step to step: who got rows goes behind those who did not. So
+ * neither a long prompt nor many prompts of one client hold up another's.
  */
 import { DECODE_TOKENS } from "../../backends/decode-tokens.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -27,34 +28,48 @@ export interface PlanOptions {
   readonly isRowInvariant: boolean;
 }
 
-/** choices: the running ones, in the order in which the prompts of each client are to be read */
-export function planStep(choices: readonly Choice[], options: PlanOptions): PlannedSpan[] {
-  const spans: PlannedSpan[] = choices.filter(isDecoding).map((choice) => ({ choice, count: 1 }));
-  let left = Math.max(PAGE_TOKENS, options.chunkTokens);
-  const reading = inTurns(choices.filter((choice) => !isDecoding(choice)));
-  let firsts = reading.filter(({ turn }) => turn === 0).length;
-  for (const { choice, turn } of reading) {
-    if (left <= 0) break;
-    const rows = turn === 0 ? Math.max(PAGE_TOKENS, Math.floor(left / firsts--)) : left;
-    const count = spanOf(choice, rows, options.isRowInvariant);
-    if (count === 0) continue;
-    spans.push({ choice, count });
-    left -= count;
+export class StepPlanner {
+  /** Clients whose prompts are being read, in the order in which they get rows. */
+  #turns: string[] = [];
+
+  /** choices: the running ones, in the order in which the prompts of each client are to be read */
+  plan(choices: readonly Choice[], options: PlanOptions): PlannedSpan[] {
+    const spans: PlannedSpan[] = choices.filter(isDecoding).map((choice) => ({ choice, count: 1 }));
+    let left = Math.max(PAGE_TOKENS, options.chunkTokens);
+    const reading = this.#inTurns(choices.filter((choice) => !isDecoding(choice)));
+    let firsts = reading.filter(({ turn }) => turn === 0).length;
+    for (const { choice, turn } of reading) {
+      if (left <= 0) break;
+      const rows = turn === 0 ? Math.max(PAGE_TOKENS, Math.floor(left / firsts--)) : left;
+      const count = spanOf(choice, rows, options.isRowInvariant);
+      if (count === 0) continue;
+      spans.push({ choice, count });
+      left -= count;
+    }
+    return spans;
   }
-  return spans;
+
+  /** Tells that a planned step begins: clients whose prompts it reads go to the end. */
+  onBegin(spans: readonly PlannedSpan[]): void {
+    const served = new Set(spans.filter(({ choice }) => !isDecoding(choice)).map(({ choice }) => clientOf(choice)));
+    this.#turns = [...this.#turns.filter((client) => !served.has(client)), ...served];
+  }
+
+  /** The first choice of each client, then the second of each, and so on. A client that was not there before comes last. */
+  #inTurns(choices: readonly Choice[]): { readonly choice: Choice; readonly turn: number }[] {
+    const byClient = new Map<string, Choice[]>();
+    for (const choice of choices) {
+      const own = byClient.get(clientOf(choice)) ?? [];
+      byClient.set(clientOf(choice), own);
+      own.push(choice);
+    }
+    this.#turns = [...new Set([...this.#turns.filter((client) => byClient.has(client)), ...byClient.keys()])];
+    const all = this.#turns.flatMap((client) => byClient.get(client)!.map((choice, turn) => ({ choice, turn })));
+    return all.sort((a, b) => a.turn - b.turn);
+  }
 }
 
-/** One choice of each client, then the second of each, and so on. */
-function inTurns(choices: readonly Choice[]): { readonly choice: Choice; readonly turn: number }[] {
-  const counts = new Map<string, number>();
-  const all = choices.map((choice) => {
-    const { client = "" } = choice.request.options;
-    const turn = counts.get(client) ?? 0;
-    counts.set(client, turn + 1);
-    return { choice, turn };
-  });
-  return all.sort((a, b) => a.turn - b.turn);
-}
+const clientOf = ({ request: { options } }: Choice): string => options.client ?? "";
 
 /**
  * Number of tokens that a choice which is not decoding takes when `left` prompt rows remain; may be 0, or slightly more than `left`.
