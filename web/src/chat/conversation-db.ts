@@ -5,8 +5,9 @@
  * from. What is written is merged with the record where another tab has added to it since then. So it does not matter what a tab has read besides
  * and not taken over.
  */
-import { type Conversation, mergeConversations } from "./conversation.ts";
+import type { Conversation } from "./conversation.ts";
 import { isConversation } from "./is-conversation.ts";
+import { mergeConversations } from "./merge-conversations.ts";
 
 const NAME = "turboquant";
 const VERSION = 1;

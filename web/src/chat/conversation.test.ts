@@ -4,7 +4,6 @@ import {
   changeAnswer,
   edit,
   markInterrupted,
-  mergeConversations,
   newConversation,
   promptOf,
   regenerate,
@@ -122,52 +121,6 @@ describe("titleFrom", () => {
     const long = titleFrom("The winter that my grandfather came to live with us was the coldest");
     expect(long).toBe("The winter that my grandfather came to live…");
     expect(titleFrom("x".repeat(100)).length).toBeLessThanOrEqual(49);
-  });
-
-  it("of two tabs is merged: what both have, then what either has said alone", () => {
-    const base = twoTurns();
-    const theirs = ask(base, "Spain?", { now: 9 });
-    const mine = ask(base, "Italy?", { now: 8 });
-    const merged = mergeConversations(theirs, mine);
-    expect(textsOf(merged)).toEqual(["One?", "1", "Two?", "2", "Spain?", "", "Italy?", ""]);
-    expect(merged.updatedAt).toBe(9);
-    // What was merged once is not doubled.
-    expect(textsOf(mergeConversations(theirs, merged))).toEqual(textsOf(merged));
-  });
-
-  it("of two tabs stays in the order that it was merged in, and what grew meanwhile is the newer text", () => {
-    const base = twoTurns();
-    const mine = ask(base, "Italy?", { now: 8 });
-    const merged = mergeConversations(ask(base, "Spain?", { now: 9 }), mine);
-    const grown = changeAnswer(mine, mine.messages.at(-1)!.id, { text: "Rome", state: "done" });
-    expect(textsOf(mergeConversations(merged, grown))).toEqual([
-      "One?",
-      "1",
-      "Two?",
-      "2",
-      "Spain?",
-      "",
-      "Italy?",
-      "Rome",
-    ]);
-  });
-
-  it("of two tabs keeps versions apart: an answer that one of them has put aside does not come back", () => {
-    const base = twoTurns();
-    const again = regenerate(base, base.messages.at(-1)!.id);
-    expect(textsOf(again)).toEqual(["One?", "1", "Two?", ""]);
-    for (const merged of [mergeConversations(again, base), mergeConversations(base, again)]) {
-      expect(textsOf(merged)).toEqual(["One?", "1", "Two?", ""]);
-      expect(textsOf(showVersion(merged, 3, 0))).toEqual(["One?", "1", "Two?", "2"]);
-    }
-  });
-
-  it("is merged with the finished text of an answer that this tab saw while it was written", () => {
-    const asked = ask(newConversation(), "Hi");
-    const answer = asked.messages[1]!.id;
-    const theirs = changeAnswer(asked, answer, { text: "Hello", state: "done" });
-    expect(mergeConversations(theirs, asked).messages[1]).toMatchObject({ text: "Hello", state: "done" });
-    expect(mergeConversations(asked, theirs).messages[1]).toMatchObject({ text: "Hello", state: "done" });
   });
 
   it("with documents: they come under their names before the question, give the title, and stay when it is edited", () => {

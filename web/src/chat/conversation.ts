@@ -157,63 +157,23 @@ export function showVersion(conversation: Conversation, index: number, version: 
 }
 
 export function changeAnswer(conversation: Conversation, messageId: string, change: Partial<Message>): Conversation {
-  return {
-    ...conversation,
-    messages: conversation.messages.map((message) => (message.id === messageId ? { ...message, ...change } : message)),
-  };
+  return mapMessages(conversation, (message) => (message.id === messageId ? { ...message, ...change } : message));
 }
 
-/**
- * What two tabs made of one conversation: the messages of the other tab, then those that this one alone has. Nothing that either has written is
- * lost; what one of them keeps as another version of its answers stays there.
- */
-export function mergeConversations(theirs: Conversation, mine: Conversation): Conversation {
-  const own = new Map(mine.messages.map((message) => [message.id, message]));
-  const known = new Set(theirs.messages.map(({ id }) => id));
-  const [hidden, hiddenThere] = [hiddenIn(mine), hiddenIn(theirs)];
-  const messages = [
-    ...theirs.messages
-      .filter(({ id }) => own.has(id) || !hidden.has(id))
-      .map((message) => newerOf(message, own.get(message.id) ?? message)),
-    ...mine.messages.filter(({ id }) => !known.has(id) && (!hiddenThere.has(id) || hidden.has(id))),
-  ];
-  const newer = theirs.updatedAt > mine.updatedAt ? theirs : mine;
-  const forks = mergeForks(theirs.forks, mine.forks);
-  return { ...newer, messages, ...(forks && { forks }) };
-}
-
-/** Ids of the messages that stand in versions which are not shown. */
-function hiddenIn({ messages, forks = {} }: Conversation): ReadonlySet<string> {
-  const hidden = new Set(
-    Object.values(forks).flatMap(({ tails }) => tails.flatMap((tail) => tail.map(({ id }) => id))),
+/** Those of versions that are not shown are changed as well: another tab may have put aside what is still being answered. */
+function mapMessages(conversation: Conversation, change: (message: Message) => Message): Conversation {
+  const { messages, forks } = conversation;
+  const changed = Object.entries(forks ?? {}).map(
+    ([key, { tails, at }]) => [key, { tails: tails.map((tail) => tail.map(change)), at }] as const,
   );
-  for (const { id } of messages) hidden.delete(id);
-  return hidden;
+  return { ...conversation, messages: messages.map(change), ...(forks && { forks: Object.fromEntries(changed) }) };
 }
-
-function mergeForks(theirs: Conversation["forks"], mine: Conversation["forks"]): Conversation["forks"] {
-  if (!theirs || !mine) return mine ?? theirs;
-  const merged = { ...theirs, ...mine };
-  for (const [key, { tails, at }] of Object.entries(mine)) {
-    const begun = new Set(tails.map(([first]) => first?.id));
-    const more = (theirs[key]?.tails ?? []).filter(([first]) => !begun.has(first?.id));
-    merged[key] = { tails: [...tails, ...more], at };
-  }
-  return merged;
-}
-
-/** Of an answer that one of both is still waiting for, the finished text. */
-const newerOf = (theirs: Message, mine: Message): Message =>
-  mine.state === "streaming" && theirs.state !== "streaming" ? theirs : mine;
 
 /** Marks answers as interrupted that were streaming when the page was reloaded. */
 export function markInterrupted(conversation: Conversation, problem: string): Conversation {
-  return {
-    ...conversation,
-    messages: conversation.messages.map((message) =>
-      message.state === "streaming" ? { ...message, state: "interrupted" as const, problem } : message,
-    ),
-  };
+  return mapMessages(conversation, (message) =>
+    message.state === "streaming" ? { ...message, state: "interrupted", problem } : message,
+  );
 }
 
 /** Where the part begins that the model sees. */
