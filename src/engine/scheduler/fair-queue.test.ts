@@ -70,4 +70,29 @@ describe("FairQueue", () => {
     expect(queue.peek()).toBe("a");
     expect(drain(queue)).toBe("ac");
   });
+
+  it("those who leave before their turn cost their client nothing", () => {
+    const queue = new FairQueue<string>();
+    queue.push("A", "a", 10);
+    for (const item of "xyz") queue.push(item, "a", 1000);
+    queue.push("B", "a", 10);
+    for (const item of "cc") queue.push(item, "c", 10);
+    expect(queue.remove((item) => "xyz".includes(item))).toEqual(["x", "y", "z"]);
+    expect(drain(queue)).toBe("AcBc");
+  });
+
+  it("remembers no more clients than it has to, however many came", () => {
+    const queue = new FairQueue<string>();
+    for (let i = 0; i < 3000; i++) {
+      queue.push("x", `address ${i}`, 10);
+      queue.shift();
+    }
+    expect(queue.numClients).toBe(1000);
+    queue.push("waits", "a", 10);
+    queue.reset();
+    expect(queue.numClients, "who waits is not forgotten").toBe(1001);
+    expect(queue.shift()).toBe("waits");
+    queue.reset();
+    expect(queue.numClients).toBe(0);
+  });
 });

@@ -193,6 +193,7 @@ export class Scheduler {
       }
     }
     this.#isLooping = false;
+    this.#waiting.reset();
     this.#manager.forgetDeviceLimit();
     this.#steps.close();
     for (const resolve of this.#onIdle.splice(0)) resolve();
