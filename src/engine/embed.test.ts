@@ -91,10 +91,12 @@ describe("many", () => {
     expect(wasm.cache.numBytes).toBe(0);
   });
 
-  it("a request that finds the queue full is refused before anything is read, and an abort ends all", async () => {
+  it("a request that finds the queue full is refused before anything is read or queued, and an abort ends all", async () => {
     const scheduler = new Scheduler(wasm, { maxWaiting: 1 });
     const first = embedAll(scheduler, [prompts[0]!], {});
-    await expect(embedAll(scheduler, prompts, {})).rejects.toMatchObject({ code: "unavailable" });
+    const refused = embedAll(scheduler, prompts, {});
+    expect(scheduler.stats.waiting).toBe(1);
+    await expect(refused).rejects.toMatchObject({ code: "unavailable" });
     await first;
     expect(scheduler.stats.prefixEntries).toBe(0);
     const reason = new Error("enough");
@@ -105,6 +107,24 @@ describe("many", () => {
     const closing = embedAll(scheduler, prompts, {});
     await Promise.all([scheduler.close(), expect(closing).rejects.toThrow("shutting down")]);
     expect(wasm.cache.numBytes).toBe(0);
+  });
+
+  it.each(["drain", "close"] as const)("%s after one of several texts waits for the last", async (end) => {
+    let finished = 0;
+    let ended: Promise<number> | undefined;
+    const onFinish = (): void => {
+      finished++;
+      ended ??= Promise.resolve()
+        .then(() => scheduler[end]())
+        .then(() => finished);
+    };
+    const scheduler = new Scheduler(wasm, { maxRunning: 1, observer: { onFinish } });
+    const embedding = embedAll(scheduler, [[1], [2], [3]], {});
+    if (end === "drain") expect(await embedding).toHaveLength(3);
+    else await expect(embedding).rejects.toThrow("shutting down");
+    expect(finished).toBe(await ended);
+    await expect(embedAll(scheduler, [[1]], {})).rejects.toThrow("shutting down");
+    await scheduler.close();
   });
 });
 

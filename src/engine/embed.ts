@@ -50,8 +50,8 @@ export function checkDimensions({ config }: LLM, dimensions: number | undefined)
 export type EmbedRequest = EmbedOptions & Pick<ScheduleOptions, "client" | "owner" | "onFinish">;
 
 /**
- * The vectors of prompts among the other requests of a scheduler. As many are in its queue as it computes together; the first of them has to find
- * room there, and all come in then.
+ * The vectors of prompts among the other requests of a scheduler. As many are in its queue as it computes together; when it has room for one now,
+ * all come in.
  * @throws the reason of `signal` when it is aborted · as `Scheduler.generate`
  */
 export async function embedAll(
@@ -63,10 +63,10 @@ export async function embedAll(
   const vectors: Float32Array[] = [];
   const { controller: stop, release } = linkedAbort(signal);
   let next = 0;
-  const embedNext = async (): Promise<void> => {
+  const embedNext = async (generate: Scheduler["generate"]): Promise<void> => {
     for (let i = next++; i < prompts.length; i = next++) {
-      const options = { ...whose, pooling, signal: stop.signal, isContinued: i > 0 };
-      for await (const { embedding, finishReason } of scheduler.generate(prompts[i]!, options)) {
+      const options = { ...whose, pooling, signal: stop.signal };
+      for await (const { embedding, finishReason } of generate(prompts[i]!, options)) {
         if (embedding) vectors[i] = unitVector(embedding, dimensions);
         else if (finishReason === "aborted") {
           signal?.throwIfAborted();
@@ -76,7 +76,8 @@ export async function embedAll(
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(scheduler.maxRunning, prompts.length) }, embedNext));
+    const numTogether = Math.min(scheduler.maxRunning, prompts.length);
+    await scheduler.together((generate) => Promise.all(Array.from({ length: numTogether }, () => embedNext(generate))));
   } finally {
     // After an error of one, nobody waits for the others.
     stop.abort();

@@ -23,8 +23,6 @@ export interface ScheduleOptions extends RunOptions {
   readonly scoreOnly?: boolean;
   /** Read the prompt and give one vector of it, of unit length; nothing is generated. Nothing of the prompt is kept for others. */
   readonly pooling?: Pooling;
-  /** A part of what a queue with room has taken already, so that a full one does not refuse it now. */
-  readonly isContinued?: boolean;
   /** Called once, when all is over, whether it came to its end or not. */
   readonly onFinish?: (report: RequestReport) => void;
   /** The slot to run in, if it is free. */
@@ -43,7 +41,6 @@ export const REQUEST_ONLY: Readonly<Record<Exclude<keyof ScheduleOptions, keyof 
   promptLogprobs: true,
   scoreOnly: true,
   pooling: true,
-  isContinued: true,
   onFinish: true,
   slot: true,
   reportsCache: true,

@@ -70,6 +70,9 @@ export class Scheduler {
   #order = 0;
   #isLooping = false;
   #isDraining = false;
+  #isClosed = false;
+  /** Calls of `together` that are not over. */
+  #groups = 0;
   #onIdle: (() => void)[] = [];
 
   constructor(llm: LLM, options: SchedulerOptions = {}) {
@@ -114,6 +117,31 @@ export class Scheduler {
    * that would not fit alone; unavailable — the queue is full, or the scheduler is draining
    */
   generate(ids: ArrayLike<number>, options: ScheduleOptions = {}): AsyncGenerator<ScheduledChunk, void> {
+    this.#checkRoom();
+    return this.#generate(ids, options);
+  }
+
+  /**
+   * Takes prompts that `work` generates for one after another. When there is room for a request now, a full queue refuses none of them, and `drain` and
+   * `close` wait for the last; after `close` no more are taken.
+   *
+   * @throws TurboQuantError as `generate` · what `work` throws
+   */
+  async together<T>(work: (generate: Scheduler["generate"]) => Promise<T>): Promise<T> {
+    this.#checkRoom();
+    this.#groups++;
+    try {
+      return await work((ids, options = {}) => {
+        if (this.#isClosed) throw shuttingDown();
+        return this.#generate(ids, options);
+      });
+    } finally {
+      this.#groups--;
+      this.#onIdleNow();
+    }
+  }
+
+  #generate(ids: ArrayLike<number>, options: ScheduleOptions): AsyncGenerator<ScheduledChunk, void> {
     const request = this.#submit(ids, options);
     const cancel = (): void => {
       request.isCancelled = true;
@@ -133,12 +161,13 @@ export class Scheduler {
   /** Accepts no more requests; resolves when all accepted ones are answered. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    if (this.#isLooping) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    if (this.#isLooping || this.#groups > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
   /** Aborts every request and releases all pages. */
   async close(): Promise<void> {
     this.#isDraining = true;
+    this.#isClosed = true;
     this.#waiting.forEach((request) => {
       request.isCancelled = true;
     });
@@ -147,15 +176,15 @@ export class Scheduler {
     this.#manager.prefixes.clear();
   }
 
+  #checkRoom(): void {
+    if (this.#isDraining) throw shuttingDown();
+    if (this.#waiting.size < this.#maxWaiting) return;
+    throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
+      reason: "queue",
+    });
+  }
+
   #submit(ids: ArrayLike<number>, options: ScheduleOptions): Request {
-    if (this.#isDraining && !options.isContinued) {
-      throw new TurboQuantError("unavailable", "shutting down: no more requests are taken; ask another server");
-    }
-    if (this.#waiting.size >= this.#maxWaiting && !options.isContinued) {
-      throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
-        reason: "queue",
-      });
-    }
     const request = makeRequest(this.llm, ids, options, {
       order: this.#order++,
       maxRunning: this.maxRunning,
@@ -196,6 +225,12 @@ export class Scheduler {
     this.#waiting.reset();
     this.#manager.forgetDeviceLimit();
     this.#steps.close();
+    this.#onIdleNow();
+  }
+
+  /** Tells those who wait for it that all is answered, if it is. */
+  #onIdleNow(): void {
+    if (this.#isLooping || this.#groups > 0) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
@@ -406,6 +441,9 @@ export class Scheduler {
     for (const choice of request.choices) this.#retire(choice, "error");
   }
 }
+
+const shuttingDown = (): TurboQuantError =>
+  new TurboQuantError("unavailable", "shutting down: no more requests are taken; ask another server");
 
 const isOutOfMemory = (error: unknown): error is TurboQuantError =>
   error instanceof TurboQuantError && error.code === "out_of_memory";
