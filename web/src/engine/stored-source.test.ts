@@ -1,7 +1,8 @@
 import { type FileSource, TurboQuantError } from "turboquant";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { navigatorWithFiles } from "../../../test/support/memory-folder.ts";
-import { PART_BYTES } from "../kept/kept-models.ts";
+import { entriesOf, keptFolder } from "../kept/folder.ts";
+import { DESCRIPTION, PART_BYTES, storedNameOf } from "../kept/kept-models.ts";
 import { StoredSource } from "./stored-source.ts";
 
 const REF = "https://host.example/model.gguf";
@@ -10,13 +11,14 @@ const SIZE = 3 * PART_BYTES;
 
 /** A server of one file of equal bytes. */
 class Server {
+  file = FILE;
   version = "one";
   byte = 1;
   isDown = false;
   readonly reads: number[] = [];
   readonly source: FileSource = {
     name: REF,
-    has: async (file) => this.#up() && file === FILE,
+    has: async (file) => this.#up() && file === this.file,
     size: async () => this.#up() && SIZE,
     version: async () => this.#up() && this.version,
     read: async (_, start, end) => {
@@ -81,20 +83,50 @@ describe("a model from the web that is kept", () => {
     expect(await firstBytes(await openTab(server), [0, 1, 2])).toEqual([2, 2, 2]);
   });
 
-  it("that another tab is writing comes from the server, and says so where that is gone", async () => {
+  it("is read while another tab writes it, and by several tabs where the load needed only a part of a file", async () => {
     const first = await openTab(server);
     await firstBytes(first, [0]);
     await first.close();
     const [writer, reader] = [await openTab(server), await openTab(server)];
     await firstBytes(writer, [0, 1]);
-    expect(await firstBytes(reader, [0])).toEqual([1]);
+    await writer.markWhole();
     server.isDown = true;
-    await expect(reader.read(FILE, 0, 1)).rejects.toMatchObject({
-      code: "invalid_file",
-      message: expect.stringMatching(/model\.gguf: another tab of this page is loading this model/),
-    });
-    await writer.close();
     expect(await firstBytes(reader, [0])).toEqual([1]);
+    const third = await openTab(server);
+    expect(await firstBytes(third, [0, 1])).toEqual([1, 1]);
+    await expect(third.read(FILE, 2 * PART_BYTES, SIZE)).rejects.toMatchObject({ code: "invalid_file" });
+    await Promise.all([writer.close(), reader.close(), third.close()]);
+  });
+
+  it("has what every tab has stored of it, whichever of them is closed last", async () => {
+    const first = await openTab(server);
+    await firstBytes(first, [0]);
+    await first.close();
+    const [reader, late, writer] = [await openTab(server), await openTab(server), await openTab(server)];
+    await firstBytes(writer, [1]);
+    await writer.markWhole();
+    await writer.close();
+    await firstBytes(reader, [0]);
     await reader.close();
+    await firstBytes(late, [2]);
+    await late.close();
+    server.isDown = true;
+    expect(await firstBytes(await openTab(server), [0, 1, 2])).toEqual([1, 1, 1]);
+  });
+
+  it("leaves nothing of files that are not on the server any more", async () => {
+    const first = await openTab(server);
+    await firstBytes(first, [0]);
+    await first.close();
+    server.file = "other.gguf";
+    const second = await openTab(server);
+    await second.read("other.gguf", 0, 1);
+    await second.close();
+    const models = (await keptFolder("models"))!;
+    const names: string[] = [];
+    for await (const [, folder] of entriesOf(models)) {
+      for await (const [name] of entriesOf(folder as FileSystemDirectoryHandle)) names.push(name);
+    }
+    expect(names.sort()).toEqual([`${await storedNameOf("other.gguf")}.part`, DESCRIPTION].sort());
   });
 });

@@ -2,7 +2,7 @@
  * @file A model from the web whose parts are kept in the browser as they are read: nothing is fetched twice, a load that was cut goes on
  * where it ended if the files are still the same, and a model that was loaded once opens without a network.
  *
- * A file is written by one tab at a time. Files that are there as a whole are read by any number of them.
+ * A file is written by one tab at a time, and read by any number of them.
  */
 import { type FileSource, TurboQuantError } from "turboquant";
 import { keptFolder, openSyncFile, type SyncFile, writeFile } from "../kept/folder.ts";
@@ -12,6 +12,7 @@ import {
   type KeptModel,
   PART_BYTES,
   readDescription,
+  removeKeptModel,
   storedNameOf,
 } from "../kept/kept-models.ts";
 
@@ -25,6 +26,8 @@ const IDLE_MS = 2000;
 interface OpenFile extends Omit<KeptFile, "parts"> {
   readonly name: string;
   readonly parts: Uint8Array;
+  /** Parts that were stored since the description was written. */
+  readonly unnoted: Set<number>;
   readonly pending: Map<number, Promise<Uint8Array>>;
 }
 
@@ -44,9 +47,11 @@ export class StoredSource implements FileSource {
   readonly #absent: Set<string>;
   #list: readonly string[] | null;
   #isWhole: boolean;
-  #unnoted = 0;
+  /** Whether a load was found whole since the description was written. */
+  #isNewlyWhole = false;
+  #noting: Promise<void> = Promise.resolve();
   #idle: ReturnType<typeof setTimeout> | null = null;
-  /** Set when the storage is full or used by another tab; from then on everything comes from the web. */
+  /** Set when the storage is full or written by another tab; from then on everything comes from the web. */
   #isBroken = false;
 
   private constructor(ref: string, remote: FileSource, folder: FileSystemDirectoryHandle, known: KeptModel | null) {
@@ -67,12 +72,16 @@ export class StoredSource implements FileSource {
   static async over(ref: string, remote: FileSource): Promise<FileSource> {
     const models = await keptFolder("models");
     if (!models) return remote;
-    const opened = await openStored(models, ref).catch(() => null);
-    if (!opened) return remote;
-    const { folder, known } = opened;
-    // Half of a file and the other half of the one that took its place are none.
-    const isOld = known && !known.isWhole && !(await areOnServer(known.files, remote));
-    return new StoredSource(ref, remote, folder, isOld ? null : known);
+    let opened = await openStored(models, ref).catch(() => null);
+    const isOld = opened?.known && !opened.known.isWhole && !(await areOnServer(opened.known.files, remote));
+    if (isOld) {
+      // Half of a file and the other half of the one that took its place are none.
+      await removeKeptModel(ref);
+      opened = await openStored(models, ref).catch(() => null);
+      // Another tab is still writing it.
+      if (opened?.known) return remote;
+    }
+    return opened ? new StoredSource(ref, remote, opened.folder, opened.known) : remote;
   }
 
   async list(): Promise<readonly string[]> {
@@ -133,6 +142,7 @@ export class StoredSource implements FileSource {
   /** A load has everything that it needs. */
   async markWhole(): Promise<void> {
     this.#isWhole = true;
+    this.#isNewlyWhole = true;
     await this.#note();
   }
 
@@ -156,12 +166,13 @@ export class StoredSource implements FileSource {
     const known = this.#known?.files[file];
     if (known) {
       const parts = Uint8Array.from(known.parts, (letter) => Number(letter));
-      return { ...known, name: file, parts, pending: new Map() };
+      return { ...known, name: file, parts, unnoted: new Set(), pending: new Map() };
     }
     const size = await this.#remote.size(file);
     const version = (await this.#remote.version?.(file)) ?? null;
     const parts = new Uint8Array(Math.ceil(size / PART_BYTES));
-    return { name: file, part: `${await storedNameOf(file)}.part`, size, version, parts, pending: new Map() };
+    const part = `${await storedNameOf(file)}.part`;
+    return { name: file, part, size, version, parts, unnoted: new Set(), pending: new Map() };
   }
 
   /** What is kept, or the same from the web where that cannot be read. */
@@ -170,15 +181,12 @@ export class StoredSource implements FileSource {
       const bytes = await this.#readStored(opened, start, end);
       if (bytes.length === end - start) return bytes;
       throw new RangeError("the file is shorter than its description says");
-    } catch (problem) {
-      const isHeld = problem instanceof DOMException && problem.name === "NoModificationAllowedError";
+    } catch {
       return this.#remote.read(opened.name, start, end, signal ? { signal } : {}).catch((cause: unknown) => {
         if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
         throw new TurboQuantError(
           "invalid_file",
-          isHeld
-            ? `${this.name}/${opened.name}: another tab of this page is loading this model, and it cannot be fetched beside that; load it again when that tab is ready or closed`
-            : `${this.name}/${opened.name}: what this browser keeps of it cannot be read, and it cannot be fetched again; check the connection, or delete the model in the list of models`,
+          `${this.name}/${opened.name}: what this browser keeps of it cannot be read, and it cannot be fetched again; check the connection, or delete the model in the list of models`,
           { file: opened.name },
           { cause },
         );
@@ -186,13 +194,15 @@ export class StoredSource implements FileSource {
     }
   }
 
-  async #readStored({ part, parts }: OpenFile, start: number, end: number): Promise<Uint8Array> {
-    if (!this.#handles.has(part) && !parts.includes(0)) {
+  /** Through the file that this source writes, or else as one of many readers. */
+  async #readStored({ part }: OpenFile, start: number, end: number): Promise<Uint8Array> {
+    const handle = await this.#handles.get(part);
+    if (!handle) {
       const file = await (await this.#folder.getFileHandle(part)).getFile();
       return new Uint8Array(await file.slice(start, end).arrayBuffer());
     }
     const bytes = new Uint8Array(end - start);
-    const count = (await this.#handle(part)).read(bytes, { at: start });
+    const count = handle.read(bytes, { at: start });
     this.#touch();
     return bytes.subarray(0, count);
   }
@@ -222,8 +232,8 @@ export class StoredSource implements FileSource {
     try {
       (await this.#handle(opened.part)).write(bytes, { at: first * PART_BYTES });
       opened.parts.fill(1, first, last);
-      this.#unnoted += last - first;
-      if (this.#unnoted >= PARTS_A_NOTE) await this.#note();
+      for (let part = first; part < last; part++) opened.unnoted.add(part);
+      if (opened.unnoted.size >= PARTS_A_NOTE) await this.#note();
       this.#touch();
     } catch {
       // The model is loaded all the same, and fetched again the next time.
@@ -241,21 +251,43 @@ export class StoredSource implements FileSource {
     return handle;
   }
 
-  /** What is written is flushed before it is said to be there. */
-  async #note(): Promise<void> {
-    if (this.#isBroken) return;
-    this.#unnoted = 0;
-    const files: Record<string, KeptFile> = { ...this.#known?.files };
-    const opened = await Promise.all([...this.#files].map(async ([name, file]) => [name, await file] as const));
-    for (const handle of this.#handles.values()) (await handle).flush();
-    for (const [name, { part, size, version, parts }] of opened) {
-      files[name] = { part, size, version, parts: parts.join("") };
+  #note(): Promise<void> {
+    this.#noting = this.#noting.then(() => this.#noteNow());
+    return this.#noting;
+  }
+
+  /**
+   * Adds what was stored since to what the description says by now, where another tab may have added something. A source that has only read
+   * leaves it as it is. What is written is flushed before it is said to be there.
+   */
+  async #noteNow(): Promise<void> {
+    const opened = await Promise.all([...this.#files.values()].map((file) => file.catch(() => null)));
+    const stored = opened.flatMap((file) => (file ? [{ file, added: [...file.unnoted] }] : []));
+    if (this.#isBroken || !(this.#isNewlyWhole || stored.some(({ added }) => added.length > 0))) return;
+    for (const handle of this.#handles.values()) (await handle.catch(() => null))?.flush();
+    const found = await readDescription(this.#folder);
+    const files: Record<string, KeptFile> = { ...found?.files };
+    for (const { file, added } of stored) {
+      const { name, part, size, version } = file;
+      const before = files[name] ?? { part, size, version, parts: "0".repeat(file.parts.length) };
+      // What takes the place of this file is another tab's.
+      if (before.part !== part || before.size !== size || before.version !== version) continue;
+      const parts = [...before.parts];
+      for (const index of added) parts[index] = "1";
+      files[name] = { ...before, parts: parts.join("") };
     }
     const model: KeptModel = {
-      ...{ ref: this.#ref, files, list: this.#list, absent: [...this.#absent] },
-      ...{ isWhole: this.#isWhole, usedAt: Date.now() },
+      ...{ ref: this.#ref, files, list: this.#list ?? found?.list ?? null },
+      absent: [...new Set([...(found?.absent ?? []), ...this.#absent])],
+      ...{ isWhole: this.#isWhole || (found?.isWhole ?? false), usedAt: Date.now() },
     };
-    await writeFile(this.#folder, DESCRIPTION, [new TextEncoder().encode(JSON.stringify(model))]).catch(() => {});
+    try {
+      await writeFile(this.#folder, DESCRIPTION, [new TextEncoder().encode(JSON.stringify(model))]);
+      this.#isNewlyWhole = false;
+      for (const { file, added } of stored) for (const part of added) file.unnoted.delete(part);
+    } catch {
+      // The next note says it.
+    }
   }
 
   #touch(): void {

@@ -41,15 +41,7 @@ export async function storedNameOf(ref: string): Promise<string> {
 
 export async function readDescription(folder: FileSystemDirectoryHandle): Promise<KeptModel | null> {
   const value = await readJson(folder, DESCRIPTION);
-  if (!isModel(value)) return null;
-  // Parts were stored by number before.
-  const files = Object.entries(value.files as Record<string, KeptFile & { readonly index?: number }>).map(
-    ([name, { index, ...file }]) => [
-      name,
-      { ...file, part: file.part ?? `${index}.part`, version: file.version ?? null },
-    ],
-  );
-  return { ...value, files: Object.fromEntries(files) };
+  return isModel(value) ? value : null;
 }
 
 export const keptBytes = ({ files }: KeptModel): number =>
