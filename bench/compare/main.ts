@@ -72,6 +72,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
       if (!old) continue;
       const ratio = isRate ? old.value / value : value / old.value;
       ratios.set(name, [...(ratios.get(name) ?? []), ratio]);
+      say(`  ${ratio.toFixed(3)}  ${name}`);
     }
   }
 }
