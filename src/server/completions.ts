@@ -5,7 +5,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import { constraintOf } from "./bound-answer.ts";
 import type { Call } from "./call.ts";
-import { encodePrompt } from "./encode-text.ts";
+import { encodePrompts } from "./encode-text.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
 import type { CompletionRequest } from "./request-schema.ts";
@@ -34,7 +34,8 @@ export async function completions(call: Call, request: CompletionRequest): Promi
     });
   }
   // Before anything is encoded, which takes time.
-  const numChoices = promptList(request.prompt).length * n;
+  const texts = promptList(request.prompt);
+  const numChoices = texts.length * n;
   if (numChoices > MAX_CHOICES) {
     throw new ApiError(
       400,
@@ -45,7 +46,7 @@ export async function completions(call: Call, request: CompletionRequest): Promi
       },
     );
   }
-  const prompts = await encodePrompts(call, request.prompt, request.add_special_tokens ?? true);
+  const prompts = await encodePrompts(call, texts, { addSpecialTokens: request.add_special_tokens ?? true }, "prompt");
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
@@ -92,15 +93,6 @@ function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs:
     `logprobs: echo would list ${entries} log-probabilities of prompts, more than ${MAX_ECHOED}; ask for fewer, for a smaller n, or for fewer prompts at once`,
     { code: "invalid_value", param: "logprobs" },
   );
-}
-
-function encodePrompts(
-  call: Call,
-  prompt: CompletionRequest["prompt"],
-  addSpecialTokens: boolean,
-): Promise<(readonly number[])[]> {
-  const encode = (text: string): Promise<number[]> => encodePrompt(call, text, { addSpecialTokens });
-  return Promise.all(promptList(prompt).map((one) => (typeof one === "string" ? encode(one) : one)));
 }
 
 /** Writes the pieces of the choices, with `echo` and log-probabilities. */

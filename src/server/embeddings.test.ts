@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer, type TestServer } from "../../test/support/server.ts";
 import { embed } from "../engine/embed.ts";
+import { type TextWork, textWorkHere } from "./text-work.ts";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -65,4 +66,28 @@ describe("embeddings", () => {
     expect(json.error).toMatchObject({ code, param: param === "" ? null : param });
     expect(server.scheduler.stats.waiting).toBe(0);
   });
+
+  it.each(["embeddings", "completions"])(
+    "texts of /v1/%s take one place among those that wait to be encoded",
+    async (route) => {
+      let [waiting, most] = [0, 0];
+      const { tokenizer } = server.llm;
+      const text: TextWork = {
+        ...textWorkHere(tokenizer),
+        encode: async (one, options) => {
+          most = Math.max(most, ++waiting);
+          // Those who would come at the same time have come by then.
+          await new Promise((resolve) => setImmediate(resolve));
+          waiting--;
+          return tokenizer.encode(one, options);
+        },
+      };
+      const watched = await startServer({ fake: {}, server: { text } });
+      const texts = Array.from({ length: 20 }, (_, i) => `text ${i}`);
+      const body = route === "embeddings" ? { input: texts } : { prompt: texts, max_tokens: 1 };
+      expect((await watched.post(`/v1/${route}`, body)).status).toBe(200);
+      expect(most).toBe(1);
+      await watched.stop();
+    },
+  );
 });

@@ -1,9 +1,10 @@
 /** @file `POST /v1/embeddings`: vectors of texts or token ids. All limits hold before the first of them is read. */
 import { checkTokens } from "../backends/check-tokens.ts";
 import { checkDimensions, embedAll } from "../engine/embed.ts";
+import type { LLM } from "../engine/llm.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
-import { encodePrompt } from "./encode-text.ts";
+import { encodePrompts } from "./encode-text.ts";
 import type { EmbeddingRequest } from "./request-schema.ts";
 import { promptList } from "./token-fields.ts";
 import { sumUsage } from "./usage.ts";
@@ -12,8 +13,6 @@ import { sumUsage } from "./usage.ts";
 const MAX_INPUTS = 2048;
 /** Limit of numbers in one answer, some 40 MB of JSON. */
 const MAX_NUMBERS = 1 << 21;
-/** Texts of one request that are encoded at the same time, so that others come to their turn. */
-const ENCODED_AT_ONCE = 8;
 
 export async function embeddings(call: Call, request: EmbeddingRequest): Promise<Response> {
   const { llm, scheduler, pooling: usual = "last" } = call.server;
@@ -32,7 +31,8 @@ export async function embeddings(call: Call, request: EmbeddingRequest): Promise
       `${inputs.length} vectors have ${numNumbers} numbers, more than ${MAX_NUMBERS}; ask for fewer at once, or for fewer dimensions`,
     );
   }
-  const prompts = await encoded(call, inputs, request.add_special_tokens ?? true);
+  const encoding = { addSpecialTokens: request.add_special_tokens ?? true };
+  const prompts = await encodePrompts(call, inputs, encoding, "input", (ids, i) => checkInput(llm, ids, i));
   const pooling = request.pooling ?? usual;
   const options = { ...call.owned(null), pooling, signal: call.signal, ...(dimensions && { dimensions }) };
   const vectors = await embedAll(scheduler, prompts, options);
@@ -63,31 +63,14 @@ const wrongInput = (message: string, code = "invalid_value", at?: number): ApiEr
   return new ApiError(400, `${param}: ${message}`, { code, param });
 };
 
-async function encoded(
-  call: Call,
-  inputs: readonly (string | readonly number[])[],
-  addSpecialTokens: boolean,
-): Promise<(readonly number[])[]> {
-  const { llm } = call.server;
+function checkInput(llm: LLM, ids: readonly number[], at: number): void {
   const { contextLength } = llm.runner;
-  const prompts: (readonly number[])[] = [];
-  let next = 0;
-  const encodeNext = async (): Promise<void> => {
-    for (let i = next++; i < inputs.length; i = next++) {
-      const input = inputs[i]!;
-      const ids =
-        typeof input === "string" ? await encodePrompt(call, input, { addSpecialTokens }, `input.${i}`) : input;
-      if (ids.length === 0) throw wrongInput("it has no tokens; leave it out", "invalid_value", i);
-      if (ids.length > contextLength) {
-        const message = `${ids.length} tokens do not fit the context of ${contextLength}; shorten it`;
-        throw wrongInput(message, "context_length_exceeded", i);
-      }
-      checkTokens(`input.${i}`, ids, llm.config.vocabSize);
-      prompts[i] = ids;
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(ENCODED_AT_ONCE, inputs.length) }, encodeNext));
-  return prompts;
+  if (ids.length === 0) throw wrongInput("it has no tokens; leave it out", "invalid_value", at);
+  if (ids.length > contextLength) {
+    const message = `${ids.length} tokens do not fit the context of ${contextLength}; shorten it`;
+    throw wrongInput(message, "context_length_exceeded", at);
+  }
+  checkTokens(`input.${at}`, ids, llm.config.vocabSize);
 }
 
 /** Little-endian, as OpenAI's clients read it. */

@@ -27,3 +27,26 @@ export async function encodePrompt(
   }
   return await textWorkOf(call).encode(text, options, call.signal);
 }
+
+/**
+ * The token ids of a request's texts, in their order; lists of ids are as they are. One text at a time, so that a request takes one place among the texts
+ * that wait, however many it has, and others come to their turn.
+ * field: of the request that has the texts. check: looks at the ids of each before the next is encoded
+ * @throws ApiError as `encodePrompt` · what `check` throws
+ */
+export async function encodePrompts(
+  call: Call,
+  prompts: readonly (string | readonly number[])[],
+  options: EncodeOptions,
+  field: string,
+  check?: (ids: readonly number[], index: number) => void,
+): Promise<(readonly number[])[]> {
+  const encoded: (readonly number[])[] = [];
+  for (const [i, prompt] of prompts.entries()) {
+    const name = prompts.length === 1 ? field : `${field}.${i}`;
+    const ids = typeof prompt === "string" ? await encodePrompt(call, prompt, options, name) : prompt;
+    check?.(ids, i);
+    encoded.push(ids);
+  }
+  return encoded;
+}
