@@ -37,7 +37,11 @@ export async function* checkPrefill(): AsyncGenerator<object> {
       );
       const onMatrices = commands.kernelLabels.some((label) => label.includes("matrix units"));
       const limit = onMatrices ? matrixTolerance(c) : prefillTolerance(c.kv);
-      yield { ...row, onMatrices, passed: error <= limit, error: Number(error.toExponential(2)), limit };
+      const isMissed = context.features.matrices && MATRIX_CASES.includes(c) && !onMatrices;
+      yield {
+        ...{ ...row, onMatrices, passed: error <= limit && !isMissed, error: Number(error.toExponential(2)), limit },
+        ...(isMissed && { failed: "expected matrix units, which this device has, got another kernel" }),
+      };
     } catch (error) {
       yield { ...row, passed: false, failed: String((error as Error).message ?? error) };
     }

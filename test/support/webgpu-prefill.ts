@@ -37,6 +37,8 @@ export interface PrefillCase {
   readonly plan?: Partial<PrefillPlan>;
   /** Standard deviation of the scores; 2 by default. */
   readonly sharpness?: number;
+  /** Keys and values are plus and minus this, and queries as much smaller, so that scores are as they were. */
+  readonly size?: number;
   /** Workgroup memory of the adapter. */
   readonly workgroupBytes?: number;
 }
@@ -93,6 +95,13 @@ function reference(
   };
   const rng = new CounterRng(7, d);
   let drawn = 0;
+  const width = (numHeads + 2 * numKvHeads) * d;
+  const { size } = c;
+  const draw = (isQuery: boolean): number => {
+    const value = rng.gaussian(drawn++);
+    if (!size) return value;
+    return isQuery ? value / size : Math.sign(value) * size;
+  };
   const run = (parts: readonly (readonly [Sequence, number])[]) => {
     let row = 0;
     const spans = parts.map(([sequence, count]) => {
@@ -105,7 +114,7 @@ function reference(
       spans.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i)),
     );
     const step: Step = { tokens: new Int32Array(row), positions, spans, logitRows: Int32Array.of() };
-    const qkv = Float32Array.from({ length: row * (numHeads + 2 * numKvHeads) * d }, () => rng.gaussian(drawn++));
+    const qkv = Float32Array.from({ length: row * width }, (_, i) => draw(i % width < numHeads * d));
     const q = new Float32Array(row * numHeads * d);
     appendKv(storage, step, layer, rope, { q: null, k: null, v: null }, qkv, q);
     return { step, q };

@@ -2,9 +2,11 @@
 import { expect, it } from "vitest";
 import { gpuSkip } from "../../../../test/support/gpu.ts";
 import { layerOf } from "../../../../test/support/webgpu-prefill.ts";
+import { MATRIX_CASES, prefillCaseText } from "../../../../test/support/webgpu-prefill-cases.ts";
 import { sideCentroids } from "../codec/side-tables.ts";
+import type { GpuContext } from "../device/context.ts";
 import { isHalfSide, matrixBytes } from "./matrices-text.ts";
-import { matrixSpec } from "./prefill-kernels.ts";
+import { canUseMatrixRows, matrixSpec } from "./prefill-kernels.ts";
 
 const optionsOf = (kv: string, headDim: number, group = 2) => {
   const layer = layerOf({ kv, headDim, group, steps: [] });
@@ -51,11 +53,46 @@ it("is for what f16 holds: not for f32, nor for blocks that are rotated, whose n
 });
 
 it("has queries of at most 1 in f16, and scores multiplied by what they were divided by", () => {
-  const { code } = matrixSpec(optionsOf("k4v4", 64)).shader;
-  expect(code).not.toMatch(/q\[query \+ \d+u\] \* LOG2E/);
-  expect(code.match(/let q\d = q\[query \+ \d+u\] \* query_factor;/g)).toHaveLength(16);
-  // Scores are read where a turn has the usual tiles, and where it has not.
-  expect(code.match(/var s\d+ = scores\[\d+u \* SCORE_PITCH \+ l\] \* query_scale;/g)).toHaveLength(32);
+  const statements = matrixSpec(optionsOf("k4v4", 64))
+    .shader.code.split("\n")
+    .map((line) => line.trim());
+  const queries = statements.filter((line) => /\bq\[/.test(line) && !line.startsWith("let quad = abs("));
+  const scores = statements.filter((line) => /^var s\d+ = /.test(line));
+  expect(queries.length * 4).toBe(64);
+  expect(scores.length).toBeGreaterThanOrEqual(16);
+  expect(queries.filter((line) => !line.endsWith("] * query_factor;"))).toEqual([]);
+  expect(scores.filter((line) => !line.endsWith("] * query_scale;"))).toEqual([]);
+
+  const start = statements.findIndex((line) => line.startsWith("let exponent = "));
+  // These three statements of WGSL are JavaScript as well.
+  const factorsOf = new Function(
+    ...["top", "clamp", "frexp", "ldexp", "LOG2E"],
+    `${statements.slice(start, start + 3).join("\n")}\nreturn [query_factor, query_scale];`,
+  );
+  for (const top of [0, 1e-45, 2e-38, 1e-6, 0.5, 1, 65504, 1e37]) {
+    const [factor, scale] = factorsOf(
+      top,
+      (x: number, low: number, high: number) => Math.min(Math.max(x, low), high),
+      (x: number) => ({ exp: x === 0 ? 0 : Math.floor(Math.log2(x)) + 1 }),
+      (x: number, exponent: number) => x * 2 ** exponent,
+      Math.LOG2E,
+    );
+    expect(top * factor, `${top}`).toBeLessThan(1);
+    if (top > 2 ** -126) expect(top * factor, `${top}`).toBeGreaterThanOrEqual(0.5);
+    expect(factor * scale, `${top}`).toBe(Math.LOG2E);
+  }
+});
+
+it("is what each case that checks it on a GPU is attended by", () => {
+  const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 48 << 10 };
+  const context = { features: { matrices: true, subgroupSize: 32 }, limits } as GpuContext;
+  const others = MATRIX_CASES.filter((c) => {
+    const layer = layerOf(c);
+    const centroidsAt = { k: 0, v: sideCentroids(layer.kv.format.k, layer.headDim).length };
+    const windowCentroidsAt = layer.kv.format.windowBits === 8 ? { k: 64, v: 64 } : undefined;
+    return !canUseMatrixRows(context, { layer, cache: layer.cache, centroidsAt, windowCentroidsAt });
+  });
+  expect(others.map(prefillCaseText)).toEqual([]);
 });
 
 it("fits the 48 KiB of workgroup memory that a multiprocessor has for Vulkan", () => {
