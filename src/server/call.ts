@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { ScheduleOptions } from "../engine/scheduler/request.ts";
 import { ApiError, clientLeft, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
+import type { Reservation } from "./rate-limits.ts";
 import { readBody } from "./read-body.ts";
 import { logRequest } from "./request-log.ts";
 import type { ServerOptions } from "./server-context.ts";
@@ -41,6 +42,7 @@ export class Call {
   /** The route as the route table has it. */
   readonly #route: string;
   #usage: WireUsage | null = null;
+  #reservation: Reservation | undefined;
 
   constructor(server: ServerOptions, request: Request, id: string, route: string) {
     this.server = server;
@@ -84,16 +86,28 @@ export class Call {
     return `turboquant-${this.server.version}-${this.server.llm.decoder.kv.text}`;
   }
 
-  /** salt: what the request sets apart from others of its owner's */
-  owned(salt: string | null | undefined): Pick<ScheduleOptions, "client" | "owner" | "onFinish"> {
+  /**
+   * Whose the prompts are, each with `n` answers of at most `newTokens`; a client with a limit of tokens is charged for them.
+   * salt: what the request sets apart from others of its owner's
+   * @throws ApiError 429 — the client has no tokens left
+   */
+  owned(
+    salt: string | null | undefined,
+    prompts: readonly (readonly number[])[],
+    { n = 1, newTokens = 0 }: { readonly n?: number; readonly newTokens?: number } = {},
+  ): Pick<ScheduleOptions, "client" | "owner" | "onFinish"> {
     const { client, owner } = this;
-    const { rates } = this.server;
+    const { rates, llm } = this.server;
+    const longest = llm.runner.contextLength + 1;
+    const most = prompts.reduce((sum, { length }) => sum + length + n * Math.min(newTokens, longest - length), 0);
+    const reservation = rates?.reserve(client, most);
+    this.#reservation = reservation;
     return {
       client,
       owner: salt ? JSON.stringify([owner, salt]) : owner,
-      ...(rates && {
+      ...(reservation && {
         onFinish: ({ isStarted, promptTokens, completionTokens }) => {
-          if (isStarted) rates.charge(client, promptTokens + completionTokens);
+          if (isStarted) reservation.use(promptTokens + completionTokens);
         },
       }),
     };
@@ -123,6 +137,7 @@ export class Call {
   log(status: number): void {
     clearTimeout(this.#timer);
     this.#stop.abort(clientLeft());
+    this.#reservation?.end();
     const ms = Math.round(performance.now() - this.#started);
     const { id, request } = this;
     logRequest(this.server, { id, method: request.method, route: this.#route, status, ms, ...this.#usage });

@@ -39,13 +39,14 @@ export async function chatCompletions(call: Call, request: ChatRequest): Promise
 export function chatChunks(call: Call, request: ChatRequest, plan: ChatPlan): AsyncGenerator<ScheduledChunk, void> {
   const { llm } = call.server;
   const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
+  const newTokens = limit < 0 ? llm.runner.contextLength : limit;
   try {
     return callScheduler([plan.ids], {
       ...call.schedule,
       options: {
         ...samplingOptions(request, llm),
-        ...call.owned(request.cache_salt),
-        maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
+        ...call.owned(request.cache_salt, [plan.ids], { n: request.n ?? 1, newTokens }),
+        maxNewTokens: newTokens,
         logprobs: request.logprobs ? (request.top_logprobs ?? 0) : 0,
         wantsLogprob: request.logprobs === true,
         ...(plan.constraint && { constraint: plan.constraint }),

@@ -53,7 +53,7 @@ export async function completions(call: Call, request: CompletionRequest): Promi
   if (request.echo && typeof request.logprobs === "number") checkEcho(prompts, n, request.logprobs);
   const options = {
     ...samplingOptions(request, llm),
-    ...call.owned(request.cache_salt),
+    ...call.owned(request.cache_salt, prompts, { n, newTokens: maxTokens }),
     maxNewTokens: Math.max(1, maxTokens),
     scoreOnly: maxTokens === 0,
     logprobs: request.logprobs ?? 0,

@@ -34,7 +34,7 @@ export async function embeddings(call: Call, request: EmbeddingRequest): Promise
   const encoding = { addSpecialTokens: request.add_special_tokens ?? true };
   const prompts = await encodePrompts(call, inputs, encoding, "input", (ids, i) => checkInput(llm, ids, i));
   const pooling = request.pooling ?? usual;
-  const options = { ...call.owned(null), pooling, signal: call.signal, ...(dimensions && { dimensions }) };
+  const options = { ...call.owned(null, prompts), pooling, signal: call.signal, ...(dimensions && { dimensions }) };
   const vectors = await embedAll(scheduler, prompts, options);
   const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
   const usage = sumUsage([{ promptTokens, cachedTokens: 0, completionTokens: 0 }], []);

@@ -41,18 +41,31 @@ describe("limits", () => {
     expect(refusal(rates, "a"), "what was not used does not add up beyond a minute").not.toBeNull();
   });
 
-  it("tokens are paid for afterwards, and what is overdrawn fills up first", () => {
+  it("tokens that a request may come to are held, and the rest is given back; what is overdrawn fills up first", () => {
     const rates = limits({ tokens: 600 });
+    const left = () => rates.headers("a")["x-ratelimit-remaining-tokens"];
     expect(refusal(rates, "a")).toBeNull();
-    rates.charge("a", 599);
+    const first = rates.reserve("a", 599);
     expect(refusal(rates, "a"), "one is left").toBeNull();
-    rates.charge("a", 100);
-    expect(refusal(rates, "a")).toEqual({
-      ...{ status: 429, wait: "10" },
-      message: "rate limit: more than 600 tokens a minute; try again in 10 s",
-    });
+    const second = rates.reserve("a", 100);
+    const message = "rate limit: more than 600 tokens a minute; try again in 10 s";
+    expect(refusal(rates, "a")).toEqual({ status: 429, wait: "10", message });
+    expect(() => rates.reserve("a", 1), "let in before the others took theirs").toThrow(message);
     expect(refusal(rates, "b")).toBeNull();
-    now += 10_000;
+    first.use(90);
+    expect(left(), "until all of it is over").toBe("0");
+    first.use(10);
+    first.end();
+    first.end();
+    expect(left()).toBe("400");
+    second.use(130);
+    second.end();
+    expect(left(), "more than was held is charged as well").toBe("370");
+    second.use(20);
+    expect(left(), "and what a request comes to after its end").toBe("350");
+    rates.reserve("a", 949);
+    expect(refusal(rates, "a")?.wait).toBe("60");
+    now += 60_000;
     expect(refusal(rates, "a")).toBeNull();
   });
 
@@ -96,7 +109,21 @@ describe("over HTTP", () => {
     expect((await server.post("/v1/completions", ask, BOB)).status).toBe(200);
   });
 
-  it("a client that leaves pays for what was made", async () => {
+  it("requests that are under way together stay within the limit", async () => {
+    now += 600_000;
+    const asked = Array.from({ length: 3 }, () => server.post("/v1/completions", { ...ask, max_tokens: 57 }, BOB));
+    const answers = await Promise.all(asked);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 429, 429]);
+  });
+
+  it("what is no route is free", async () => {
+    now += 600_000;
+    for (let i = 0; i < 5; i++) expect((await server.post("/v1/nothing", {}, ALICE)).status).toBe(404);
+    const { headers } = await server.post("/tokenize", { content: "a" }, ALICE);
+    expect(headers.get("x-ratelimit-remaining-requests")).toBe("3");
+  });
+
+  it("a client that leaves pays for what was made, and for no more", async () => {
     now += 600_000;
     const stop = new AbortController();
     const body = JSON.stringify({ ...ask, max_tokens: 2000, stream: true });
@@ -107,7 +134,8 @@ describe("over HTTP", () => {
     await reader.read();
     stop.abort();
     await until(() => server.scheduler.stats.running === 0, "its generation has ended");
-    const { headers } = await server.post("/v1/completions", { ...ask, max_tokens: 1 }, BOB);
+    const { status, headers } = await server.post("/v1/completions", { ...ask, max_tokens: 1 }, BOB);
+    expect(status, "what was not made is given back").toBe(200);
     expect(Number(headers.get("x-ratelimit-remaining-tokens"))).toBeLessThan(60 - 3 - 4);
   });
 });

@@ -1,8 +1,9 @@
 /**
  * @file What each client may ask for in a minute: requests, and tokens of prompts and answers.
  *
- * Two buckets a client, which hold what a minute allows and fill up evenly. A request is paid for when it comes, its tokens when it is over,
- * as nobody knows before how many there will be: what is overdrawn then has to fill up first.
+ * Two buckets a client, which hold what a minute allows and fill up evenly. A request is paid for when it comes. Nobody knows before how many tokens there
+ * will be: the most that there may be are taken before the prompt is queued, so that requests under way together stay within the limit, and what was not
+ * needed is given back at the end. What is overdrawn has to fill up first.
  */
 import { formatCount } from "../format-number.ts";
 import { ApiError } from "./api-error.ts";
@@ -17,6 +18,14 @@ interface Buckets {
   readonly left: Record<Kind, number>;
   /** When they were last filled. */
   at: number;
+}
+
+/** Tokens that were taken for a request that is under way. */
+export interface Reservation {
+  /** What a prompt and its answers came to. */
+  use(tokens: number): void;
+  /** Gives back what was not used. */
+  end(): void;
 }
 
 /** Names of the headers of `RateLimits.headers`. */
@@ -42,23 +51,32 @@ export class RateLimits {
 
   /** @throws ApiError 429 — the client has to wait, and for how long */
   admit(client: string): void {
-    const { left } = this.#bucketsOf(client);
-    const waits = KINDS.map((kind) => ({ kind, ms: this.#untilMs(kind, left[kind], 1) }));
-    const { kind, ms } = waits.reduce((longest, wait) => (wait.ms > longest.ms ? wait : longest));
-    if (ms > 0) {
-      const seconds = Math.ceil(ms / 1000);
-      throw new ApiError(
-        429,
-        `rate limit: more than ${formatCount(this.#limit[kind])} ${kind} a minute; try again in ${seconds} s`,
-        { code: "rate_limit_exceeded", headers: { "retry-after": String(seconds) } },
-      );
-    }
-    left.requests--;
+    this.#checkLeft(client, KINDS);
+    this.#bucketsOf(client).left.requests--;
   }
 
-  /** Takes what a request came to from its client's tokens. */
-  charge(client: string, tokens: number): void {
-    this.#bucketsOf(client).left.tokens -= tokens;
+  /**
+   * most: the tokens that a request may come to
+   * @throws ApiError 429 — the client has none left
+   */
+  reserve(client: string, most: number): Reservation {
+    this.#checkLeft(client, ["tokens"]);
+    const take = (tokens: number): void => {
+      this.#bucketsOf(client).left.tokens -= tokens;
+    };
+    take(most);
+    let held = most;
+    return {
+      use(tokens) {
+        const own = Math.min(held, tokens);
+        held -= own;
+        take(tokens - own);
+      },
+      end() {
+        take(-held);
+        held = 0;
+      },
+    };
   }
 
   /** What a client has left, in the headers that OpenAI has for it. */
@@ -71,6 +89,19 @@ export class RateLimits {
         [`x-ratelimit-remaining-${kind}`, String(Math.max(0, Math.floor(left[kind])))],
         [`x-ratelimit-reset-${kind}`, `${Math.ceil(this.#untilMs(kind, left[kind], this.#limit[kind]) / 1000)}s`],
       ]),
+    );
+  }
+
+  #checkLeft(client: string, kinds: readonly Kind[]): void {
+    const { left } = this.#bucketsOf(client);
+    const waits = kinds.map((kind) => ({ kind, ms: this.#untilMs(kind, left[kind], 1) }));
+    const { kind, ms } = waits.reduce((longest, wait) => (wait.ms > longest.ms ? wait : longest));
+    if (ms === 0) return;
+    const seconds = Math.ceil(ms / 1000);
+    throw new ApiError(
+      429,
+      `rate limit: more than ${formatCount(this.#limit[kind])} ${kind} a minute; try again in ${seconds} s`,
+      { code: "rate_limit_exceeded", headers: { "retry-after": String(seconds) } },
     );
   }
 
