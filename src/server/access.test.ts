@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer, type TestServer } from "../../test/support/server.ts";
-import { isSameSecret } from "./access.ts";
+import { isSameSecret, networkOf } from "./access.ts";
 
 /** `fetch` does not let a caller set Host and Origin. */
 function send(server: TestServer, method: string, path: string, headers: Record<string, string>) {
@@ -130,4 +130,17 @@ describe("pages", () => {
     expect((await send(open, "GET", "/v1/models", { host: "evil.example:8080" })).status).toBe(403);
     expect((await send(open, "GET", "/v1/models", { host: "localhost:8080" })).status).toBe(200);
   });
+});
+
+it.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["::ffff:192.0.2.7", "192.0.2.7"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:db8:1:2::1", "2001:db8:1:2::/64"],
+  ["2001:DB8::1", "2001:db8:0:0::/64"],
+  ["2001:0db8::2", "2001:db8:0:0::/64"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ["::1", "0:0:0:0::/64"],
+])("address %s counts as %s", (address, network) => {
+  expect(networkOf(address)).toBe(network);
 });

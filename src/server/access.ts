@@ -58,6 +58,21 @@ export function checkHost(host: string | undefined, allowed: readonly string[] |
   );
 }
 
+/**
+ * What clients without keys are told apart by: an IPv4 address, and of an IPv6 address its first 64 bits, as one line has all the others to choose from.
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1]!;
+  const [head = "", tail] = address.replace(/%.*$/, "").split("::");
+  const wordsOf = (text: string | undefined): string[] => (text ? text.split(":") : []);
+  const [first, last] = [wordsOf(head), wordsOf(tail)];
+  const zeros = tail === undefined ? 0 : 8 - first.length - last.length;
+  const words = [...first, ...Array<string>(Math.max(0, zeros)).fill("0"), ...last].slice(0, 4);
+  return `${words.map((word) => Number.parseInt(word, 16).toString(16)).join(":")}::/64`;
+}
+
 /** Adds headers of `corsHeaders` to an answer, which may depend on more than the origin. */
 export function addCors({ headers }: Response, cors: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(cors)) {
@@ -67,7 +82,7 @@ export function addCors({ headers }: Response, cors: Readonly<Record<string, str
 }
 
 /** Headers of answers that pages may read. */
-const SHOWN_HEADERS = ["x-request-id", "x-ignored-fields", "retry-after", ...RATE_HEADERS].join(", ");
+const SHOWN_HEADERS = ["x-request-id", "request-id", "x-ignored-fields", "retry-after", ...RATE_HEADERS].join(", ");
 /** Headers that pages may send without asking for more. */
 const PAGE_HEADERS = "authorization, content-type";
 /** Names of headers, as a preflight request lists them. */

@@ -11,6 +11,12 @@ export interface ErrorBody {
   };
 }
 
+export interface MessagesErrorBody extends ErrorBody {
+  readonly type: "error";
+  /** Absent in streams, whose headers have it. */
+  readonly request_id?: string;
+}
+
 export interface ApiErrorOptions {
   readonly code?: string;
   readonly param?: string;
@@ -18,7 +24,7 @@ export interface ApiErrorOptions {
 }
 
 /** Paths of Anthropic's API. */
-const MESSAGES = /^(?:\/v1)?\/messages(?:\/|$)/;
+export const isMessagesPath = (path: string): boolean => /^(?:\/v1)?\/messages(?:\/|$)/.test(path);
 
 export class ApiError extends Error {
   readonly status: number;
@@ -45,11 +51,24 @@ export class ApiError extends Error {
     };
   }
 
-  /** path: of the request, as the errors of Anthropic's API have one field more */
-  toResponse(path: string): Response {
-    const body = MESSAGES.test(path) ? { type: "error", ...this.body } : this.body;
+  /** As Anthropic's API has it, whose types are others. */
+  get messagesBody(): MessagesErrorBody {
+    const { status } = this;
+    const type = MESSAGES_TYPES[status] ?? (status >= 500 ? "api_error" : fallbackType(status));
+    return { type: "error", error: { ...this.body.error, type } };
+  }
+
+  /** path: of the request, which says whose error it is */
+  toResponse(path: string, id: string): Response {
+    const body = isMessagesPath(path) ? { ...this.messagesBody, request_id: id } : this.body;
     return Response.json(body, { status: this.status, headers: this.headers });
   }
+}
+
+/** Names a request in its answer; Anthropic's clients have a header of their own for it. */
+export function setRequestId({ headers }: Response, path: string, id: string): void {
+  headers.set("x-request-id", id);
+  if (isMessagesPath(path)) headers.set("request-id", id);
 }
 
 /** nginx's status for a client that disconnected before the answer; used in the log and the metrics only. */
@@ -82,6 +101,18 @@ const TYPES: Readonly<Record<number, string>> = {
   429: "rate_limit_error",
   501: "not_supported_error",
   503: "unavailable_error",
+  504: "timeout_error",
+};
+
+/** Those that Anthropic's clients know; what is not here is `api_error` or `invalid_request_error`. */
+const MESSAGES_TYPES: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  408: "timeout_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  503: "overloaded_error",
   504: "timeout_error",
 };
 

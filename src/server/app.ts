@@ -1,7 +1,7 @@
 /** @file The HTTP interface: the router, and the checks that apply to all routes. It does not depend on Node. */
 import { Hono } from "hono";
-import { addCors, checkHost, checkKey, corsHeaders } from "./access.ts";
-import { methodNotAllowed, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
+import { addCors, checkHost, checkKey, corsHeaders, networkOf } from "./access.ts";
+import { methodNotAllowed, STATUS_CLIENT_LEFT, setRequestId, toApiError } from "./api-error.ts";
 import { Call } from "./call.ts";
 import type { RelayHandlers, RequestEnvironment } from "./relay.ts";
 import { logRequest } from "./request-log.ts";
@@ -71,31 +71,33 @@ async function handle(
   handler: Handler,
 ): Promise<Response> {
   const call = new Call(server, request, id, path);
+  const { pathname, searchParams } = new URL(request.url);
   let cors: Record<string, string> = {};
   let response: Response;
-  // What only reports is free.
-  const rates = request.method === "POST" ? server.rates : undefined;
+  // What only reports is free, and so is what is no route, which no key is asked for.
+  const rates = request.method === "POST" && path !== "*" ? server.rates : undefined;
   try {
     const host = request.headers.get("host") ?? undefined;
     checkHost(host, server.hosts);
     cors = corsHeaders(request.headers.get("origin") ?? undefined, host, server.corsOrigins);
     const key = OPEN_PATHS.has(path) ? "" : await checkKey(request.headers, server.apiKeys);
-    call.client = key || address;
+    call.client = key || networkOf(address);
     call.owner = key;
     rates?.admit(call.client);
-    response = await handler(call, params, new URL(request.url).searchParams);
+    response = await handler(call, params, searchParams);
   } catch (error) {
     const apiError = toApiError(error);
-    response = apiError.toResponse(path);
+    response = apiError.toResponse(pathname, id);
     if (apiError.status === 500) server.logger.error({ id, err: error }, "request failed");
   }
   addCors(response, cors);
-  response.headers.set("x-request-id", id);
+  // What the request did not need of its client's tokens is given back before the headers say what is left.
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  if (!isStream) call.log(request.signal.aborted ? STATUS_CLIENT_LEFT : response.status);
+  setRequestId(response, pathname, id);
   if (call.client !== "") {
     for (const [name, value] of Object.entries(rates?.headers(call.client) ?? {})) response.headers.set(name, value);
   }
   if (call.ignoredFields.length > 0) response.headers.set("x-ignored-fields", headerList(call.ignoredFields));
-  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-  if (!isStream) call.log(request.signal.aborted ? STATUS_CLIENT_LEFT : response.status);
   return response;
 }

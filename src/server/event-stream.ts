@@ -46,9 +46,9 @@ export function eventStream(
       } catch (error) {
         if (!isOver || !isClientLeft(error)) listener.onStreamError(error);
         if (isOver) return;
-        const { body } = toApiError(error);
-        const named = kind === "named" ? body.error : body;
-        controller.enqueue(kind === "data" ? event(body) : namedEvent({ ...named, type: "error" }));
+        const { body, messagesBody } = toApiError(error);
+        if (kind === "data") controller.enqueue(event(body));
+        else controller.enqueue(namedEvent(kind === "named" ? { ...body.error, type: "error" } : messagesBody));
       }
       end(false);
       controller.close();

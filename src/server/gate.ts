@@ -3,7 +3,7 @@
  * receives bodies, refuses what need not be received, and hands the rest on. It computes nothing that grows with a request besides copying it.
  */
 import { addCors, checkHost, checkKey, corsHeaders } from "./access.ts";
-import { ApiError, clientLeft, methodNotAllowed, shuttingDown, toApiError } from "./api-error.ts";
+import { ApiError, clientLeft, methodNotAllowed, setRequestId, shuttingDown, toApiError } from "./api-error.ts";
 import { BodyReader } from "./body-bytes.ts";
 import { READ_STEP, type ToEngine, type ToGate } from "./relay-messages.ts";
 
@@ -71,11 +71,11 @@ export class Gate {
       } else response = this.#health(method);
     } catch (error) {
       const apiError = toApiError(error);
-      response = apiError.toResponse(new URL(request.url).pathname);
+      response = apiError.toResponse(new URL(request.url).pathname, id);
       if (apiError.status === 500) fault = error instanceof Error ? error.stack : String(error);
     }
     addCors(response, cors);
-    response.headers.set("x-request-id", id);
+    setRequestId(response, new URL(request.url).pathname, id);
     const ms = Math.round(performance.now() - started);
     const { status } = response;
     this.#post({ kind: "answered", id, method: request.method, route, status, ms, ...(fault && { fault }) });
@@ -138,7 +138,7 @@ export class Gate {
     this.#exchanges.delete(id);
     this.#post({ kind: "leave", id });
     // Nobody reads it; the engine's thread logs the request.
-    exchange.onResponse(clientLeft().toResponse(""));
+    exchange.onResponse(clientLeft().toResponse("", id));
   }
 
   #onMessage(message: ToGate): void {

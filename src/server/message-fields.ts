@@ -50,11 +50,16 @@ type WireMessage = z.infer<typeof message>;
 
 const MAX_MESSAGES = 8192;
 
-export const messages = z
-  .array(z.unknown(), { error: "expected a list of messages {role, content}" })
-  .min(1, "expected at least one message")
-  .max(MAX_MESSAGES, `expected at most ${MAX_MESSAGES} messages`)
-  .pipe(z.array(message));
+/** A conversation whose messages are of a kind; how many there are is looked at first. */
+export const listOfMessages = <T extends z.ZodType>(message: T) =>
+  z
+    .array(z.unknown(), { error: "expected a list of messages {role, content}" })
+    .min(1, "expected at least one message")
+    .max(MAX_MESSAGES, `expected at most ${MAX_MESSAGES} messages`)
+    .pipe(z.array(message))
+    .meta({ minItems: 1, maxItems: MAX_MESSAGES });
+
+export const messages = listOfMessages(message);
 
 const isThought = (part: ContentPart): boolean => (THOUGHT_PARTS as readonly string[]).includes(part.type);
 

@@ -8,15 +8,17 @@ import type { ServerOptions } from "./server-context.ts";
 // biome-ignore lint/suspicious/noExplicitAny: of any form; tests look into it
 type Json = any;
 
+const SINK = { onResponse() {}, info() {} };
+const HERE = { id: "test", address: "" };
+
 function appWith(apiKeys: readonly string[]) {
-  const sink = { onResponse() {}, info() {} };
   const options = { version: "1.2.3", apiKeys, corsOrigins: [], hosts: null, timeoutMs: 60_000 };
-  return createApp({ ...options, metrics: sink, logger: sink } as unknown as ServerOptions);
+  return createApp({ ...options, metrics: SINK, logger: SINK } as unknown as ServerOptions);
 }
 
 async function described(apiKeys: readonly string[]): Promise<Json> {
   const request = new Request("http://localhost/openapi.json");
-  const response = await appWith(apiKeys).fetch(request, { id: "test", address: "" });
+  const response = await appWith(apiKeys).fetch(request, HERE);
   expect(response.status).toBe(200);
   return response.json();
 }
@@ -36,6 +38,19 @@ it("is valid, and says where a key is needed", async () => {
   const open = await described([]);
   expect(open).not.toHaveProperty("security");
   expect(open.paths).toEqual(api.paths);
+});
+
+it("is made once, and has the errors of each API", async () => {
+  let reads = 0;
+  const options = { apiKeys: [], corsOrigins: [], hosts: null, timeoutMs: 60_000, metrics: SINK, logger: SINK };
+  Object.defineProperty(options, "version", { get: () => `1.${++reads}` });
+  const app = createApp(options as unknown as ServerOptions);
+  const ask = async () => (await app.fetch(new Request("http://localhost/openapi.json"), HERE)).text();
+  expect(await ask()).toBe(await ask());
+  expect(reads).toBe(1);
+  const errorOf = (path: string): string => api.paths[path].post.responses.default.$ref.split("/").at(-1);
+  expect([errorOf("/v1/messages"), errorOf("/v1/chat/completions")]).toEqual(["MessagesError", "Error"]);
+  expect(api.components.schemas.MessagesError.required).toEqual(["error", "type"]);
 });
 
 it("has the routes that the router has, and no others", () => {
@@ -62,7 +77,9 @@ it("describes every field, those included that are checked by hand, and which ro
   const { EmbeddingRequest, ChatCompletionRequest } = api.components.schemas;
   expect(EmbeddingRequest).toMatchObject({ required: ["input"], additionalProperties: false });
   expect(EmbeddingRequest.properties.input.anyOf).toHaveLength(4);
-  expect(ChatCompletionRequest.properties.messages).toMatchObject({ type: "array", items: { required: ["role"] } });
+  const { messages, seed } = ChatCompletionRequest.properties;
+  expect(messages).toMatchObject({ type: "array", minItems: 1, maxItems: 8192, items: { required: ["role"] } });
+  expect(seed).toEqual({ type: ["integer", "null"] });
   const withEvents = Object.entries(api.paths)
     .filter(([, { post }]: Json) => post?.responses[200].content["text/event-stream"])
     .map(([path]) => path);

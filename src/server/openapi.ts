@@ -1,6 +1,6 @@
 /** @file The description of the API as OpenAPI 3.1, made from the routes and from the very schemas that check what they are sent. */
 import { z } from "zod";
-import type { ErrorBody } from "./api-error.ts";
+import { type ErrorBody, isMessagesPath, type MessagesErrorBody } from "./api-error.ts";
 import type { Route } from "./route.ts";
 import type { ServerOptions } from "./server-context.ts";
 
@@ -12,6 +12,10 @@ const errorBody = z.object({
     code: z.string().nullable(),
   }),
 }) satisfies z.ZodType<ErrorBody>;
+const messagesErrorBody = errorBody.extend({
+  type: z.literal("error"),
+  request_id: z.string().exactOptional(),
+}) satisfies z.ZodType<MessagesErrorBody>;
 
 /** Answered by the thread of the sockets (gate.ts). */
 const HEALTH = {
@@ -19,7 +23,7 @@ const HEALTH = {
     operationId: "get_health",
     summary: "Whether the server is alive",
     security: [],
-    responses: answers("application/json"),
+    responses: answers("Error", "application/json"),
   },
 };
 
@@ -34,10 +38,10 @@ function jsonSchema(schema: z.ZodType): object {
   return own;
 }
 
-function answers(...types: readonly string[]) {
+function answers(error: "Error" | "MessagesError", ...types: readonly string[]) {
   return {
     200: { description: "The answer", content: Object.fromEntries(types.map((type) => [type, {}])) },
-    default: { $ref: "#/components/responses/Error" },
+    default: { $ref: `#/components/responses/${error}` },
   };
 }
 
@@ -57,21 +61,39 @@ function operationOf({ method, does, body, query, answer, isOpen }: Route, path:
     summary: does,
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { required: !body.isOptional, content: { "application/json": { schema } } } }),
-    responses: answers(...(answer ? [answer] : types)),
+    responses: answers(isMessagesPath(path) ? "MessagesError" : "Error", ...(answer ? [answer] : types)),
     ...(isOpen && { security: [] }),
   };
 }
 
-export function describeApi(routes: readonly Route[], { version, apiKeys }: ServerOptions): object {
+const texts = new WeakMap<ServerOptions, string>();
+
+/** The description as JSON, which is made when it is first asked for. */
+export function apiText(routes: readonly Route[], server: ServerOptions): string {
+  let text = texts.get(server);
+  if (text === undefined) {
+    text = JSON.stringify(describeApi(routes, server));
+    texts.set(server, text);
+  }
+  return text;
+}
+
+function describeApi(routes: readonly Route[], { version, apiKeys }: ServerOptions): object {
   const paths: Record<string, object> = { "/health": HEALTH };
-  const schemas: Record<string, object> = { Error: jsonSchema(errorBody) };
+  const schemas: Record<string, object> = {
+    Error: jsonSchema(errorBody),
+    MessagesError: jsonSchema(messagesErrorBody),
+  };
   for (const route of routes) {
     const { method, body, hasVersion } = route;
     const path = (hasVersion ? "/v1" : "") + route.path.replace(/:(\w+)(?:\{[^}]*\})?/g, "{$1}");
     paths[path] = { ...paths[path], [method.toLowerCase()]: operationOf(route, path) };
     if (body) schemas[body.name] ??= jsonSchema(body.schema);
   }
-  const error = { schema: { $ref: "#/components/schemas/Error" } };
+  const error = (name: string) => ({
+    description: "What is wrong",
+    content: { "application/json": { schema: { $ref: `#/components/schemas/${name}` } } },
+  });
   return {
     openapi: "3.1.0",
     info: {
@@ -82,7 +104,7 @@ export function describeApi(routes: readonly Route[], { version, apiKeys }: Serv
     paths,
     components: {
       schemas,
-      responses: { Error: { description: "What is wrong", content: { "application/json": error } } },
+      responses: { Error: error("Error"), MessagesError: error("MessagesError") },
       ...(apiKeys.length > 0 && { securitySchemes: KEYS }),
     },
     ...(apiKeys.length > 0 && { security: Object.keys(KEYS).map((name) => ({ [name]: [] })) }),

@@ -15,6 +15,12 @@ export const real = (min: number, max: number) =>
     .max(max, `expected a number from ${min} to ${max}`)
     .nullish();
 export const flag = z.boolean({ error: "expected true or false" }).nullish();
+/** Any whole number, also one that is not exact in a double. */
+export const seed = z
+  .number({ error: "expected a whole number" })
+  .refine((value) => Number.isInteger(value), "expected a whole number")
+  .meta({ type: "integer" })
+  .nullish();
 export const text = z.string({ error: "expected a text" });
 /** Fields without meaning here, which many clients send. */
 export const ignored = z.unknown().optional().meta({ description: "accepted, and does nothing" });

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { POOLINGS } from "../engine/scheduler/row-pool.ts";
 import { messages } from "./message-fields.ts";
 import { reasoningFields } from "./reasoning-fields.ts";
-import { acceptOnly, flag, ignored, real, text, whole } from "./request-fields.ts";
+import { acceptOnly, flag, ignored, real, seed, text, whole } from "./request-fields.ts";
 import { structuredFields } from "./structured-fields.ts";
 import { biasField, promptField, tokenList } from "./token-fields.ts";
 import { toolFields } from "./tool-fields.ts";
@@ -38,11 +38,7 @@ const commonFields = {
   frequency_penalty: real(-2, 2),
   presence_penalty: real(-2, 2),
   logit_bias: biasField.nullish(),
-  // Any whole number, also one that is not exact in a double.
-  seed: z
-    .number({ error: "expected a whole number" })
-    .refine((value) => Number.isInteger(value), "expected a whole number")
-    .nullish(),
+  seed,
   stop: stopList.nullish(),
   ignore_eos: flag,
   stop_token_ids: tokenList(MAX_STOP_TOKENS, "expected a list of token ids").nullish(),

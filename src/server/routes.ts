@@ -4,7 +4,7 @@ import { completions } from "./completions.ts";
 import { embeddings } from "./embeddings.ts";
 import { countRequest, messageRequest } from "./messages/message-request.ts";
 import { countTokens, createMessage } from "./messages/messages.ts";
-import { describeApi } from "./openapi.ts";
+import { apiText } from "./openapi.ts";
 import {
   chatRequest,
   completionRequest,
@@ -72,7 +72,7 @@ export const routes: readonly Route[] = [
     path: "/openapi.json",
     does: "This description",
     isOpen: true,
-    handler: ({ server }) => Response.json(describeApi(routes, server)),
+    handler: ({ server }) => new Response(apiText(routes, server), { headers: { "content-type": "application/json" } }),
   },
   { method: "GET", path: "/metrics", does: "Prometheus metrics", answer: "text/plain", handler: metrics },
   { method: "GET", path: "/props", does: "Context, template, format, build", handler: props },

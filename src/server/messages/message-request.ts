@@ -1,11 +1,11 @@
 /** @file Requests of Anthropic's Messages API, and the chat request that each comes to. */
 import { z } from "zod";
-import { checkedChat } from "../checked-chat.ts";
-import { acceptOnly, flag, ignored, real, text, whole } from "../request-fields.ts";
+import { checkedChat, type FieldNames, type NamedMessage } from "../checked-chat.ts";
+import { listOfMessages } from "../message-fields.ts";
+import { acceptOnly, flag, ignored, real, seed, text, whole } from "../request-fields.ts";
 import type { ChatRequest } from "../request-schema.ts";
 
 const MAX_TOKENS = 2 ** 31;
-const MAX_MESSAGES = 8192;
 
 /** Further fields (`cache_control`, `citations`, `signature`) say nothing to a model. */
 const textBlock = z.looseObject({ type: z.literal("text"), text });
@@ -23,13 +23,31 @@ const block = z.discriminatedUnion("type", [
 ]);
 type Block = z.infer<typeof block>;
 
-const message = z.strictObject({
-  role: z.enum(["user", "assistant"], { error: "expected user or assistant; what the system says is `system`" }),
-  content: z.union([text, z.array(block)], {
-    error:
-      "expected a text, or a list of blocks of the types text, thinking, tool_use and tool_result; images and documents are not supported",
-  }),
-});
+/** Blocks that only messages of one role have. */
+const ROLE_OF: Readonly<Partial<Record<Block["type"], string>>> = {
+  thinking: "assistant",
+  redacted_thinking: "assistant",
+  tool_use: "assistant",
+  tool_result: "user",
+};
+
+const message = z
+  .strictObject({
+    role: z.enum(["user", "assistant"], { error: "expected user or assistant; what the system says is `system`" }),
+    content: z.union([text, z.array(block)], {
+      error:
+        "expected a text, or a list of blocks of the types text, thinking, tool_use and tool_result; images and documents are not supported",
+    }),
+  })
+  .superRefine(({ role, content }, context) => {
+    if (typeof content === "string") return;
+    for (const [i, { type }] of content.entries()) {
+      const needed = ROLE_OF[type] ?? role;
+      if (needed === role) continue;
+      const message = `expected a block that messages of the ${role} may have: ${type} is the ${needed}'s`;
+      context.addIssue({ code: "custom", path: ["content", i, "type"], message });
+    }
+  });
 
 const tool = z.looseObject(
   {
@@ -73,11 +91,7 @@ const isNone = (value: unknown): boolean => Array.isArray(value) && value.length
 
 const promptFields = {
   model: text.nullish(),
-  messages: z
-    .array(z.unknown(), { error: "expected a list of messages {role, content}" })
-    .min(1, "expected at least one message")
-    .max(MAX_MESSAGES, `expected at most ${MAX_MESSAGES} messages`)
-    .pipe(z.array(message)),
+  messages: listOfMessages(message),
   system: z.union([text, z.array(textBlock)], { error: "expected a text or a list of {type: text, text}" }).nullish(),
   tools: z.array(tool).nullish(),
   tool_choice: toolChoice.nullish(),
@@ -102,7 +116,7 @@ export const messageRequest = z.strictObject(
     top_k: whole(-1, MAX_TOKENS),
     // Not Anthropic's: as in chats.
     cache_salt: text.nullish(),
-    seed: z.number().nullish(),
+    seed,
     metadata: ignored,
     service_tier: ignored,
     inference_geo: ignored,
@@ -118,9 +132,9 @@ const joined = (said: string | readonly { readonly text: string }[] | null | und
   typeof said === "string" ? said : (said ?? []).map((one) => one.text).join("");
 
 /** A message as messages of a chat: each result of a call is one of its own. */
-function chatMessages({ role, content }: z.infer<typeof message>): object[] {
+function chatMessages({ role, content }: z.infer<typeof message>): Record<string, unknown>[] {
   if (typeof content === "string") return [{ role, content }];
-  const messages: object[] = [];
+  const messages: Record<string, unknown>[] = [];
   let said: Extract<Block, { type: "text" }>[] = [];
   const flush = (more: object = {}): void => {
     if (said.length > 0 || Object.keys(more).length > 0) messages.push({ role, content: joined(said), ...more });
@@ -136,7 +150,9 @@ function chatMessages({ role, content }: z.infer<typeof message>): object[] {
       calls.push({ id, type: "function", function: { name, arguments: JSON.stringify(input) } });
     } else if (one.type === "tool_result") {
       flush();
-      messages.push({ role: "tool", tool_call_id: one.tool_use_id, content: joined(one.content) });
+      // Chat templates have no other way to say it.
+      const content = `${one.is_error ? "Error: " : ""}${joined(one.content)}`;
+      messages.push({ role: "tool", tool_call_id: one.tool_use_id, content });
     }
   }
   flush({ ...(thought !== "" && { reasoning_content: thought }), ...(calls.length > 0 && { tool_calls: calls }) });
@@ -144,15 +160,27 @@ function chatMessages({ role, content }: z.infer<typeof message>): object[] {
   return messages.length > 0 ? messages : [{ role, content: "" }];
 }
 
+/** Fields of the chat request, as they are called here. */
+export const MESSAGES_NAMES: FieldNames = [
+  [/^tools\.(\d+)\.function\.parameters/, "tools.$1.input_schema"],
+  [/^tools\.(\d+)\.function/, "tools.$1"],
+  [/^response_format(?:\.json_schema)?/, "output_config.format"],
+  [/^reasoning_effort/, "output_config.effort"],
+  [/^thinking_budget/, "thinking.budget_tokens"],
+  [/^parallel_tool_calls/, "tool_choice.disable_parallel_tool_use"],
+  [/^stop\b/, "stop_sequences"],
+  [/^continue_final_message/, "messages"],
+];
+
 /** @throws ApiError 400 — what the chat request is refused for */
 export function chatOfMessages(request: MessageRequest): ChatRequest {
   const { tools, tool_choice: choice, thinking, output_config: output } = request;
   const last = request.messages.at(-1)!;
-  return checkedChat({
-    messages: [
-      ...(request.system ? [{ role: "system", content: joined(request.system) }] : []),
-      ...request.messages.flatMap(chatMessages),
-    ],
+  const said: NamedMessage[] = request.messages.flatMap((one, i) =>
+    chatMessages(one).map((message) => ({ message, name: `messages.${i}` })),
+  );
+  if (request.system) said.unshift({ message: { role: "system", content: joined(request.system) }, name: "system" });
+  const chat = {
     // What the assistant has begun to say goes on.
     continue_final_message: last.role === "assistant",
     model: request.model,
@@ -173,7 +201,8 @@ export function chatOfMessages(request: MessageRequest): ChatRequest {
     ...(thinking?.type === "disabled" && { enable_thinking: false }),
     reasoning_effort: output?.effort,
     response_format: output?.format && { type: "json_schema", json_schema: { schema: output.format.schema } },
-  });
+  };
+  return checkedChat(said, chat, MESSAGES_NAMES);
 }
 
 function chatChoice(choice: CountRequest["tool_choice"]): object | string | null {

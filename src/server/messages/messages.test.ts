@@ -18,6 +18,9 @@ const CHAT_TOOL = {
   type: "function",
   function: { name: TOOL.name, description: TOOL.description, parameters: TOOL.input_schema },
 };
+const CALL = { type: "tool_use", id: "a", name: TOOL.name, input: {} };
+const RESULT = { type: "tool_result", tool_use_id: "a", content: "Sunny." };
+const boundTo = (schema: object) => ({ format: { type: "json_schema", schema } });
 const user = (content: unknown) => ({ role: "user", content });
 
 let server: TestServer;
@@ -146,6 +149,15 @@ describe("messages", () => {
     expect(after.json.content).toEqual([{ type: "text", text: expected }]);
   });
 
+  it("a result that is an error says so", async () => {
+    const before = [user(ASK), { role: "assistant", content: [CALL] }];
+    const count = async (result: object) =>
+      (await server.post("/v1/messages/count_tokens", { messages: [...before, user([result])] })).json;
+    const said = await count({ ...RESULT, content: "Error: Sunny." });
+    expect(await count({ ...RESULT, is_error: true })).toEqual(said);
+    expect(await count(RESULT)).not.toEqual(said);
+  });
+
   it("write thoughts, words and calls as blocks of their own", () => {
     const writer = new MessageWriter();
     const call = (id: string | undefined, given: string) => ({
@@ -182,7 +194,7 @@ describe("messages", () => {
     }
     expect(last).toMatchObject({
       type: "error",
-      error: { type: "unavailable_error", message: expect.stringContaining("shutting down") },
+      error: { type: "overloaded_error", message: expect.stringContaining("shutting down") },
     });
     await ending.stop();
   });
@@ -194,15 +206,46 @@ describe("messages", () => {
     ["an image", { messages: [user([{ type: "image", source: {} }])] }, 400, "messages.0.content"],
     ["a tool of the server's", { tools: [{ type: "web_search_20250305", name: "web_search" }] }, 400],
     ["a tool that is none", { tools: [TOOL], tool_choice: { type: "tool", name: "x" } }, 400, "tool_choice"],
+    ["a call of the user's", { messages: [user([CALL])] }, 400, "messages.0.content.0.type"],
+    [
+      "a result of the assistant's",
+      { messages: [{ role: "assistant", content: [RESULT] }] },
+      400,
+      "messages.0.content.0",
+    ],
+    ["a tool with a strange name", { tools: [TOOL, { ...TOOL, name: "a b" }] }, 400, "tools.1.name"],
+    ["two tools of one name", { tools: [TOOL, TOOL] }, 400, "tools"],
+    ["a schema that cannot be enforced", { output_config: boundTo({ not: {} }) }, 400, "output_config.format"],
+    ["an effort that is none", { output_config: { effort: "a bit" } }, 400, "output_config.effort"],
+    ["too many stops", { stop_sequences: Array(17).fill("x") }, 400, "stop_sequences"],
+    ["a seed that is no whole number", { seed: 0.5 }, 400, "seed"],
     ["an unknown model", { model: "claude" }, 404, "model"],
     ["a misspelt field", { temprature: 1 }, 400, "temprature"],
   ])("are refused for %s", async (_what, more, status, param) => {
     const answer = await ask([user(ASK)], more);
     expect(answer.status).toBe(status);
-    expect(answer.json).toMatchObject({
-      type: "error",
-      error: { type: expect.stringMatching(/_error$/), message: expect.any(String) },
-    });
-    if (param !== undefined) expect(answer.json.error.param).toContain(param);
+    const { error } = answer.json;
+    expect(answer.json).toEqual({ type: "error", error, request_id: answer.headers.get("request-id") });
+    expect(error.type).toBe(status === 404 ? "not_found_error" : "invalid_request_error");
+    if (param === undefined) return;
+    expect(error.param).toContain(param);
+    expect(error.message.startsWith(error.param)).toBe(true);
+  });
+
+  it("have the errors of Anthropic's API, before the engine as well", async () => {
+    const shut = await startServer({ fake: {}, maxBodyBytes: 100, server: { apiKeys: ["key"] } });
+    const key = { "x-api-key": "key" };
+    const refused = async (path: string, body: string, headers: Record<string, string>) => {
+      const { status, json, headers: own } = await shut.post(path, body, headers);
+      expect(json).toMatchObject({ type: "error", request_id: own.get("request-id") });
+      return [status, json.error.type];
+    };
+    expect(await refused("/v1/messages", "{}", {})).toEqual([401, "authentication_error"]);
+    expect(await refused("/v1/messages", " ".repeat(101), key)).toEqual([413, "request_too_large"]);
+    expect(await refused("/v1/messages/batches", "{}", key)).toEqual([404, "not_found_error"]);
+    await shut.scheduler.drain();
+    const body = JSON.stringify({ messages: [user("x")], max_tokens: 1 });
+    expect(await refused("/v1/messages", body, key)).toEqual([503, "overloaded_error"]);
+    await shut.stop();
   });
 });

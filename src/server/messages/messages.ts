@@ -5,15 +5,16 @@ import type { Call } from "../call.ts";
 import { ChatAnswer } from "../chat-answer.ts";
 import { chatChunks } from "../chat-completions.ts";
 import { chatPrompt, planChat } from "../chat-plan.ts";
+import { withNames } from "../checked-chat.ts";
 import { encodePrompt } from "../encode-text.ts";
 import { eventStream } from "../event-stream.ts";
 import { sumUsage } from "../usage.ts";
-import { type CountRequest, chatOfMessages, type MessageRequest } from "./message-request.ts";
+import { type CountRequest, chatOfMessages, MESSAGES_NAMES, type MessageRequest } from "./message-request.ts";
 import { type MessageEvent, MessageWriter } from "./message-writer.ts";
 
 export async function countTokens(call: Call, request: CountRequest): Promise<Response> {
   call.model(request.model);
-  const text = await chatPrompt(call, chatOfMessages(request));
+  const text = await withNames(MESSAGES_NAMES, () => chatPrompt(call, chatOfMessages(request)));
   const ids = await encodePrompt(call, text, { addSpecialTokens: false });
   return Response.json({ input_tokens: ids.length });
 }
@@ -21,7 +22,7 @@ export async function countTokens(call: Call, request: CountRequest): Promise<Re
 export async function createMessage(call: Call, request: MessageRequest): Promise<Response> {
   const model = call.model(request.model);
   const chat = chatOfMessages(request);
-  const plan = await planChat(call, chat);
+  const plan = await withNames(MESSAGES_NAMES, () => planChat(call, chat));
   const chunks = chatChunks(call, chat, plan);
   const writer = new MessageWriter();
   const answer = new ChatAnswer(plan);

@@ -1,8 +1,8 @@
 /** @file Requests of OpenAI's Responses API, and the chat request that each comes to. */
 import { z } from "zod";
 import { ApiError } from "../api-error.ts";
-import { checkedChat } from "../checked-chat.ts";
-import { acceptOnly, flag, ignored, real, text, whole } from "../request-fields.ts";
+import { checkedChat, type FieldNames, type NamedMessage } from "../checked-chat.ts";
+import { acceptOnly, flag, ignored, real, seed, text, whole } from "../request-fields.ts";
 import type { ChatRequest } from "../request-schema.ts";
 
 const MAX_TOKENS = 2 ** 31;
@@ -67,7 +67,7 @@ export const responseRequest = z.strictObject(
     reasoning: z.looseObject({ effort: text.nullish() }).nullish(),
     metadata: z.record(z.string(), z.unknown()).nullish(),
     cache_salt: text.nullish(),
-    seed: z.number().nullish(),
+    seed,
     // These decide nothing here, or nothing but what happens anyway.
     include: ignored,
     user: ignored,
@@ -94,47 +94,61 @@ export type LooseMessage = Readonly<Record<string, unknown>>;
 const wrong = (param: string, message: string): ApiError =>
   new ApiError(400, `${param}: ${message}`, { code: "invalid_value", param });
 
+function checkText(param: string, value: unknown): void {
+  if (typeof value !== "string") throw wrong(param, "expected a text");
+}
+
 /**
  * Items as messages: calls and thoughts that follow each other are one message of the assistant's.
  * @throws ApiError 400 — an item of a kind that a model without tools of the server's cannot have
  */
-export function messagesOf(input: ResponseRequest["input"] | readonly Item[]): LooseMessage[] {
-  if (typeof input === "string") return [{ role: "user", content: input }];
-  const messages: Record<string, unknown>[] = [];
-  const assistant = (): Record<string, unknown> => {
-    const last = messages.at(-1);
-    if (last?.["role"] === "assistant") return last;
-    const begun = { role: "assistant", content: "" };
-    messages.push(begun);
-    return begun;
-  };
+export const messagesOf = (input: ResponseRequest["input"] | readonly Item[]): LooseMessage[] =>
+  namedMessages(input).map(({ message }) => message);
+
+function namedMessages(input: ResponseRequest["input"] | readonly Item[]): NamedMessage[] {
+  if (typeof input === "string") {
+    return [{ message: { role: "user", content: input }, name: "input", content: "input" }];
+  }
+  const messages: NamedMessage[] = [];
   for (const [index, one] of input.entries()) {
+    const name = `input.${index}`;
+    const last = messages.at(-1)?.message;
     switch (one.type ?? "message") {
       case "message":
-        if (one["role"] === "assistant" && messages.at(-1)?.["reasoning_content"] !== undefined) {
-          const last = messages.at(-1)!;
-          if (last["content"] === "" && last["tool_calls"] === undefined) {
-            last["content"] = one["content"];
-            break;
-          }
-        }
-        messages.push({ role: one["role"], content: one["content"] });
+        if (
+          one["role"] === "assistant" &&
+          last?.["reasoning_content"] !== undefined &&
+          last["content"] === "" &&
+          last["tool_calls"] === undefined
+        ) {
+          last["content"] = one["content"];
+        } else messages.push({ message: { role: one["role"], content: one["content"] }, name });
         break;
       case "reasoning":
-        messages.push({ role: "assistant", content: "", reasoning_content: thoughtOf(one) });
+        messages.push({ message: { role: "assistant", content: "", reasoning_content: thoughtOf(one) }, name });
         break;
       case "function_call": {
-        const message = assistant();
-        const { name, arguments: given, call_id: id } = one as Record<string, unknown>;
-        const calls = (message["tool_calls"] ?? []) as unknown[];
-        message["tool_calls"] = [...calls, { id, type: "function", function: { name, arguments: given } }];
+        const { name: called, arguments: given, call_id: id } = one as Record<string, unknown>;
+        checkText(`${name}.name`, called);
+        checkText(`${name}.call_id`, id ?? "");
+        const call = { id, type: "function", function: { name: called, arguments: given } };
+        if (last?.["role"] !== "assistant") {
+          messages.push({ message: { role: "assistant", content: "", tool_calls: [call] }, name });
+        } else last["tool_calls"] = [...((last["tool_calls"] ?? []) as unknown[]), call];
         break;
       }
-      case "function_call_output":
-        messages.push({ role: "tool", tool_call_id: one["call_id"], content: one["output"] });
+      case "function_call_output": {
+        const { call_id: id, output } = one as Record<string, unknown>;
+        checkText(`${name}.call_id`, id ?? "");
+        messages.push({
+          message: { role: "tool", tool_call_id: id, content: output },
+          name,
+          content: `${name}.output`,
+        });
         break;
+      }
       default:
-        throw wrong(`input.${index}.type`, `expected message, function_call, function_call_output or reasoning`);
+        throw wrong(`${name}.type`, `expected message, function_call, function_call_output or reasoning`);
     }
   }
   return messages;
@@ -145,6 +159,15 @@ function thoughtOf(item: Item): string {
   return parts.map(({ text }) => (typeof text === "string" ? text : "")).join("");
 }
 
+/** Fields of the chat request, as they are called here. */
+export const RESPONSE_NAMES: FieldNames = [
+  [/^tools\.(\d+)\.function/, "tools.$1"],
+  [/^response_format(?:\.json_schema)?/, "text.format"],
+  [/^reasoning_effort/, "reasoning.effort"],
+  [/^max_tokens/, "max_output_tokens"],
+  [/^messages/, "input"],
+];
+
 /** @throws ApiError 400 — what the chat request is refused for */
 export function chatOf(request: ResponseRequest, earlier: readonly LooseMessage[]): ChatRequest {
   const { instructions, tools, tool_choice, reasoning } = request;
@@ -153,12 +176,12 @@ export function chatOf(request: ResponseRequest, earlier: readonly LooseMessage[
     typeof tool_choice === "object" && tool_choice !== null
       ? { type: "function", function: { name: tool_choice.name } }
       : tool_choice;
+  const said: readonly NamedMessage[] = [
+    ...(instructions ? [{ message: { role: "system", content: instructions }, name: "instructions" }] : []),
+    ...earlier.map((message) => ({ message, name: "previous_response_id" })),
+    ...namedMessages(request.input),
+  ];
   const chat = {
-    messages: [
-      ...(instructions ? [{ role: "system", content: instructions }] : []),
-      ...earlier,
-      ...messagesOf(request.input),
-    ],
     model: request.model,
     temperature: request.temperature,
     top_p: request.top_p,
@@ -172,5 +195,5 @@ export function chatOf(request: ResponseRequest, earlier: readonly LooseMessage[
     response_format:
       format?.type === "json_schema" ? { type: format.type, json_schema: { schema: format.schema } } : format,
   };
-  return checkedChat(chat);
+  return checkedChat(said, chat, RESPONSE_NAMES);
 }

@@ -150,9 +150,32 @@ describe("responses", () => {
     expect(["Rome", "Paris"]).toContain(response.output_parsed!.city);
   });
 
+  const ASKED = { role: "user", content: ASK };
+  const NOTHING = { type: "json_schema", name: "nothing", schema: { not: {} } };
   it.each<[string, object, number, string?]>([
     ["no input", {}, 400, "input"],
-    ["an image", { input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] }, 400],
+    [
+      "an image",
+      { input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] },
+      400,
+      "input.0.content",
+    ],
+    [
+      "a role that is none",
+      { instructions: "Hi", input: [ASKED, { role: "owner", content: "x" }] },
+      400,
+      "input.1.role",
+    ],
+    [
+      "a result that is no text",
+      { input: [ASKED, { type: "function_call_output", call_id: "a", output: 1 }] },
+      400,
+      "input.1.output",
+    ],
+    ["a call without a name", { input: [ASKED, { type: "function_call", arguments: "{}" }] }, 400, "input.1.name"],
+    ["a tool with a strange name", { input: ASK, tools: [{ ...TOOL, name: "a b" }] }, 400, "tools.0.name"],
+    ["a schema that cannot be enforced", { input: ASK, text: { format: NOTHING } }, 400, "text.format"],
+    ["an effort that is none", { input: ASK, reasoning: { effort: "a bit" } }, 400, "reasoning.effort"],
     ["a search", { input: ASK, tools: [{ type: "web_search" }] }, 400],
     ["an item that is none", { input: [{ type: "computer_call" }] }, 400, "input.0.type"],
     ["a tool that is none", { input: ASK, tools: [TOOL], tool_choice: { type: "function", name: "x" } }, 400],

@@ -5,10 +5,11 @@ import type { Call } from "../call.ts";
 import { ChatAnswer } from "../chat-answer.ts";
 import { chatChunks } from "../chat-completions.ts";
 import { planChat } from "../chat-plan.ts";
+import { withNames } from "../checked-chat.ts";
 import { eventStream } from "../event-stream.ts";
 import type { ServerOptions } from "../server-context.ts";
 import { sumUsage } from "../usage.ts";
-import { chatOf, type LooseMessage, messagesOf, type ResponseRequest } from "./response-request.ts";
+import { chatOf, type LooseMessage, messagesOf, RESPONSE_NAMES, type ResponseRequest } from "./response-request.ts";
 import { ResponseStore, type StoredResponse } from "./response-store.ts";
 import { type ResponseEvent, ResponseWriter } from "./response-writer.ts";
 
@@ -56,7 +57,7 @@ export async function createResponse(call: Call, request: ResponseRequest): Prom
   const previous = request.previous_response_id;
   const earlier = previous ? storedResponse(call, previous, "previous_response_id").messages : [];
   const chat = chatOf(request, earlier);
-  const plan = await planChat(call, chat);
+  const plan = await withNames(RESPONSE_NAMES, () => planChat(call, chat));
   const chunks = chatChunks(call, chat, plan);
   const writer = new ResponseWriter(call.id);
   const head = headOf(call, request, model);
