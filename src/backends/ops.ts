@@ -19,6 +19,7 @@ import type { HeadProduct } from "./head-product.ts";
 import type { HeadTurn } from "./head-turn.ts";
 import type { QueryGrowth } from "./query-growth.ts";
 import type { RowParts } from "./row-parts.ts";
+import type { DeviceSampling, TokenStream } from "./sampling-ops.ts";
 import type { Columns, Compression, Convolution, DeltaRule, Gates, Ngrams, Scan, ScanInputs } from "./state-ops.ts";
 import type { StreamFactors, StreamMatch, StreamMix } from "./stream-mix.ts";
 
@@ -123,43 +124,6 @@ export interface RowNorm {
   readonly cutoff?: number;
   /** Of `rms`: rows whose length the result has, before its weight: x · rms(like) / max(rms(x), √eps). Columns as in x. */
   readonly like?: Columns & { readonly rows: Buf };
-}
-
-/** How a token is drawn; fields as in the engine's `SamplingParams`. */
-export interface Draw {
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly minP: number;
-}
-
-export interface DeviceSample {
-  readonly token: number;
-  /** Natural log of the token's probability under the model, in f32. */
-  readonly logprob: number;
-  /** The first logit that is not finite; the token was then chosen among the others. */
-  readonly notFinite?: { readonly token: number; readonly value: number };
-}
-
-/** Tokens drawn on the device step by step. Streams are independent of each other. */
-export interface TokenStream {
-  /**
-   * Queues the draw of one token from each of the rows [firstRow, firstRow + rows) of logits [any][vocabSize]. Steps queued
-   * afterwards can use these tokens. The promise resolves when they are on the host; later work does not wait for that.
-   *
-   * rows: 1 to the sampling's `maxRows` · uniforms: one number in [0, 1) for each row; not read when greedy
-   */
-  sample(logits: Buf, rows: number, uniforms: readonly number[], firstRow?: number): Promise<readonly DeviceSample[]>;
-  /** Makes the stream's buffers available to others. Steps that use its tokens must be queued before. Idempotent. */
-  close(): void;
-}
-
-/** Draws tokens on the device, so that the next step can begin before the host knows them. */
-export interface DeviceSampling {
-  /** The most rows that one stream draws in a step. */
-  readonly maxRows: number;
-  /** null when the device cannot draw like this, so that the host has to. */
-  createStream(draw: Draw, vocabSize: number): TokenStream | null;
 }
 
 /** Memory of a backend for weights, cache and everything else. */

@@ -1,5 +1,5 @@
 /** @file Times prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
-import type { Draw } from "../backends/ops.ts";
+import type { Draw } from "../backends/sampling-ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { makeRoomForPrompt } from "../engine/expect-pages.ts";

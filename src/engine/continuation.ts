@@ -1,5 +1,5 @@
 /** @file One continuation of a prompt: draws its tokens, turns them into text, and decides when it ends. Counts usage and timings. */
-import type { DeviceSample, Draw } from "../backends/ops.ts";
+import type { DeviceSample, Draw } from "../backends/sampling-ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
 import { LeastTokens } from "./least-tokens.ts";

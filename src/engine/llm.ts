@@ -1,5 +1,6 @@
 /** @file The engine's entry point: loads a model with tokenizer and cache, generates, and answers chats. */
-import type { Draw, Ops } from "../backends/ops.ts";
+import type { Ops } from "../backends/ops.ts";
+import type { Draw } from "../backends/sampling-ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";

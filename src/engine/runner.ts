@@ -1,5 +1,6 @@
 /** @file Runs steps of the model over sequences: prefill in chunks, and decoding of several sequences at once. */
-import type { Buf, Draw, OnKernel, Span, Step } from "../backends/ops.ts";
+import type { Buf, OnKernel, Span, Step } from "../backends/ops.ts";
+import type { Draw } from "../backends/sampling-ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /**
  * @file Draws the next token from logits. The order is that of Transformers: bias, penalties, temperature, top-k, top-p, min-p, draw.
  */
-import type { Draw } from "../backends/ops.ts";
+import type { Draw } from "../backends/sampling-ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
 import { argmax, checkFinite, logSumExp } from "./logits.ts";

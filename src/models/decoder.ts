@@ -1,5 +1,6 @@
 /** @file The forward pass of a decoder-only transformer, written once against `Ops`: embedding, stages of layers, output head. */
-import type { AttentionLayer, Buf, Draw, OnKernel, Ops, RowNorm, Step } from "../backends/ops.ts";
+import type { AttentionLayer, Buf, OnKernel, Ops, RowNorm, Step } from "../backends/ops.ts";
+import type { Draw } from "../backends/sampling-ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import { isIndexState } from "../cache/states/state-shape.ts";

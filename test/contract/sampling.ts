@@ -1,6 +1,7 @@
 /** @file Contract of drawing tokens on a device: the host's sampler is the rule, token by token for the same random numbers. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Buf, DeviceSample, DeviceSampling, Draw, Ops } from "../../src/backends/ops.ts";
+import type { Buf, Ops } from "../../src/backends/ops.ts";
+import type { DeviceSample, DeviceSampling, Draw } from "../../src/backends/sampling-ops.ts";
 import { drawToken, Sampler } from "../../src/engine/sampler.ts";
 import { parseSamplingConfig } from "../../src/engine/sampling-params.ts";
 import { CounterRng } from "../../src/math/rng.ts";

@@ -15,9 +15,6 @@ import type {
   Buf,
   Convolution,
   DeltaRule,
-  DeviceSample,
-  DeviceSampling,
-  Draw,
   HeadProduct,
   Ops,
   RowNorm,
@@ -25,12 +22,12 @@ import type {
   ScanInputs,
   StatePart,
   Step,
-  TokenStream,
   Weight,
   WeightPart,
   WeightType,
   WeightWriter,
 } from "../../src/backends/ops.ts";
+import type { DeviceSample, DeviceSampling, Draw, TokenStream } from "../../src/backends/sampling-ops.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import type { PageAddress } from "../../src/cache/page-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";

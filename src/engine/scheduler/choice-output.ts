@@ -1,5 +1,5 @@
 /** @file Turns logits into what a caller gets: prompt log-probabilities, tokens, and the last piece with usage and timings. */
-import type { DeviceSample } from "../../backends/ops.ts";
+import type { DeviceSample } from "../../backends/sampling-ops.ts";
 import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { FinishReason, TokenLogprob } from "../generation.ts";

@@ -17,7 +17,7 @@
  *
  * Batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024).
  */
-import type { DeviceSample } from "../../backends/ops.ts";
+import type { DeviceSample } from "../../backends/sampling-ops.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { refuseUnknownOptions } from "../../known-options.ts";
 import { makeRoomForPrompt } from "../expect-pages.ts";

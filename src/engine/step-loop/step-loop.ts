@@ -20,8 +20,9 @@
  * write to positions that are reserved only, so the window's 16-bit pages stay until no step can need them, and steps that
  * turn out to be too many leave nothing behind. Any other step is in flight alone.
  */
-import type { Buf, DeviceSample, Draw, Step, TokenStream } from "../../backends/ops.ts";
+import type { Buf, Step } from "../../backends/ops.ts";
 import { STEPS_IN_FLIGHT } from "../../backends/planner.ts";
+import type { DeviceSample, Draw, TokenStream } from "../../backends/sampling-ops.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";

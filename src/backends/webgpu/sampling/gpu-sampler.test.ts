@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { gaussians } from "../../../../test/support/wasm-backend.ts";
-import type { Draw } from "../../ops.ts";
+import type { Draw } from "../../sampling-ops.ts";
 import { GpuBuf } from "../queue/buffers.ts";
 import { canSample, GpuSampling } from "./gpu-sampler.ts";
 

@@ -5,8 +5,9 @@
  * A draw from more candidates would need the whole vocabulary sorted, so it is left to the host.
  */
 import { assert } from "../../../errors.ts";
-import type { Buf, DeviceSample, DeviceSampling, Draw, TokenStream } from "../../ops.ts";
+import type { Buf } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
+import type { DeviceSample, DeviceSampling, Draw, TokenStream } from "../../sampling-ops.ts";
 import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
 import { shaders } from "../generated/shaders.ts";
 import { type BufferAllocator, bufferOf, GpuBuffer } from "../queue/buffers.ts";
