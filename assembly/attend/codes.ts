@@ -17,6 +17,11 @@
 import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 import { TRELLIS } from "./params";
 
+/** Whether rows of this type are bit planes of codes. */
+export function isCodes(type: i32): bool {
+  return type <= TRELLIS;
+}
+
 /** Whether vectors of this width hold every fourth coordinate (quads). */
 // @ts-ignore: decorator
 @inline export function isQuads(BITS: i32): bool {

@@ -5,11 +5,12 @@
 import { unrotate } from "../store/rotate";
 import { logOne } from "../simd/log";
 import { expOne } from "../simd/vector";
-import { attendRows, loadRows } from "./block";
+import { attendRows } from "./block";
 import {
   DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, HEAD_WEIGHTS, LOG_SUMS, ROWS_PER_BLOCK, SCORES, SCORE_STRIDE, ROW_BYTES, ROW_MAX, ROW_SUM,
   SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE, TOKENS_PER_ROW, VALUE_SCALE, V_SIDE,
 } from "./params";
+import { loadRows } from "./queries";
 import { withSinkLogit } from "./softmax-terms";
 
 /**
