@@ -15,24 +15,33 @@ export interface CountedBytes {
   now: number;
   /** The most there were since it was last set. */
   most: number;
+  /** Of the live buffers whose label begins with these words. */
+  labelled(words: string): number;
 }
 
 /** matrices: with every feature that kernels use, f16 matrices among them, instead of none */
 export function countingAdapter(matrices: boolean): { readonly adapter: object; readonly bytes: CountedBytes } {
-  const bytes: CountedBytes = { now: 0, most: 0 };
-  const base = fakeAdapter({ limits: { maxStorageBufferBindingSize: 2 ** 30 } });
+  const live = new Set<{ readonly size: number; readonly label?: string }>();
+  const bytes: CountedBytes = {
+    ...{ now: 0, most: 0 },
+    labelled: (words) => [...live].reduce((sum, { size, label }) => sum + (label?.startsWith(words) ? size : 0), 0),
+  };
+  const base = fakeAdapter({
+    // Devices with matrices have 48 KB or more, which attention on them takes.
+    limits: { maxStorageBufferBindingSize: 2 ** 30, ...(matrices && { maxComputeWorkgroupStorageSize: 49_152 }) },
+  });
   const known: Readonly<Record<string, unknown>> = {
     limits: base.limits,
     lost: new Promise(() => {}),
-    createBuffer({ size }: { readonly size: number }): object {
-      let isLive = true;
+    createBuffer(of: { readonly size: number; readonly label?: string }): object {
+      const { size } = of;
+      live.add(of);
       bytes.now += size;
       bytes.most = Math.max(bytes.most, bytes.now);
       return {
         size,
         destroy() {
-          if (isLive) bytes.now -= size;
-          isLive = false;
+          if (live.delete(of)) bytes.now -= size;
         },
         mapAsync: async () => {},
         getMappedRange: (_: number, length: number) => new ArrayBuffer(length),

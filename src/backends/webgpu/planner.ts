@@ -8,7 +8,7 @@ import { choiceBytes } from "./chosen/choice-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
-import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
+import { bufferBytes, MAX_RETIRED_BYTES, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
 import { SPAN_WORDS } from "./queue/step-records.ts";
 import { deltaBytes } from "./states/delta-plan.ts";
 
@@ -25,7 +25,7 @@ const FIXED_BYTES = 4 << 20;
 /** Codebooks with their bounds and the centroids that rows are coded anew with, of K, of V and of the window; those of a coarser tier are fewer. */
 const CODEBOOK_VALUES = 2048;
 
-/** Parts of heads that are merged, those of all passes together; none in a model without attention. */
+/** Parts of heads that are merged, those of all passes together; none in a model without attention. Single tokens and spans take turns. */
 function mergedBytes({ rows, sequences, tokens, numHeads, numsKvHeads, headDim, ...load }: Load): number {
   const passes = 1 + load.tiers.most;
   const decodeRows = sequences * DECODE_TOKENS;
@@ -36,8 +36,7 @@ function mergedBytes({ rows, sequences, tokens, numHeads, numsKvHeads, headDim, 
     );
     const decode = passes * mostParts(numKvHeads, decodeRows) + decodeRows * mostCopyParts(load.windowTokens);
     const chosen = load.chosenLists ? mostParts(numKvHeads, Math.max(rows, decodeRows)) : 0;
-    // What single tokens have is given back only when the step is submitted.
-    return decode * each + Math.max(passes * Math.max(...spans), chosen * each);
+    return Math.max(decode * each, passes * Math.max(...spans), chosen * each);
   });
   return Math.max(0, ...bytes);
 }
@@ -57,7 +56,8 @@ function workingBytes(load: Load): number {
   const deltas = Math.max(0, ...load.deltaRules.map((of) => deltaBytes(of, rows, sequences, rows)));
   const products = panelRoom(load.matrices, rows) + batchRoom(load.matrices);
   const choice = choiceBytes(tokens, chosenLists);
-  return FIXED_BYTES + parts + products + deltas + choice + rows * headDim * 4 + steps + constants + readback;
+  const kept = FIXED_BYTES + MAX_RETIRED_BYTES + constants + readback;
+  return kept + parts + products + deltas + choice + rows * headDim * 4 + steps;
 }
 
 export const planner: BackendPlanner = {

@@ -9,7 +9,7 @@ import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { ABILITIES } from "../../capabilities.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
-import type { AttentionLayer, Step } from "../../ops.ts";
+import type { AttentionLayer, Span, Step } from "../../ops.ts";
 import { Struct, type ValuesOf } from "../../parameters/struct.ts";
 import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
@@ -126,6 +126,13 @@ export class AttentionKernels {
     }
     // Rows whose list has room for all their tokens attend to them without it.
     const isListed = (tokens: number): boolean => chosen !== null && tokens > chosen.count;
+    const hasList = ({ start, count }: Span): boolean => chosen !== null && (isWarmingUp || isListed(start + count));
+    const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
+    const planned = longSpans
+      .filter((span) => isWarmingUp || !hasList(span))
+      .map((span) => this.#planSpan(prepared, span));
+    // Room for the largest at once: a buffer that is replaced stays as long as what is queued uses it.
+    this.#reserve(layer, Math.max(0, ...planned.map(({ span, allParts }) => span.count * allParts)));
     if (at.decodeRows > 0) {
       if (isWarmingUp || !isListed(at.longestDecode)) this.#decode(prepared, step, q, out);
       if (chosen && (isWarmingUp || isListed(at.longestDecode))) {
@@ -133,19 +140,11 @@ export class AttentionKernels {
         this.#attendChosen(prepared, chosen, own, q, out);
       }
     }
-    const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
-    for (const span of longSpans) {
-      if (chosen && (isWarmingUp || isListed(span.start + span.count))) {
-        const own = { listAt: 0, useList: 0, firstRow: span.row, rows: span.count };
-        this.#attendChosen(prepared, chosen, own, q, out);
-        if (!isWarmingUp) continue;
-      }
-      const passes = this.#passesOf(prepared, [span]).map((pass) => ({
-        pass,
-        plan: this.#plans.prefill(pass.plans, layer, span, pass.onMatrices),
-      }));
-      const allParts = passes.reduce((sum, { plan }) => sum + plan.splits, 0);
-      this.#reserve(layer, span.count * allParts);
+    for (const span of longSpans.filter(hasList)) {
+      const own = { listAt: 0, useList: 0, firstRow: span.row, rows: span.count };
+      this.#attendChosen(prepared, chosen!, own, q, out);
+    }
+    for (const { span, passes, allParts } of planned) {
       let firstPart = 0;
       for (const { pass, plan } of passes) {
         const { options } = pass;
@@ -156,6 +155,15 @@ export class AttentionKernels {
       const which = { splits: allParts, listAt: 0, useList: 0, firstRow: span.row };
       this.#merge(prepared, which, numHeads, span.count, out);
     }
+  }
+
+  /** How a long span is cut, in each pass that it needs. */
+  #planSpan(prepared: Prepared, span: Span) {
+    const passes = this.#passesOf(prepared, [span]).map((pass) => ({
+      pass,
+      plan: this.#plans.prefill(pass.plans, pass.options.layer, span, pass.onMatrices),
+    }));
+    return { span, passes, allParts: passes.reduce((sum, { plan }) => sum + plan.splits, 0) };
   }
 
   /** The passes that spans need: no page may have reached the coarser tiers yet. */

@@ -1,4 +1,7 @@
-/** @file Sizes of buffers: whole units, room for pages to come, room for block tables that grow. */
+/** @file Sizes of buffers: whole units, room for pages to come, room for block tables that grow, what waits to be freed. */
+
+/** Freed memory that may wait for the next submit; beyond this, a submit is made to free it. Plans count it. */
+export const MAX_RETIRED_BYTES = 4 << 20;
 
 /** Bytes of a storage buffer that has to hold `numBytes`: whole units of 16 bytes, at least one. */
 export const bufferBytes = (numBytes: number): number => Math.max(16, Math.ceil(numBytes / 16) * 16);

@@ -10,12 +10,11 @@ import type { OnKernel } from "../../ops.ts";
 import type { Fields, Struct, Values, ValuesOf } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
 import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
+import { MAX_RETIRED_BYTES } from "./buffer-bytes.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import { Kernel, type KernelSpec } from "./kernel.ts";
 import { Uniforms } from "./uniforms.ts";
 
-/** Freed memory that may wait for the next submit; beyond this, a submit is made to free it. */
-const MAX_RETIRED_BYTES = 64 << 20;
 /** Bytes of writes after which their end is waited for. */
 const MAX_WRITTEN_BYTES = 64 << 20;
 /** The most workgroups in one dimension that every adapter accepts. */
