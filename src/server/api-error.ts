@@ -11,16 +11,21 @@ export interface ErrorBody {
   };
 }
 
-export interface MessagesErrorBody extends ErrorBody {
+export interface MessagesErrorBody {
   readonly type: "error";
+  readonly error: ErrorBody["error"] & { readonly details?: ErrorDetails };
   /** Absent in streams, whose headers have it. */
   readonly request_id?: string;
 }
+
+/** What clients of Anthropic's read of an error to go on by themselves. */
+type ErrorDetails = Readonly<Record<string, unknown>>;
 
 export interface ApiErrorOptions {
   readonly code?: string;
   readonly param?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly details?: ErrorDetails;
 }
 
 /** Paths of Anthropic's API. */
@@ -31,6 +36,7 @@ export class ApiError extends Error {
   readonly code: string | null;
   readonly param: string | null;
   readonly headers: Readonly<Record<string, string>>;
+  readonly #details: ErrorDetails | undefined;
 
   constructor(status: number, message: string, options: ApiErrorOptions = {}) {
     super(message);
@@ -38,6 +44,7 @@ export class ApiError extends Error {
     this.code = options.code ?? null;
     this.param = options.param ?? null;
     this.headers = options.headers ?? {};
+    this.#details = options.details;
   }
 
   get body(): ErrorBody {
@@ -55,7 +62,8 @@ export class ApiError extends Error {
   get messagesBody(): MessagesErrorBody {
     const { status } = this;
     const type = MESSAGES_TYPES[status] ?? (status >= 500 ? "api_error" : fallbackType(status));
-    return { type: "error", error: { ...this.body.error, type } };
+    const details = this.#details;
+    return { type: "error", error: { ...this.body.error, type, ...(details && { details }) } };
   }
 
   /** path: of the request, which says whose error it is */

@@ -50,7 +50,7 @@ it("is made once, and has the errors of each API", async () => {
   expect(reads).toBe(1);
   const errorOf = (path: string): string => api.paths[path].post.responses.default.$ref.split("/").at(-1);
   expect([errorOf("/v1/messages"), errorOf("/v1/chat/completions")]).toEqual(["MessagesError", "Error"]);
-  expect(api.components.schemas.MessagesError.required).toEqual(["error", "type"]);
+  expect(api.components.schemas.MessagesError.required).toEqual(["type", "error"]);
 });
 
 it("has the routes that the router has, and no others", () => {

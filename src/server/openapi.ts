@@ -12,8 +12,9 @@ const errorBody = z.object({
     code: z.string().nullable(),
   }),
 }) satisfies z.ZodType<ErrorBody>;
-const messagesErrorBody = errorBody.extend({
+const messagesErrorBody = z.object({
   type: z.literal("error"),
+  error: errorBody.shape.error.extend({ details: z.record(z.string(), z.unknown()).exactOptional() }),
   request_id: z.string().exactOptional(),
 }) satisfies z.ZodType<MessagesErrorBody>;
 

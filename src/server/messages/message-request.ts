@@ -121,6 +121,8 @@ export const messageRequest = z.strictObject(
     service_tier: ignored,
     inference_geo: ignored,
     container: acceptOnly(() => false, none),
+    // Refused in words that clients go on from (messages.ts).
+    thread: z.looseObject({}, { error: none }).nullish(),
   },
   { error: "expected a JSON object with `messages` and `max_tokens`" },
 );

@@ -1,6 +1,6 @@
 /** @file `/v1/messages`: Anthropic's Messages API, and what a prompt of it comes to in tokens. */
 import type { ScheduledChunk } from "../../engine/scheduler/request.ts";
-import { shuttingDown } from "../api-error.ts";
+import { ApiError, shuttingDown } from "../api-error.ts";
 import type { Call } from "../call.ts";
 import { ChatAnswer } from "../chat-answer.ts";
 import { chatChunks } from "../chat-completions.ts";
@@ -21,6 +21,7 @@ export async function countTokens(call: Call, request: CountRequest): Promise<Re
 
 export async function createMessage(call: Call, request: MessageRequest): Promise<Response> {
   const model = call.model(request.model);
+  if (request.thread) throw noThreads();
   const chat = chatOfMessages(request);
   const plan = await withNames(MESSAGES_NAMES, () => planChat(call, chat));
   const chunks = chatChunks(call, chat, plan);
@@ -51,6 +52,13 @@ export async function createMessage(call: Call, request: MessageRequest): Promis
   for await (const _ of events());
   return Response.json({ ...head, content: writer.content, ...end, usage });
 }
+
+/** By these details Anthropic's client knows that it has to send all messages each time. */
+const noThreads = (): ApiError =>
+  new ApiError(400, "thread: conversations are not kept here; send all of their messages", {
+    ...{ code: "unsupported", param: "thread" },
+    details: { error_code: "thread_unsupported_request", unsupported: ["thread"] },
+  });
 
 interface MessageEnd {
   readonly stop_reason: string | null;
