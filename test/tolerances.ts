@@ -45,8 +45,8 @@ export const tolerance = {
   },
   attentionMatricesSharp: {
     metric: "1 − cos, and relative length squared",
-    max: 1e-4,
-    why: "as above, where scores of up to 80 move by what f16 rounds queries and keys",
+    max: 4e-4,
+    why: "as above, where scores of up to 80 move by what f16 rounds queries and keys: in thirty draws of 300 rows in f64, with these alone rounded, the worst row was off by 3e-5 to 2.3e-4",
   },
   attentionBatch: {
     metric: "relative length of the difference",

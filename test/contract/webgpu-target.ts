@@ -3,8 +3,8 @@ import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-at
 import { WebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { type OpenOptions, openDevice } from "../../src/backends/webgpu/device/open-device.ts";
-import { fewestBatchRows } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { KvCase } from "../support/kv-case.ts";
+import { linearLimit } from "../support/webgpu-linear.ts";
 import { tolerance } from "../tolerances.ts";
 import type { Target } from "./target.ts";
 
@@ -49,10 +49,7 @@ export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions =
       pages: () => (gpu.context.isSoftware ? 0 : tolerance.pageBytes.max),
       query: () => tolerance.elementwise.max,
       output: () => (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
-      linear: (type, rows) => {
-        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows >= fewestBatchRows(type);
-        return (onMatrices ? tolerance.linearHalf : tolerance.linearFloat).max;
-      },
+      linear: (type, rows) => linearLimit(gpu.context, type, rows),
       elementwise: () => tolerance.elementwise.max,
       activation: () => tolerance.activation.max,
       deltaRule: () => tolerance.deltaRule.max,

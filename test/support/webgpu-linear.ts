@@ -4,12 +4,19 @@ import type { WeightPart, WeightType } from "../../src/backends/ops.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { asGpuWeight, type GpuWeight, WeightLoader } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
-import type { LinearPlan } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { fewestBatchRows, type LinearPlan } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../src/math/float16.ts";
 import { keptValues } from "../../src/weights/weight-part.ts";
+import { tolerance } from "../tolerances.ts";
 import { gaussians, matmul, partOf, relativeError } from "./wasm-backend.ts";
+
+/** The limit of `linearError` by the kernel that a device chooses: matrix units take halves. */
+export function linearLimit({ features }: GpuContext, type: WeightType, rows: number): number {
+  const onMatrices = features.matrices && type !== "f32" && rows >= fewestBatchRows(type);
+  return (onMatrices ? tolerance.linearHalf : tolerance.linearFloat).max;
+}
 
 export interface LinearDevice {
   readonly context: GpuContext;
