@@ -335,6 +335,10 @@ describe("the rest", () => {
 
   it("says that it lives, and no longer when it is draining", async () => {
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    expect(await (await fetch(`${server.url}/tokenizer_info`)).json()).toEqual({
+      ...{ bos_token: null, eos_token: "<|endoftext|>" },
+      chat_template: expect.stringContaining("<|im_start|>"),
+    });
     expect(await (await fetch(`${server.url}/props`)).json()).toMatchObject({ kv_cache: "k4v4", total_slots: 64 });
   });
 });

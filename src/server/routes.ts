@@ -26,6 +26,7 @@ import {
   ready,
   showModel,
   tokenize,
+  tokenizerInfo,
   version,
 } from "./small-routes.ts";
 
@@ -61,6 +62,7 @@ export const routes: readonly Route[] = [
   ...versioned.map((route) => ({ ...route, hasVersion: true })),
   posts("/tokenize", "Texts or messages to token ids", "TokenizeRequest", tokenizeRequest, tokenize),
   posts("/detokenize", "Token ids to text", "DetokenizeRequest", detokenizeRequest, detokenize),
+  { method: "GET", path: "/tokenizer_info", does: "The special tokens and the template", handler: tokenizerInfo },
   {
     ...posts("/apply-template", "The prompt of a chat request", "ChatCompletionRequest", chatRequest, applyTemplate),
     answer: "application/json",

@@ -79,6 +79,22 @@ export function detokenize(call: Call, { tokens, model }: DetokenizeRequest): Re
   return Response.json({ content: text, prompt: text });
 }
 
+/** vLLM's: what clients that encode by `/tokenize` have to know besides, lm-evaluation-harness among them. */
+export function tokenizerInfo({ server: { llm } }: Call): Response {
+  const { tokenizer, eosTokens } = llm;
+  const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokenizer.decode([id]));
+  // What stands before every text begins it.
+  const [first] = tokenizer.encode("a");
+  return Response.json({
+    bos_token: first !== undefined && tokenizer.isSpecial(first) ? textOf(first) : null,
+    eos_token: textOf([...eosTokens][0]),
+    chat_template: defaultTemplate(llm),
+  });
+}
+
+const defaultTemplate = ({ tokenizer }: ServerOptions["llm"]): string | null =>
+  tokenizer.chatTemplate?.sources.get("default") ?? null;
+
 /** llama.cpp's `/apply-template`: the prompt of a chat request, which is not computed. */
 export async function applyTemplate(call: Call, request: ChatRequest): Promise<Response> {
   call.model(request.model);
@@ -103,7 +119,7 @@ export function props({ server }: Call): Response {
     default_generation_settings: { n_ctx: llm.runner.contextLength, params: llm.samplingDefaults },
     total_slots: scheduler.maxRunning,
     model_alias: server.modelNames[0],
-    chat_template: llm.tokenizer.chatTemplate?.sources.get("default") ?? null,
+    chat_template: defaultTemplate(llm),
     build_info: `turboquant ${server.version}`,
     kv_cache: llm.decoder.kv.text,
     backend: llm.ops.describe(),

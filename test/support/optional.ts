@@ -7,7 +7,11 @@ const required = new Set((process.env["TQ_REQUIRE"] ?? "").split(",").filter(Boo
 export const isThorough = process.env["TQ_THOROUGH"] === "1";
 
 /** The reason to skip, or null to run; throws when the thing is absent and required. */
-export function skipReason(name: "browser" | "webgpu" | "curl", present: boolean, how: string): string | null {
+export function skipReason(
+  name: "browser" | "webgpu" | "curl" | "lm_eval",
+  present: boolean,
+  how: string,
+): string | null {
   if (present) return null;
   const reason = `${name} not present; ${how}`;
   if (required.has(name)) throw new Error(`TQ_REQUIRE=${name}: ${reason}`);
