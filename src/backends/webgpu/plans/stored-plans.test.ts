@@ -55,7 +55,7 @@ describe("plans that are kept", () => {
     });
   });
 
-  it("are as old as the sources of kernels: their texts, what makes these, chooses among them and dispatches them", async () => {
+  it("are as old as the sources of kernels: their texts, what makes these, chooses among them and dispatches them, and what is imported there", async () => {
     const sources = await kernelSources();
     for (const path of [
       "attention/attend-decode.wgsl",
@@ -64,7 +64,10 @@ describe("plans that are kept", () => {
       "backend.ts",
     ])
       expect(sources).toContain(`src/backends/webgpu/${path}`);
-    expect(sources).toContain("src/weights/formats/q8.ts");
+    // What files of the backend import, by way of others too.
+    for (const path of ["backends/decode-tokens.ts", "quant/codebook.ts", "weights/formats/q8.ts", "math/lloyd-max.ts"])
+      expect(sources).toContain(`src/${path}`);
+    expect(sources).not.toContain("src/engine/llm.ts");
     expect(sources.filter((path) => path.includes("generated") || path.includes(".test."))).toEqual([]);
     expect(JSON.parse(text)).toMatchObject({ kernels: await kernelsHash() });
   });
