@@ -1,11 +1,11 @@
 /**
  * @file Speed of this checkout beside that of an older commit, in one run: `npx tsx bench/compare/main.ts COMMIT`.
  *
- *   options: --rounds 5 --parts attention,decode,layers,prefill,append,load,server --limit 1.03 --base DIR --model REF -t LIST --out FILE
+ *   options: --rounds 15 --parts attention,decode,layers,prefill,append,load,server --limit 1.03 --base DIR --model REF -t LIST --out FILE
  *
- * The commit is checked out and built in a temporary folder (`--base DIR`: a checkout that is there already, built). Rounds
- * alternate which of the two goes first. A figure is the median over the rounds of new time / old time, of rates the inverse;
- * more than 1 is slower. Exits with 1 when a median is above the limit.
+ * The commit is checked out and built in a temporary folder (`--base DIR`: a checkout that is there already, built). A round
+ * measures one and then the other for a second or so each, and rounds alternate which of the two goes first. A figure is the median over the
+ * rounds of new time / old time, of rates the inverse; more than 1 is slower. Exits with 1 when a median is above the limit.
  */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
@@ -18,7 +18,7 @@ import { partsOf } from "./rows.ts";
 const { values, positionals } = readCommandLine({
   allowPositionals: true,
   options: {
-    rounds: { type: "string", default: "5" },
+    rounds: { type: "string", default: "15" },
     parts: { type: "string" },
     limit: { type: "string", default: "1.03" },
     base: { type: "string" },
@@ -28,7 +28,7 @@ const { values, positionals } = readCommandLine({
   },
 });
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const parts = partsOf(values.model, values.threads);
+const parts = partsOf(values.model, values.threads.split(",").map(Number));
 const chosen = values.parts?.split(",") ?? Object.keys(parts);
 const unknown = chosen.find((name) => !(name in parts));
 if (unknown !== undefined) refuse(`--parts: expected some of ${Object.keys(parts).join(", ")}, got ${unknown}`);
@@ -59,20 +59,24 @@ build(root);
 
 /** By name of the figure, a ratio a round. */
 const ratios = new Map<string, number[]>();
-for (let round = 0; round < Number(values.rounds); round++) {
-  for (const name of chosen) {
-    say(`round ${round + 1} of ${values.rounds}: ${name}`);
-    const [first, second] = round % 2 ? [root, base] : [base, root];
-    const readings = new Map([
-      [first, await parts[name]!(first)],
-      [second, await parts[name]!(second)],
-    ]);
-    for (const { name, value, isRate } of readings.get(root)!) {
-      const old = readings.get(base)!.find((reading) => reading.name === name);
-      if (!old) continue;
-      const ratio = isRate ? old.value / value : value / old.value;
-      ratios.set(name, [...(ratios.get(name) ?? []), ratio]);
-      say(`  ${ratio.toFixed(3)}  ${name}`);
+const rounds = Number(values.rounds);
+for (const name of chosen) {
+  for (const measure of parts[name]!) {
+    // Round 0 compiles, opens models and wakes threads.
+    for (let round = 0; round <= rounds; round++) {
+      const [first, second] = round % 2 ? [root, base] : [base, root];
+      const readings = new Map([
+        [first, await measure(first)],
+        [second, await measure(second)],
+      ]);
+      if (round === 0) continue;
+      for (const { name, value, isRate } of readings.get(root)!) {
+        const old = readings.get(base)!.find((reading) => reading.name === name);
+        if (!old) continue;
+        const ratio = isRate ? old.value / value : value / old.value;
+        ratios.set(name, [...(ratios.get(name) ?? []), ratio]);
+        say(`round ${round} of ${rounds}: ${ratio.toFixed(3)} ${name}`);
+      }
     }
   }
 }

@@ -1,5 +1,10 @@
-/** @file What two checkouts are compared by: each part is a command that both know, and how its output is read. */
+/**
+ * @file What two builds are compared by. Kernels, models and loading are measured in this process, for a second or so of one build and
+ * then of the other: a machine whose clock changes by the half from minute to minute is the same for both. The append kernel and the
+ * server are commands of both checkouts.
+ */
 import { execFile } from "node:child_process";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
@@ -12,7 +17,8 @@ export interface Reading {
   readonly isRate: boolean;
 }
 
-export type Part = (root: string) => Promise<Reading[]>;
+/** Takes the readings of one build; both builds are asked in turn. */
+export type Measure = (root: string) => Promise<Reading[]>;
 
 async function output(root: string, command: string, args: readonly string[]): Promise<string> {
   const { stdout } = await execute(command, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
@@ -26,39 +32,103 @@ function rowsOf(text: string): Record<string, never>[] {
     .map((line) => JSON.parse(line));
 }
 
-async function bench(root: string, args: readonly string[]): Promise<Reading[]> {
-  const text = await output(root, process.execPath, ["dist/cli/main.js", "bench", ...args, "-o", "jsonl", "--quiet"]);
-  return rowsOf(text).map((row) => {
-    const { test, kv, n_threads, n_depth, model_type, shape } = row as Record<string, unknown>;
-    const name = `${test} ${kv}, ${shape ?? model_type}, depth ${n_depth}, ${n_threads} thread${n_threads === 1 ? "" : "s"}`;
-    const time = row["ms_per_1k_median"] as number | undefined;
-    return time === undefined ? { name, value: row["median_ts"]!, isRate: true } : { name, value: time, isRate: false };
-  });
+/** What the bench modules of a build have had under these names since the first comparison. */
+interface Build {
+  readonly benchAttention: (options: object) => AsyncIterable<{ readonly msPer1k: { readonly median: number } }>;
+  readonly benchThroughput: (
+    model: object,
+    options: object,
+  ) => AsyncIterable<{ readonly test: string; readonly samplesMs: readonly number[] }>;
+  readonly loadBenchModel: (ref: string, options: object) => Promise<object>;
+  readonly makeShapeModel: (shape: string, options: object) => Promise<object>;
+  readonly shapeConfig: (shape: string) => object;
+  readonly LLM: { load(model: string, options: object): Promise<{ dispose(): Promise<void> }> };
 }
 
-/** Runs in a process of its own in the checkout: milliseconds that `LLM.load` takes once kernels are compiled. */
-const LOAD = `
-  const { LLM } = await import("turboquant");
-  for (const kv of ["f16", "k4v4"]) {
-    const times = [];
-    for (let i = 0; i < 8; i++) {
+const kept = new Map<string, Promise<never>>();
+/** Made once a name: compiled code and models stay, so that a round is short and no part of it warms up. */
+function keep<T>(name: string, make: () => Promise<T>): Promise<T> {
+  if (!kept.has(name)) kept.set(name, make() as Promise<never>);
+  return kept.get(name)!;
+}
+
+/** Both builds run in this process, with modules, kernels and threads of their own. */
+const buildOf = (root: string): Promise<Build> =>
+  keep(root, async () => {
+    const files = [
+      "bench/attention",
+      "bench/throughput",
+      "bench/bench-model",
+      "models/shapes",
+      "node/install",
+      "index",
+    ];
+    const modules = await Promise.all(files.map((file) => import(pathToFileURL(`${root}/dist/${file}.js`).href)));
+    return Object.assign({}, ...modules);
+  });
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const threadText = (threads: number): string => `${threads} thread${threads === 1 ? "" : "s"}`;
+const SHAPE = "qwen3-0.6b";
+
+const time = (name: string, value: number): Reading => ({ name, value, isRate: false });
+
+const attention =
+  (kv: string, depth: number, threads: number): Measure =>
+  async (root) => {
+    const { benchAttention, shapeConfig } = await buildOf(root);
+    const options = { config: shapeConfig(SHAPE), backend: "wasm", threads: [threads], depths: [depth], kv: [kv] };
+    const readings: Reading[] = [];
+    for await (const { msPer1k } of benchAttention({ ...options, repeats: 5 })) {
+      readings.push(time(`attention ${kv}, ${SHAPE}, depth ${depth}, ${threadText(threads)}`, msPer1k.median));
+    }
+    return readings;
+  };
+
+interface Tokens {
+  readonly prompt?: number;
+  readonly generation?: number;
+  readonly depth?: number;
+}
+
+/** A model that is opened once a build and number of threads. */
+interface Model {
+  readonly name: string;
+  open(build: Build, threads: number): Promise<object>;
+}
+
+const tokens =
+  (model: Model, { prompt = 0, generation = 0, depth = 0 }: Tokens, kv: string, threads: number): Measure =>
+  async (root) => {
+    const build = await buildOf(root);
+    const opened = await keep(`${root} ${model.name} ${threads}`, () => model.open(build, threads));
+    const options = {
+      ...{ prompts: prompt > 0 ? [prompt] : [], generations: generation > 0 ? [generation] : [], depths: [depth] },
+      ...{ kv: [kv], repeats: 5, fill: "prefill" },
+    };
+    const readings: Reading[] = [];
+    for await (const { test, samplesMs } of build.benchThroughput(opened, options)) {
+      readings.push(time(`${test} ${kv}, ${model.name}, ${threadText(threads)}`, median(samplesMs)));
+    }
+    return readings;
+  };
+
+const load =
+  (kv: string, model: string): Measure =>
+  async (root) => {
+    const { LLM } = await buildOf(root);
+    const times: number[] = [];
+    for (let i = 0; i < 5; i++) {
       const start = performance.now();
-      const llm = await LLM.load(process.argv[1], { backend: "wasm", kv, contextLength: 1024 });
+      const llm = await LLM.load(model, { backend: "wasm", kv, contextLength: 1024 });
       times.push(performance.now() - start);
       await llm.dispose();
     }
-    const sorted = times.slice(1).sort((a, b) => a - b);
-    console.log(JSON.stringify({ kv, ms: sorted[sorted.length >> 1] }));
-  }
-`;
-
-async function load(root: string, model: string): Promise<Reading[]> {
-  const text = await output(root, process.execPath, ["--input-type=module", "-e", LOAD, model]);
-  return rowsOf(text).map((row) => ({ name: `load ${row["kv"]}, ms`, value: row["ms"]!, isRate: false }));
-}
+    return [time(`load ${kv}`, median(times))];
+  };
 
 async function append(root: string): Promise<Reading[]> {
-  const text = await output(root, "npx", ["tsx", "bench/kernels/append.ts", "--head-dim", "128", "--seconds", "2"]);
+  const text = await output(root, "npx", ["tsx", "bench/kernels/append.ts", "--head-dim", "128", "--seconds", "1"]);
   return text
     .trim()
     .split("\n")
@@ -66,10 +136,7 @@ async function append(root: string): Promise<Reading[]> {
       const [, what, plain, calibrated] = /^(.*): plain .*?\(median ([\d.]+)\), calibrated [\d.]+ \(([\d.]+)\)/.exec(
         line,
       )!;
-      return [
-        { name: `append ${what}, µs`, value: Number(plain), isRate: false },
-        { name: `append ${what}, calibrated, µs`, value: Number(calibrated), isRate: false },
-      ];
+      return [time(`append ${what}, µs`, Number(plain)), time(`append ${what}, calibrated, µs`, Number(calibrated))];
     });
 }
 
@@ -95,44 +162,28 @@ async function server(root: string, threads: string): Promise<Reading[]> {
 
 const FORMATS = ["f16", "k4v4", "k3v3"] as const;
 
-/** model: a checkpoint that both know; threads: a list as `bench -t` takes it */
-export function partsOf(model: string, threads: string): Record<string, Part> {
-  const most = threads.split(",").at(-1)!;
-  const shape = ["--shape", "qwen3-0.6b"];
-  const kv = ["--kv", FORMATS.join(",")];
+/** model: a checkpoint that both know */
+export function partsOf(model: string, threads: readonly number[]): Record<string, readonly Measure[]> {
+  const most = threads.at(-1)!;
+  const each = (make: (kv: string, threads: number) => readonly Measure[]): Measure[] =>
+    threads.flatMap((count) => FORMATS.flatMap((kv) => make(kv, count)));
+  const checkpoint: Model = {
+    name: model,
+    open: ({ loadBenchModel }, count) =>
+      loadBenchModel(model, { backend: "wasm", weights: "auto", threads: count, kv: FORMATS }),
+  };
+  const shape: Model = {
+    name: SHAPE,
+    open: ({ makeShapeModel }, count) =>
+      makeShapeModel(SHAPE, { backend: "wasm", weights: "q8", threads: count, kv: FORMATS, layers: 4 }),
+  };
   return {
-    // Each format in a process of its own: where formats take turns, short caches of one are evicted by the next, and which of
-    // two neighbours pays for it differs from commit to commit by more than what is looked for here.
-    attention: async (root) => {
-      // As many repeats as of decoding, for the same reason.
-      const args = ["attention", ...shape, "-d", "1024,16384", "-t", threads, "-r", "25"];
-      const readings: Reading[] = [];
-      for (const format of FORMATS) readings.push(...(await bench(root, [...args, "--kv", format])));
-      return readings;
-    },
-    // Many repeats: the first half-second of a small model's decoding is JavaScript and WebAssembly not compiled to the end yet.
-    decode: (root) =>
-      bench(root, ["-m", model, "-p", "0", "-n", "128", "-d", "0,2048", ...kv, "-t", threads, "-r", "25"]),
-    layers: (root) =>
-      bench(root, [
-        ...shape,
-        "--layers",
-        "4",
-        "--weights",
-        "q8",
-        "-p",
-        "512",
-        "-n",
-        "32",
-        ...kv,
-        "-t",
-        most,
-        "-r",
-        "3",
-      ]),
-    prefill: (root) => bench(root, ["-m", model, "-p", "512", "-n", "0", ...kv, "-t", threads, "-r", "9"]),
-    append,
-    load: (root) => load(root, model),
-    server: (root) => server(root, most),
+    attention: each((kv, count) => [1024, 16_384].map((depth) => attention(kv, depth, count))),
+    decode: each((kv, count) => [0, 2048].map((depth) => tokens(checkpoint, { generation: 128, depth }, kv, count))),
+    layers: FORMATS.flatMap((kv) => [{ prompt: 512 }, { generation: 32 }].map((test) => tokens(shape, test, kv, most))),
+    prefill: each((kv, count) => [tokens(checkpoint, { prompt: 512 }, kv, count)]),
+    append: [append],
+    load: ["f16", "k4v4"].map((kv) => load(kv, model)),
+    server: [(root) => server(root, `${most}`)],
   };
 }
