@@ -1,0 +1,130 @@
+/** @file Runs the commands of docs/fleet.md: two servers, what a router asks of them, a conversation that moves, and a router where one is installed. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { runCli } from "../src/cli/run-cli.ts";
+import { type CapturedIo, captureIo } from "./support/cli-io.ts";
+import { skipReason } from "./support/optional.ts";
+import { until } from "./support/server.ts";
+import { repoRoot } from "./support/shared.ts";
+
+const docs = readFileSync(join(repoRoot, "docs/fleet.md"), "utf8");
+const blocks = [...docs.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, code]) => code!);
+const curlBlocks = blocks.filter((code) => code.includes("curl"));
+const serveLines = [...docs.matchAll(/^npx turboquant (serve .*) &$/gm)].map(([, line]) => line!.split(" "));
+const [, launch] = /^smg (launch .*)$/m.exec(docs)!;
+const curlSkip = skipReason("curl", spawnSync("curl", ["--version"]).status === 0, "install curl");
+const smg = process.env["SMG"] ?? "smg";
+const smgSkip = skipReason("smg", spawnSync(smg, ["--help"]).status === 0, "pip install smg, or name it in SMG");
+
+interface Served {
+  readonly address: string;
+  readonly url: string;
+  readonly io: CapturedIo;
+  readonly code: Promise<number>;
+}
+
+let folder: string;
+let servers: readonly Served[];
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "fleet-"));
+  servers = await Promise.all(serveLines.map(serve));
+});
+afterAll(async () => {
+  for (const { io } of servers) io.terminate();
+  expect(await Promise.all(servers.map(({ code }) => code))).toEqual([0, 0]);
+  rmSync(folder, { recursive: true });
+});
+
+/** The command in this process, on a free port. */
+async function serve(argv: readonly string[]): Promise<Served> {
+  const port = argv[argv.indexOf("--port") + 1]!;
+  const own = argv.map((arg) => (arg === port ? "0" : arg === "conversations" ? folder : arg));
+  const io = captureIo();
+  const code = runCli([...own, "-t", "1", "--json"], io);
+  await until(() => io.out().endsWith("\n"), "the server listens");
+  return { address: `http://127.0.0.1:${port}`, url: JSON.parse(io.out()).url, io, code };
+}
+
+const placed = (text: string): string =>
+  servers.reduce((told, { address, url }) => told.replaceAll(address, url), text);
+
+function run(command: string, args: readonly string[]): Promise<{ out: string; status: number | null }> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { timeout: 60_000 });
+    let out = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (data) => {
+        out += data;
+      });
+    }
+    child.on("close", (status) => resolve({ out, status }));
+  });
+}
+
+describe("docs/fleet.md", () => {
+  it.skipIf(curlSkip).each(curlBlocks.map((code) => [code.split("\n")[0], code]))("%s", async (_, code) => {
+    const { out, status } = await run("bash", ["-euc", placed(code!)]);
+    expect({ out, status }).toEqual({ out: expect.not.stringContaining('"error":{'), status: 0 });
+    if (code!.includes("/ready")) {
+      expect(out).toContain('{"status":"ready"}');
+      expect(out.match(/vllm:\w+\{.*\} \d/g)).toHaveLength(3);
+    } else {
+      const answers = out
+        .trim()
+        .replaceAll("}{", "}\n{")
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      const [first, last] = [answers[0].usage, answers.at(-1).usage];
+      expect(last.prompt_tokens_details.cached_tokens).toBe(first.total_tokens - 1);
+    }
+  });
+
+  it.skipIf(smgSkip)(
+    "a router sends a conversation where its prefix is, and away from a server that ends",
+    async () => {
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}`;
+      const metricsPort = await freePort();
+      const args = placed(launch!).replace("8080", String(port)).split(" ");
+      const router = spawn(smg, [...args, "--prometheus-port", String(metricsPort)], { stdio: "ignore" });
+      try {
+        const models = () =>
+          fetch(`${url}/v1/models`).then(
+            (response) => response.json(),
+            () => ({ data: [] }),
+          );
+        for (let ids: unknown[] = []; ids.length === 0; ids = (await models()).data ?? []);
+        const ask = async (messages: readonly object[]) => {
+          const body = JSON.stringify({ model: "qwen3-3m", messages, max_tokens: 8, temperature: 0 });
+          const headers = { "content-type": "application/json" };
+          const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", headers, body });
+          expect(response.status).toBe(200);
+          return response.json();
+        };
+        for (let i = 0; i < 4; i++) {
+          const messages = [{ role: "user", content: `Story ${i}: ${"the road was long and ".repeat(20)}the end.` }];
+          const { choices } = await ask(messages);
+          const { usage } = await ask([...messages, choices[0].message, { role: "user", content: "And then?" }]);
+          expect(usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(100);
+        }
+        servers[0]!.io.terminate();
+        for (let i = 0; i < 4; i++) await ask([{ role: "user", content: `Where is town ${i}?` }]);
+      } finally {
+        router.kill("SIGKILL");
+      }
+    },
+  );
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
