@@ -1,87 +1,36 @@
-/** @file The engine's entry point: loads a model with tokenizer and cache, generates, and answers chats. */
+/** @file The engine's entry point: a model with tokenizer and cache, which generates and answers chats (loaded by load-llm.ts). */
 import type { Ops } from "../backends/ops.ts";
 import type { Draw } from "../backends/sampling-ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
-import { formatCount } from "../format-number.ts";
 import type { FileSource } from "../formats/file-source.ts";
-import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { refuseUnknownOptions } from "../known-options.ts";
-import {
-  calibratedShape,
-  calibrationTag,
-  hasCalibration,
-  type ReadCalibration,
-  readCalibration,
-} from "../models/calibration-file.ts";
-import { checkWeights } from "../models/check-weights.ts";
-import { type ModelConfig, parseModelConfig } from "../models/config.ts";
-import { Decoder } from "../models/decoder.ts";
-import { layerKindsOf, layoutOf } from "../models/layout.ts";
-import { modelOfCheckpoint } from "../plan/read-model.ts";
-import { getPlatform, type OnProgress } from "../platform.ts";
+import { calibratedShape, calibrationTag, hasCalibration, readCalibration } from "../models/calibration-file.ts";
+import type { ModelConfig } from "../models/config.ts";
+import type { Decoder } from "../models/decoder.ts";
+import type { OnProgress } from "../platform.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import { calibratedLayers } from "./calibration/calibrated-layers.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { calibrationChoice, wantsCalibration } from "./calibration/calibration-wish.ts";
 import { type MakeCalibrationOptions, makeCalibration } from "./calibration/make-calibration.ts";
 import { checkBudget, checkBudgetGiven } from "./coarsening.ts";
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk, RunOptions } from "./generation.ts";
-import { Grammars } from "./grammar/grammars.ts";
-import { DEFAULT_KV, LOAD_OPTIONS, type LoadOptions } from "./load-options.ts";
+import type { Grammars } from "./grammar/grammars.ts";
+import { loadLlm, type OwnFields, type SharedFields } from "./load-llm.ts";
+import type { LoadOptions } from "./load-options.ts";
 import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
-import { type Started, startBackend } from "./start-backend.ts";
-import { yieldNow } from "./yield-now.ts";
 
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** The sampling kernels depend only on whether top-k is used and, slightly, on k, so one such config stands for all. */
 const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
 /** Sampling configs whose kernels are compiled during loading. */
 export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
-
-type Calibration = ReadCalibration["layers"];
-
-const TEXT_PART_NOTE = "Only the text model is loaded: the checkpoint's parts for image or sound inputs are left out.";
-
-/** What a model shares with its views over other formats. */
-type SharedFields = Pick<
-  LLM,
-  | "name"
-  | "config"
-  | "tokenizer"
-  | "eosTokens"
-  | "samplingDefaults"
-  | "weightsFingerprint"
-  | "stem"
-  | "backendChoice"
-  | "notes"
-  | "reopen"
-  | "grammars"
-> & {
-  /** See `LoadOptions.calibration`. */
-  readonly calibrationOption: string | undefined;
-  /** Part of the fingerprint: what is cached with another rope than the config's is of another model. Empty without. */
-  readonly ropeTag: string;
-  /** The calibration that was made since loading. */
-  readonly made: { layers: Calibration | null };
-  readonly longestContext: (kv: string) => number;
-};
-
-/** What a model and each of its views have for themselves. */
-interface OwnFields {
-  readonly decoder: Decoder;
-  readonly calibration: Calibration;
-  readonly contextLength: number;
-  readonly kvBudgetBytes: number | undefined;
-  /** Whether the weights are owned by another LLM. */
-  readonly isView: boolean;
-}
 
 export class LLM {
   /** The model's name for people (`Checkpoint.modelName`), never a path. */
@@ -149,107 +98,12 @@ export class LLM {
    * @throws TurboQuantError with a code and the next step for every wrong file or option
    */
   static async load(ref: string | FileSource, options: LoadOptions = {}): Promise<LLM> {
-    checkRef(ref);
-    refuseUnknownOptions("load", options, LOAD_OPTIONS);
-    const { onProgress, signal } = options;
-    const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
-    checkBudgetGiven(spec, options.kvBudgetBytes);
-    const open = async (more: Pick<LoadOptions, "onProgress" | "signal"> = {}): Promise<FileSource> =>
-      typeof ref === "string" ? getPlatform().openSource(ref, more) : shareSource(ref);
-    const source = await open({ ...(onProgress && { onProgress }), ...(signal && { signal }) });
-    let ops: Ops | undefined;
-    try {
-      const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile, options);
-      spec.forModel(layerKindsOf(layoutOf(config)));
-      checkContext(options.contextLength, config.maxPositionEmbeddings);
-      const tensors = await checkpoint.tensors();
-      await checkWeights(checkpoint, config);
-      signal?.throwIfAborted();
-      const generationConfig = await loadGenerationConfig(checkpoint.files, config);
-      const option = options.calibration;
-      const choice = calibrationChoice(spec, option);
-      const own = await readCalibration(source, choice, calibratedShape(config), checkpoint);
-      const formats = [spec, ...(options.otherKv ?? []).map(parseKvSpec)];
-      const isWanted = formats.some((format) => wantsCalibration(format, option));
-      const hasOwn = own.from !== null || (choice !== "auto" && (await hasCalibration(source, checkpoint)));
-      // One that is made is kept for the model as it is.
-      let isMade = isWanted && !hasOwn && !options.rope;
-      const isCalibrated = own.from !== null || (option !== "off" && (hasOwn || (isMade && canBeCalibrated(config))));
-      const planned = { ...modelOfCheckpoint(config, checkpoint.modelName, tensors), isCalibrated };
-      options.onModel?.(planned);
-      const notes: (string | null)[] = [];
-      const starting = startBackend(options, planned).catch((error: unknown) => {
-        // A model that just fits goes without a calibration that nobody made.
-        if (!isMade || !(error instanceof TurboQuantError && error.code === "out_of_memory")) throw error;
-        isMade = false;
-        notes.push("calibration: none was made: its maps do not fit the memory beside the model");
-        return startBackend(options, { ...planned, isCalibrated: false });
-      });
-      const [started, tokenizer] = await withTokenizer(starting, checkpoint.files);
-      ops = started.ops;
-      signal?.throwIfAborted();
-      const { fit, note } = started;
-      notes.push(note, fit.note, ...(ops.notes ?? []), config.isTextPart ? TEXT_PART_NOTE : null);
-      let decoder = await Decoder.load(ops, checkpoint, {
-        config,
-        kv: spec,
-        weights: options.weights ?? "auto",
-        calibration: own.layers,
-        placement: fit.placement,
-        onBytes: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
-        ...(signal && { signal }),
-      });
-      let calibration = own.layers;
-      const made: SharedFields["made"] = { layers: null };
-      if (isMade) {
-        const model = { decoder, tokenizer, checkpoint, source };
-        const outcome = await makeCalibration(model, { maxSeconds: options.calibrationSeconds, signal, onProgress });
-        notes.push(outcome.note);
-        made.layers = outcome.layers;
-        if (made.layers && wantsCalibration(spec, option)) {
-          calibration = made.layers;
-          const plain = decoder;
-          decoder = plain.withFormat(spec, calibration);
-          plain.dispose();
-        }
-      } else notes.push(lengthNote(own, fit.contextLength));
-      const eosTokens = new Set(generationConfig.eosTokenIds);
-      const llm = new LLM(
-        {
-          name: checkpoint.modelName,
-          config,
-          tokenizer,
-          eosTokens,
-          grammars: new Grammars(tokenizer, eosTokens),
-          samplingDefaults: generationConfig.sampling,
-          weightsFingerprint: await checkpoint.fingerprint(),
-          stem: checkpoint.stem,
-          backendChoice: started.choice,
-          notes: notes.filter((text) => text !== null),
-          reopen: open,
-          ropeTag: options.rope ? `+rope${JSON.stringify(config.rope)}` : "",
-          calibrationOption: option,
-          made,
-          longestContext: started.longestContext,
-        },
-        {
-          decoder,
-          calibration,
-          contextLength: fit.contextLength,
-          kvBudgetBytes: options.kvBudgetBytes,
-          isView: false,
-        },
-      );
-      signal?.throwIfAborted();
-      await llm.#warmUp(onProgress);
+    return loadLlm(ref, options, async (shared, own) => {
+      const llm = new LLM(shared, own);
+      options.signal?.throwIfAborted();
+      await llm.#warmUp(options.onProgress);
       return llm;
-    } catch (error) {
-      await ops?.dispose();
-      throw error;
-    } finally {
-      await source.close();
-    }
+    });
   }
 
   /**
@@ -307,7 +161,7 @@ export class LLM {
   }
 
   /** Loads the calibration that a format asks for. */
-  async loadCalibration(spec: KvSpec): Promise<Calibration> {
+  async loadCalibration(spec: KvSpec): Promise<OwnFields["calibration"]> {
     const { calibrationOption, made } = this.#shared;
     const choice = calibrationChoice(spec, calibrationOption);
     if (choice === "off") return [];
@@ -412,63 +266,4 @@ export class LLM {
   #assertLive(): void {
     if (this.#disposed) throw new TurboQuantError("invalid_argument", "LLM: used after dispose(); load it again");
   }
-}
-
-/** Programs in plain JavaScript pass anything. */
-function checkRef(ref: unknown): void {
-  if (typeof ref === "string" ? ref.trim() !== "" : typeof (ref as FileSource | null)?.read === "function") return;
-  throw new TurboQuantError(
-    "invalid_argument",
-    `load: expected a model's name, folder or address, or a file source, got ${ref === "" ? '""' : String(ref)}; pass one, such as "qwen3-3m"`,
-  );
-}
-
-/** The vocabulary is read while the backend's threads start, and before any weights, so that what is wrong with it is said soon. */
-async function withTokenizer(starting: Promise<Started>, files: FileSource): Promise<[Started, Tokenizer]> {
-  // Whichever fails first, the other one comes to its end.
-  starting.catch(() => {});
-  try {
-    await yieldNow();
-    const tokenizer = await loadTokenizer(files);
-    return [await starting, tokenizer];
-  } catch (error) {
-    await starting.then(
-      ({ ops }) => ops.dispose(),
-      () => {},
-    );
-    throw error;
-  }
-}
-
-const canBeCalibrated = (config: ModelConfig): boolean => typeof calibratedLayers(config) !== "string";
-
-/** Said where a calibration was made for shorter contexts than this one. */
-function lengthNote({ from, positions }: ReadCalibration, contextLength: number): string | null {
-  if (from === null || positions === null || positions >= contextLength) return null;
-  const [known, context] = [positions, contextLength].map(formatCount);
-  return `calibration: ${from} was made for ${known} positions, and the context has ${context}; turboquant calibrate --force makes one for all`;
-}
-
-/** Wraps a file source that the caller owns, so that closing the wrapper leaves it open. */
-function shareSource(source: FileSource): FileSource {
-  return {
-    name: source.name,
-    ...(source.modelName !== undefined && { modelName: source.modelName }),
-    ...(source.weights !== undefined && { weights: source.weights }),
-    ...(source.quant !== undefined && { quant: source.quant }),
-    ...(source.list && { list: () => source.list!() }),
-    has: (file) => source.has(file),
-    size: (file) => source.size(file),
-    read: (file, start, end, how) => source.read(file, start, end, how),
-    close: async () => {},
-  };
-}
-
-function checkContext(asked: number | undefined, limit: number): void {
-  if (asked === undefined || (Number.isInteger(asked) && asked >= 1 && asked <= limit)) return;
-  throw new TurboQuantError(
-    "invalid_argument",
-    `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}${asked > limit ? "; shorten it, or stretch the model's at some loss (--rope-scaling yarn, in code rope: { scaling: 'yarn' })" : ""}`,
-    { contextLength: asked, limit },
-  );
 }
