@@ -17,15 +17,15 @@
  * - `fork` copies the tables and counts one more reference to every page.
  */
 import { assert } from "../../errors.ts";
-import type { PageLayout } from "../../quant/page-layout.ts";
 import { BlockTable } from "../block-table.ts";
-import { clearRows } from "../clear-rows.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 import type { KvDescription } from "./kv-description.ts";
 import { KvMarks } from "./kv-marks.ts";
+import { describeKv, savedKv } from "./kv-saved.ts";
 import { type LayerState, type MissingPage, NO_PAGES, type SavedPage } from "./layer-state.ts";
+import { countPages, dropFrom, dropRange, missingIn, range } from "./table-pages.ts";
 import { nextLength, pagesInTier } from "./tiers.ts";
 
 /** Page groups of a layer's two streams; an attention kernel reads the pages of a group together (`PageStorage.allocate`). */
@@ -103,17 +103,25 @@ export class KvState implements LayerState {
     const firstPage = reach.firstPage(this.#length, main.pageTokens);
     // Codes that are beyond a sliding window already when their tokens leave the residual window get no page.
     const from = Math.max(this.codedTokens(this.#length), firstPage * main.pageTokens);
-    const pages = this.#missing(this.main, main, mainGroup(this.#index), from, coded, () => true);
+    const pages = missingIn(this.pool, this.main, main, mainGroup(this.#index), from, coded, () => true);
     if (residual) {
       const isNeeded = (start: number): boolean => residual.isWritten(start);
       pages.push(
-        ...this.#missing(this.residual, residual.layout, residualGroup(this.#index), this.#length, end, isNeeded),
+        ...missingIn(
+          this.pool,
+          this.residual,
+          residual.layout,
+          residualGroup(this.#index),
+          this.#length,
+          end,
+          isNeeded,
+        ),
       );
     }
     for (const [tier, { layout }] of tiers.entries()) {
       const first = Math.max(this.tierPages(tier, this.#length), firstPage) * layout.pageTokens;
       const last = this.tierPages(tier, end) * layout.pageTokens;
-      pages.push(...this.#missing(this.tiers[tier]!, layout, mainGroup(this.#index), first, last, () => true));
+      pages.push(...missingIn(this.pool, this.tiers[tier]!, layout, mainGroup(this.#index), first, last, () => true));
     }
     if (pages.length > 0) return pages;
     const { pageTokens } = residual?.layout ?? main;
@@ -135,20 +143,20 @@ export class KvState implements LayerState {
     if (tokens > 0 && !table.get(last)) assert(false, `commit of ${tokens} tokens that were not reserved`);
     this.#length += tokens;
     const firstPage = reach.firstPage(this.#length, main.pageTokens);
-    this.#dropRange(this.main, 0, firstPage);
+    dropRange(this.pool, this.main, 0, firstPage);
     for (let tier = 0; tier < this.tiers.length; tier++) {
       const pages = this.tierPages(tier, this.#length);
       this.#inTier[tier] = pages;
-      this.#dropRange(this.tiers[tier - 1] ?? this.main, 0, pages);
-      this.#dropRange(this.tiers[tier]!, 0, firstPage);
+      dropRange(this.pool, this.tiers[tier - 1] ?? this.main, 0, pages);
+      dropRange(this.pool, this.tiers[tier]!, 0, firstPage);
     }
     if (!residual) return;
     const start = residual.startAt(this.#length);
-    this.#dropRange(this.residual, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
+    dropRange(this.pool, this.residual, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
     if (residual.window > 0) {
       const { pageTokens } = residual.layout;
       const first = Math.max(residual.sinkPages, Math.floor(this.#residualStart / pageTokens));
-      this.#dropRange(this.residual, first, start / pageTokens);
+      dropRange(this.pool, this.residual, first, start / pageTokens);
     }
     this.#residualStart = residual.window === 0 ? this.#length : Math.max(this.#residualStart, start);
   }
@@ -232,11 +240,11 @@ export class KvState implements LayerState {
     this.#length = length;
     this.#ownUpTo = 0;
     if (residual) {
-      this.#dropFrom(this.residual, Math.ceil(length / residual.layout.pageTokens));
+      dropFrom(this.pool, this.residual, Math.ceil(length / residual.layout.pageTokens));
       this.#residualStart = Math.min(this.#residualStart, length);
     }
-    this.#dropFrom(this.main, Math.ceil(this.codedTokens(length) / main.pageTokens));
-    for (const [tier, table] of this.tiers.entries()) this.#dropFrom(table, this.tierPages(tier, length));
+    dropFrom(this.pool, this.main, Math.ceil(this.codedTokens(length) / main.pageTokens));
+    for (const [tier, table] of this.tiers.entries()) dropFrom(this.pool, table, this.tierPages(tier, length));
     this.#marks.dropBeyond(length);
   }
 
@@ -287,50 +295,11 @@ export class KvState implements LayerState {
   }
 
   describe(): KvDescription & Readonly<Record<string, unknown>> {
-    const { main, residual, reach, tiers } = this.layer;
-    return {
-      ...(reach.slidingWindow > 0 && { slidingWindow: reach.slidingWindow }),
-      numKvHeads: main.numKvHeads,
-      headDim: main.headDim,
-      ...(main.valueDim !== main.headDim && { valueDim: main.valueDim }),
-      ...(main.rotaryKey && { rotaryKeyDim: main.rotaryKey.dim }),
-      mainPageBytes: main.numBytes,
-      exactPageBytes: residual?.layout.numBytes ?? 0,
-      exactStart: this.#residualStart,
-      exactPages: residual?.pageIndices(this.#length, this.#residualStart) ?? [],
-      ...(residual?.isAlone && { codedTokens: this.codedTokens(this.#length) }),
-      ...(tiers.length > 0 && {
-        tierPages: [...this.#inTier],
-        tierPageBytes: tiers.map(({ layout }) => layout.numBytes),
-      }),
-    };
+    return describeKv(this, this.#length, this.#inTier);
   }
 
-  *savedPages(): Generator<SavedPage> {
-    const { main, residual, reach, tiers } = this.layer;
-    const length = this.#length;
-    const coded = this.codedTokens(length);
-    const firstOf = (tier: number): number =>
-      Math.max(reach.firstPage(length, main.pageTokens), this.#inTier[tier] ?? 0);
-    for (let index = firstOf(0); index * main.pageTokens < coded; index++) {
-      const to = coded - index * main.pageTokens;
-      yield this.#savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
-    }
-    for (const index of residual?.pageIndices(length, this.#residualStart) ?? []) {
-      const { layout, sinks } = residual!;
-      const start = index * layout.pageTokens;
-      const sinkRows = Math.min(sinks, length) - start;
-      yield this.#savedPage(this.residual.get(index), layout, (bytes) => {
-        clearRows(bytes, layout, Math.max(0, sinkRows), Math.min(this.#residualStart - start, layout.pageTokens));
-        clearRows(bytes, layout, Math.max(0, length - start), layout.pageTokens);
-      });
-    }
-    for (const [tier, { layout }] of tiers.entries()) {
-      // Pages of a coarser tier are full.
-      for (const index of range(firstOf(tier + 1), this.#inTier[tier]!)) {
-        yield this.#savedPage(this.tiers[tier]!.get(index), layout, () => {});
-      }
-    }
+  savedPages(): Iterable<SavedPage> {
+    return savedKv(this, this.#length, this.#inTier);
   }
 
   /** Ends a restore: the pages are in the tables already. tierPages: as in `KvDescription` */
@@ -351,10 +320,6 @@ export class KvState implements LayerState {
 
   get #tables(): readonly BlockTable[] {
     return [this.main, this.residual, ...this.tiers];
-  }
-
-  #savedPage(address: PageAddress, { numBytes }: PageLayout, blank: (bytes: Uint8Array) => void): SavedPage {
-    return { pool: this.pool, address, numBytes, blank };
   }
 
   #isWhole(length: number): boolean {
@@ -400,58 +365,6 @@ export class KvState implements LayerState {
   /** Pages of one table and of the marks; a page in both counts once. */
   #countPages(at: number): number {
     const table = this.#tables[at]!;
-    return count(table) + this.#marks.countApart(at, table);
+    return countPages(table) + this.#marks.countApart(at, table);
   }
-
-  #dropRange(table: BlockTable, first: number, end: number): void {
-    // Pages are released from the first on, so all pages before a missing one are missing as well.
-    for (let index = Math.min(end, table.length) - 1; index >= first; index--) {
-      const address = table.get(index);
-      if (!address) return;
-      this.pool.release(address);
-      table.set(index, 0);
-    }
-  }
-
-  #dropFrom(table: BlockTable, first: number): void {
-    for (let index = first; index < table.length; index++) {
-      const address = table.get(index);
-      if (address) this.pool.release(address);
-    }
-    table.truncate(first);
-  }
-
-  #missing(
-    table: BlockTable,
-    layout: PageLayout,
-    group: number,
-    from: number,
-    end: number,
-    isNeeded: (pageStart: number) => boolean,
-  ): MissingPage[] {
-    const pages: MissingPage[] = [];
-    for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < end; index++) {
-      const replaces = table.get(index);
-      if (replaces ? !this.pool.isShared(replaces) : !isNeeded(index * layout.pageTokens)) continue;
-      const install = (address: PageAddress): (() => void) => {
-        const before = table.length;
-        table.set(index, address);
-        return () => {
-          table.set(index, replaces);
-          table.truncate(before);
-        };
-      };
-      pages.push({ pool: this.pool, numBytes: layout.numBytes, group, replaces, install });
-    }
-    return pages;
-  }
-}
-
-const range = (from: number, end: number): number[] =>
-  Array.from({ length: Math.max(0, end - from) }, (_, i) => from + i);
-
-function count(table: BlockTable): number {
-  let pages = 0;
-  for (const address of table.entries()) if (address) pages++;
-  return pages;
 }
