@@ -2,7 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import { formatCount } from "../format-number.ts";
 import { refuseUnknownOptions } from "../known-options.ts";
-import { linkedAbort } from "../linked-abort.ts";
+import { abortGroup } from "../linked-abort.ts";
 import type { LLM } from "./llm.ts";
 import type { ScheduleOptions } from "./scheduler/request.ts";
 import { type Pooling, unitVector } from "./scheduler/row-pool.ts";
@@ -61,11 +61,11 @@ export async function embedAll(
 ): Promise<Float32Array[]> {
   signal?.throwIfAborted();
   const vectors: Float32Array[] = [];
-  const { controller: stop, release } = linkedAbort(signal);
+  const stop = abortGroup(signal);
   let next = 0;
   const embedNext = async (generate: Scheduler["generate"]): Promise<void> => {
     for (let i = next++; i < prompts.length; i = next++) {
-      const options = { ...whose, pooling, signal: stop.signal };
+      const options = { ...whose, pooling, signal: stop.create() };
       for await (const { embedding, finishReason } of generate(prompts[i]!, options)) {
         if (embedding) vectors[i] = unitVector(embedding, dimensions);
         else if (finishReason === "aborted") {
@@ -81,7 +81,7 @@ export async function embedAll(
   } finally {
     // After an error of one, nobody waits for the others.
     stop.abort();
-    release();
+    stop.release();
   }
   return vectors;
 }

@@ -67,6 +67,17 @@ describe("embeddings", () => {
     expect(server.scheduler.stats.waiting).toBe(0);
   });
 
+  it.each(["embeddings", "completions"])("many texts of /v1/%s print no warning", async (route) => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const texts = Array.from({ length: 20 }, (_, i) => `text ${i}`);
+    const body = route === "embeddings" ? { input: texts } : { prompt: texts, max_tokens: 1 };
+    expect((await server.post(`/v1/${route}`, body)).status).toBe(200);
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it.each(["embeddings", "completions"])(
     "texts of /v1/%s take one place among those that wait to be encoded",
     async (route) => {

@@ -4,7 +4,7 @@
  */
 import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/request.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
-import { linkedAbort } from "../linked-abort.ts";
+import { abortGroup } from "../linked-abort.ts";
 
 export interface CallOptions {
   readonly scheduler: Scheduler;
@@ -21,15 +21,15 @@ export function callScheduler(
   prompts: readonly (readonly number[])[],
   call: CallOptions,
 ): AsyncGenerator<ScheduledChunk, void> {
-  const { controller: stop, release } = linkedAbort(call.signal);
+  const stop = abortGroup(call.signal);
   const n = call.options.n ?? 1;
   const streams: AsyncGenerator<ScheduledChunk, void>[] = [];
   try {
-    for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal: stop.signal }));
+    for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal: stop.create() }));
   } catch (error) {
     // Cancels the prompts that are already in the queue.
     stop.abort();
-    release();
+    stop.release();
     throw error;
   }
   return (async function* () {
@@ -40,7 +40,7 @@ export function callScheduler(
       }
     } finally {
       stop.abort();
-      release();
+      stop.release();
     }
   })();
 }
