@@ -36,7 +36,7 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
   });
 
   async function open(options: Parameters<typeof openPage>[2] = {}) {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     return openPage(context, server.url, { view: "compare", ...options });
   }
   const run = async (page: Page): Promise<void> => {

@@ -34,7 +34,7 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
   });
 
   async function open(options: Parameters<typeof openPage>[2] = {}): Promise<Page> {
-    context = await browser.newContext({ acceptDownloads: true });
+    context = await browser.newContext({ acceptDownloads: true, serviceWorkers: "block" });
     return (await openPage(context, server.url, { maxNewTokens: 8, ...options })).page;
   }
   const titles = (page: Page): Promise<string[]> => page.locator(".conversation-title").allTextContents();

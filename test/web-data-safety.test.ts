@@ -48,7 +48,7 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
     app?.dispose();
   });
   beforeEach(async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
   });
   afterEach(async () => {
     await context?.close();

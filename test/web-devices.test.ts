@@ -58,7 +58,7 @@ describe.skipIf(skip)(`the page on devices${skip ? ` (${skip})` : ""}`, () => {
   it(
     "answers on WebGPU, loses its device, says so, comes back, and goes on with the conversation",
     async () => {
-      context = await browser.newContext();
+      context = await browser.newContext({ serviceWorkers: "block" });
       await context.addInitScript(noteStatus);
       const { page } = await openPage(context, server.url, { backend: "webgpu", maxNewTokens: 6 });
       const told = await page.evaluate(() => [...(globalThis as unknown as { told: Set<string> }).told]);

@@ -29,7 +29,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
     app?.dispose();
   });
   beforeEach(async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
   });
   afterEach(async () => {
     await context?.close();

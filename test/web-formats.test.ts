@@ -49,7 +49,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
     page.locator(".figure").evaluate((node) => node.firstChild?.textContent ?? "");
 
   it("says before a word is said what the whole context takes in each, then what the conversation takes", async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page } = await openPage(context, server.url);
     const { maxPositionEmbeddings } = llm.config;
     expect(await page.locator(".format-name").allTextContents()).toEqual(
@@ -68,7 +68,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("writes the conversation anew when another format is chosen, and goes on from there", async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page } = await openPage(context, server.url, { maxNewTokens: 200, temperature: 1.5 });
     await say(page, STORY);
     const before = await pagesTokens(page);
@@ -85,7 +85,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("answers in the new format as Node does", async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page } = await openPage(context, server.url);
     const first = await say(page, STORY);
     await page.getByLabel("f16").check();
@@ -98,7 +98,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("explains its words where they stand", async () => {
-    context = await browser.newContext({ viewport: { width: 390, height: 700 } });
+    context = await browser.newContext({ viewport: { width: 390, height: 700 }, serviceWorkers: "block" });
     const { page } = await openPage(context, server.url);
     const word = page.locator(".lead .term");
     await word.click();

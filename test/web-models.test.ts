@@ -57,7 +57,7 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     app?.dispose();
   });
   beforeEach(async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     sent = 0;
     answer = whole;
   });

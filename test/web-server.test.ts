@@ -46,7 +46,7 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
       load: { kv: "k4v4" },
       server: { staticFiles: builtWebFiles(app.folder), apiKeys },
     });
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     await page.addInitScript(
