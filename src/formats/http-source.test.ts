@@ -59,6 +59,18 @@ describe("HttpSource", () => {
     await expect(source.read("w.bin", 70_000, 70_001)).rejects.toMatchObject({
       message: expect.stringMatching(/expected a file of 200000 bytes, got one of 150000; it was replaced/),
     });
+    const etags = ["one", "one", "two"];
+    const sameSize = new HttpSource(BASE, {
+      fetch: async () =>
+        new Response(big.slice(0, 9), {
+          status: 206,
+          headers: { "content-range": "bytes 0-8/200000", etag: etags.shift()! },
+        }),
+    });
+    expect(await sameSize.read("w.bin", 100_000, 100_009)).toEqual(big.slice(0, 9));
+    await expect(sameSize.read("w.bin", 100_000, 100_009)).rejects.toMatchObject({
+      message: expect.stringMatching(/expected version one, got two; it was replaced/),
+    });
     const dated = new HttpSource(BASE, {
       fetch: async () => new Response("", { headers: { "last-modified": "Mon, 30 Nov 2026 10:00:00 GMT" } }),
     });

@@ -69,6 +69,9 @@ function totalOf(response: Response): number | null {
   return Number.isSafeInteger(total) ? total : null;
 }
 
+/** What changes with the content, where the server says it and a page may see it. */
+const versionOf = ({ headers }: Response): string | null => headers.get("etag") ?? headers.get("last-modified");
+
 /** What to do about a file that is too short. */
 const TRUNCATED = "upload it again";
 
@@ -138,9 +141,10 @@ export class HttpSource implements FileSource {
   }
 
   async read(file: string, start: number, end: number, options: ReadOptions = {}): Promise<Uint8Array> {
-    const { size, head } = await this.#require(file);
+    const opened = await this.#require(file);
+    const { size, head } = opened;
     checkRange(this, file, [start, end], size, TRUNCATED);
-    const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, [start, end, size], options);
+    const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, opened, [start, end], options);
     // Who reads a file in ranges knows how many there are, and in which order they come.
     if (end - start === size)
       this.#options.onProgress?.({ phase: "download", item: file, done: end, total: size, unit: "bytes" });
@@ -149,7 +153,8 @@ export class HttpSource implements FileSource {
 
   async #range(
     file: string,
-    [start, end, size]: readonly [start: number, end: number, size: number],
+    { size, version }: OpenFile,
+    [start, end]: readonly [start: number, end: number],
     { into, signal }: ReadOptions,
   ): Promise<Uint8Array> {
     const isPassing = (error: unknown): boolean => isBusy(error) || isCut(error);
@@ -170,6 +175,15 @@ export class HttpSource implements FileSource {
           "invalid_file",
           `${this.name}/${file}: expected a file of ${size} bytes, got one of ${total}; it was replaced while it was read, load the model again`,
           { file, expected: size, got: total },
+        );
+      }
+      const now = versionOf(response);
+      if (version !== null && now !== null && now !== version) {
+        await response.body?.cancel();
+        throw new TurboQuantError(
+          "invalid_file",
+          `${this.name}/${file}: expected version ${version}, got ${now}; it was replaced while it was read, load the model again`,
+          { file, expected: version, got: now },
         );
       }
       const bytes = await this.#body(
@@ -235,7 +249,7 @@ export class HttpSource implements FileSource {
 
   async #probeOnce(file: string): Promise<OpenFile | null> {
     const response = await this.#fetch(file, 0, PROBE_BYTES);
-    const version = response.headers.get("etag") ?? response.headers.get("last-modified");
+    const version = versionOf(response);
     if (response.status === 404) return null;
     // 416 Range Not Satisfiable: no range fits into an empty file.
     if (response.status === 416) return { size: 0, head: new Uint8Array(0), version };
