@@ -20,6 +20,7 @@ import {
   stopAnswer,
   undoDelete,
 } from "./chat-store.ts";
+import { ask, newConversation } from "./conversation.ts";
 import { openConversationDb } from "./conversation-db.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 
@@ -259,12 +260,49 @@ describe("the chat store", () => {
     }
   });
 
+  it("shows what an earlier page could not write, and keeps its draft, while the storage is full", async () => {
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    const left = ask(newConversation(), "Not written");
+    localStorage.setItem("turboquant.unwritten.earlier", JSON.stringify([left]));
+    localStorage.setItem(`turboquant.draft.${left.id}`, JSON.stringify("a draft"));
+    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+      throw new DOMException("no room", "QuotaExceededError");
+    });
+    try {
+      await openChats();
+    } finally {
+      full.mockRestore();
+    }
+    expect(chatStore.get()).toMatchObject({ others: [{ id: left.id }], notice: expect.stringMatching(/full/) });
+    openConversation(left.id);
+    openDraft(draftOf(chatStore.get().current));
+    expect(draftStore.get()).toBe("a draft");
+    await forgetModel("org/name");
+    await vi.waitFor(() => expect(chatStore.get().notice).toBe(""));
+    expect(localStorage.getItem("turboquant.unwritten.earlier")).toBeNull();
+  });
+
+  it("what is not sent with the first message goes with its conversation, and with its deletion", async () => {
+    useEngine(says("Hello"));
+    attachText("new", "a document");
+    await sendMessage("A question to begin with");
+    const { id } = chatStore.get().current;
+    expect([...attachmentsStore.get()]).toMatchObject([[id, [{ name: "pasted text" }]]]);
+    await deleteConversation(id);
+    expect(attachmentsStore.get().size, "while it can be undone").toBe(1);
+    await deleteConversation("another");
+    expect(attachmentsStore.get().size).toBe(0);
+  });
+
   it("shows no cache that was deleted", async () => {
     useEngine(says("one"));
     await sendMessage("Hi");
     const { id } = chatStore.get().current;
     const cache = { tokens: 9 } as CacheState;
     setCache(cache);
+    await forgetCache(id);
+    expect(engineStore.get().cache, "a server measured it").toBe(cache);
+    engineStore.update((state) => ({ ...state, engine: { ...state.engine!, where: "tab" } }));
     await forgetCache("another");
     expect(engineStore.get().cache).toBe(cache);
     await forgetCache(id);

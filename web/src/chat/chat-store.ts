@@ -1,7 +1,7 @@
 /** @file The store of all conversations and the current one: opening, sending, stopping, answering again, deleting. */
 
 import { isSurelyShort, isTooLong, type Measure, measure, measureStore } from "../documents/count-tokens.ts";
-import { removeSent } from "../documents/documents-store.ts";
+import { dropAttachments, takeSent } from "../documents/documents-store.ts";
 import type { DocumentText } from "../documents/read-document.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
 import type { Restored } from "../engine/protocol.ts";
@@ -23,7 +23,7 @@ import {
   titleFrom,
   unread,
 } from "./conversation.ts";
-import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
+import { type ConversationDb, newestFirst, openConversationDb, type PutOutcome } from "./conversation-db.ts";
 import { draftOf, dropDraft, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
 import { samplingOf, settingsStore } from "./settings.ts";
@@ -90,7 +90,7 @@ function list(conversation: Conversation): void {
   if (gone.has(conversation.id)) return;
   const { others } = chatStore.get();
   const rest = others.filter(({ id }) => id !== conversation.id);
-  patch({ others: [conversation, ...rest].sort((a, b) => b.updatedAt - a.updatedAt) });
+  patch({ others: newestFirst([conversation, ...rest]) });
 }
 
 function keep(conversation: Conversation, now: boolean): void {
@@ -119,7 +119,9 @@ function noteCurrent(id: string): void {
 deletionStore.subscribe(() => {
   keeper?.retry();
   const { cacheOf } = deletionStore.get();
-  if (isCurrent(cacheOf) && !answers.get(cacheOf)) setCache(null);
+  // What a server measured is not what this browser kept.
+  const isOfServer = engineStore.get().engine?.where === "server";
+  if (!isOfServer && isCurrent(cacheOf) && !answers.get(cacheOf)) setCache(null);
 });
 
 /** The notice goes when everything is kept. */
@@ -156,16 +158,17 @@ export async function openChats(): Promise<void> {
   keeper = new Keeper(db, TAB, { onKept: noteKept, onError: noteUnkept });
   tabs = new Tabs((id) => void lookAgain(id));
   if (!db.isLasting) patch({ notice: "This browser does not keep data for the page: conversations end with the tab." });
-  await keeper.recover().catch(noteUnkept);
+  const unwritten = await keeper.recover();
   const answered = await tabs.answered();
-  const kept = (await db.all()).map((c) => (answered.has(c.id) ? c : markInterrupted(c, RELOADED)));
+  const there = new Map([...(await db.all()), ...unwritten].map((conversation) => [conversation.id, conversation]));
+  const kept = newestFirst([...there.values()].map((c) => (answered.has(c.id) ? c : markInterrupted(c, RELOADED))));
   const isId = (value: unknown): value is string => typeof value === "string";
   const last = readSaved("conversation", isId, "tab") ?? readSaved("conversation", isId);
   patch({ others: kept });
   if (chatStore.get().current.messages.length === 0 && kept.some(({ id }) => id === last)) openConversation(last!);
   addEventListener("pagehide", () => keeper?.leave());
   if (!db.isLasting) return;
-  const ids = new Set(kept.map(({ id }) => id));
+  const ids = new Set(there.keys());
   dropOrphanDrafts(ids);
   await removeOrphans(ids);
 }
@@ -261,6 +264,7 @@ function endUndo(): void {
   if (!deleted) return;
   void forgetCache(deleted.id);
   dropDraft(deleted.id);
+  dropAttachments(deleted.id);
   patch({ deleted: null });
 }
 
@@ -289,7 +293,7 @@ export async function sendMessage(text: string, options: AskOptions = {}): Promi
   const conversation = ask({ ...current, system: settingsStore.get().system }, text, options);
   const outcome = await answer(conversation, () => {
     takeFromDraft(text, from, current.id);
-    removeSent(from, options.documents ?? []);
+    takeSent(options.documents ?? [], from, current.id);
   });
   sayTooLong(outcome);
   return outcome;

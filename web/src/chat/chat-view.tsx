@@ -16,7 +16,7 @@ import { Welcome } from "./welcome.tsx";
 const FOLLOW_PX = 80;
 
 export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void }) {
-  const { current, isAnswering, prefill } = useStore(chatStore);
+  const { current, isAnswering, isAnsweredElsewhere, prefill } = useStore(chatStore);
   const scroller = useRef<HTMLDivElement>(null);
   const [isAway, setIsAway] = useState(false);
   const follows = useRef(true);
@@ -52,7 +52,7 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
                   key={message.id}
                   isFirstSeen={index > 0 && index === startOf(current)}
                   message={message}
-                  canChange={!isAnswering}
+                  canChange={!isAnswering && !isAnsweredElsewhere}
                   prefill={message === last ? prefill : null}
                   version={versionAt(current, index)}
                   onVersion={(version) => chooseVersion(index, version)}

@@ -59,11 +59,23 @@ describe("the database of conversations", () => {
 
   it("does not bring back what another tab has deleted; what is undone is written anew", async () => {
     const { one, two, asked, read } = await twoTabs();
+    const own = (await one.get(asked.id))!;
     await two.delete(asked.id);
-    expect(await one.put(ask(asked, "Italy?"))).toBe("gone");
+    expect(await one.put(ask(own, "Italy?"))).toBe("gone");
     expect(await one.get(asked.id)).toBeNull();
     expect(await two.put(unread(read))).toBe("kept");
     expect(await keptIn(one, asked.id)).toEqual(["France?"]);
+  });
+
+  it("merges what a tab made of a conversation before it was deleted and written anew", async () => {
+    const { one, two, asked, read } = await twoTabs();
+    for (let time = 0; time < 3; time++) await one.put(asked);
+    const old = (await two.get(read.id))!;
+    await one.delete(asked.id);
+    await one.put(ask(unread(asked), "Italy?"));
+    const merged = await two.put(ask(old, "Malta?"));
+    expect(questions(merged as Conversation)).toEqual(["France?", "Italy?", "Malta?"]);
+    expect(await keptIn(one, asked.id)).toEqual(["France?", "Italy?", "Malta?"]);
   });
 
   it("reads records that do not say how often they were written", async () => {

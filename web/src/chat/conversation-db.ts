@@ -1,9 +1,9 @@
 /**
  * @file Stores conversations in IndexedDB. Where that is forbidden they are lost with the page, and the page says so.
  *
- * Several tabs may change one conversation. A record counts how often it was written, and a conversation carries the revision that it was made
- * from. What is written is merged with the record where another tab has added to it since then. So it does not matter what a tab has read besides
- * and not taken over.
+ * Several tabs may change one conversation. A record counts how often it was written, from a number of its own, and a conversation carries the
+ * revision that it was made from. What is written is merged with the record where another tab has added to it since then. So it does not matter
+ * what a tab has read besides and not taken over.
  */
 import type { Conversation } from "./conversation.ts";
 import { isConversation } from "./is-conversation.ts";
@@ -35,6 +35,8 @@ interface StoredConversation extends Conversation {
 
 /** Revision of a conversation that no record was read for; records that do not say how often they were written count as 0. */
 const NONE = -1;
+/** Where a record begins to count is drawn from so many numbers, so that no two of one conversation count alike. */
+const FIRST_REVISIONS = 2 ** 48;
 
 function result<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -53,7 +55,8 @@ function committed({ transaction }: IDBObjectStore): Promise<void> {
 
 const isStored = (value: unknown): value is StoredConversation => isConversation(value);
 
-const newestFirst = (list: Conversation[]): Conversation[] => list.sort((a, b) => b.updatedAt - a.updatedAt);
+export const newestFirst = (list: readonly Conversation[]): Conversation[] =>
+  [...list].sort((a, b) => b.updatedAt - a.updatedAt);
 
 /** tab: an id of this page, different from that of all others */
 export async function openConversationDb(tab: string): Promise<ConversationDb> {
@@ -70,8 +73,6 @@ class IndexedConversations implements ConversationDb {
   readonly isLasting = true;
   readonly #db: IDBDatabase;
   readonly #tab: string;
-  /** Conversations that this tab has written: one that has no record any more was deleted elsewhere. */
-  readonly #written = new Set<string>();
 
   constructor(db: IDBDatabase, tab: string) {
     this.#db = db;
@@ -97,15 +98,15 @@ class IndexedConversations implements ConversationDb {
     const found: unknown = await result(store.get(id));
     const stored = isStored(found) ? found : null;
     const known = conversation.revision ?? NONE;
-    if (!stored && (known !== NONE || this.#written.has(id))) return "gone";
-    const last = stored?.revision ?? 0;
+    if (!stored && known !== NONE) return "gone";
+    // A tab may still have the conversation as it was before it was deleted and written anew, with revisions of that other record.
+    const last = stored ? (stored.revision ?? 0) : Math.floor(Math.random() * FIRST_REVISIONS);
     const foreign = !stored ? NONE : stored.tab === this.#tab ? (stored.foreign ?? NONE) : last;
     const revision = last + 1;
-    const isMerged = stored !== null && known < foreign;
+    const isMerged = stored !== null && (known < foreign || known > last);
     const written = { ...(isMerged ? mergeConversations(stored, conversation) : conversation), revision };
     store.put({ ...written, tab: this.#tab, foreign: isMerged ? revision : foreign });
     await end;
-    this.#written.add(id);
     return isMerged ? strip(written) : "kept";
   }
 
@@ -114,7 +115,6 @@ class IndexedConversations implements ConversationDb {
     const end = committed(store);
     store.delete(id);
     await end;
-    this.#written.delete(id);
   }
 
   #store(mode: IDBTransactionMode): IDBObjectStore {

@@ -117,6 +117,32 @@ describe("Keeper", () => {
     const third = await openConversationDb("three");
     await new Keeper(third, "three", events).recover();
     expect(await third.all()).toEqual([]);
+    // Nor does one that stays; what is added from a file after that is kept.
+    keeper.retry();
+    await vi.waitFor(() => expect(events.onKept).toHaveBeenLastCalledWith(asked.id, "gone"));
+    keeper.drop(asked.id);
+    keeper.keep(grown(3), true);
+    await vi.waitFor(() => expect(events.onKept).toHaveBeenLastCalledWith(asked.id, "kept"));
+  });
+
+  it("what cannot be written when a page opens stays where it was left until it is", async () => {
+    const { keeper } = makeKeeper("one");
+    const other = ask(newConversation(), "Another");
+    keeper.keep(grown(7));
+    keeper.keep(other);
+    keeper.leave();
+    const next = makeKeeper("two");
+    vi.mocked(next.db.put).mockRejectedValueOnce(new Error("quota"));
+    expect(await next.keeper.recover()).toEqual([grown(7)]);
+    expect(next.errors).toEqual([new Error("quota")]);
+    expect(next.keeper.isBehind).toBe(true);
+    const third = makeKeeper("three");
+    vi.mocked(third.db.put).mockRejectedValueOnce(new Error("quota"));
+    expect(await third.keeper.recover(), "left by the first page still").toEqual([grown(7)]);
+    next.keeper.retry();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(next.written).toEqual([0, 7]);
+    expect(storage.length).toBe(0);
   });
 
   it("conversations wait side by side; a deleted one is not written", async () => {

@@ -8,6 +8,7 @@ import { readSaved, save, savedNames } from "../ui/saved.ts";
 import type { Conversation } from "./conversation.ts";
 import type { ConversationDb, PutOutcome } from "./conversation-db.ts";
 import { isConversations } from "./is-conversation.ts";
+import { mergeConversations } from "./merge-conversations.ts";
 
 const WRITE_INTERVAL_MS = 300;
 const LEFTOVER = "unwritten";
@@ -17,6 +18,12 @@ export interface KeeperEvents {
   readonly onKept: (id: string, outcome: PutOutcome) => void;
   /** Something could not be written; it is tried again with the next change of that conversation. */
   readonly onError: (error: unknown) => void;
+}
+
+/** Takes a conversation out of what a page has left. */
+function dropLeft(name: string, id: string): void {
+  const rest = (readSaved(name, isConversations) ?? []).filter((each) => each.id !== id);
+  save(name, rest.length > 0 ? rest : undefined);
 }
 
 export class Keeper {
@@ -29,6 +36,8 @@ export class Keeper {
   readonly #written = new Set<string>();
   /** Conversations whose last write failed. */
   readonly #failed = new Set<string>();
+  /** Where earlier pages have left what waits, by conversation. */
+  readonly #recovered = new Map<string, readonly string[]>();
   #hasLeft = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
@@ -49,9 +58,7 @@ export class Keeper {
   /** Called when the page is about to close. One that comes back takes what it left out of localStorage again once that is written. */
   leave(): void {
     this.#hasLeft = true;
-    const left = Array.from(this.#waiting.values(), (each) =>
-      this.#written.has(each.id) ? { ...each, revision: each.revision ?? 0 } : each,
-    );
+    const left = Array.from(this.#waiting.values(), (each) => this.#asWritten(each));
     save(`${LEFTOVER}.${this.#tab}`, left.length > 0 ? left : undefined);
   }
 
@@ -60,11 +67,8 @@ export class Keeper {
     this.#waiting.delete(id);
     this.#written.delete(id);
     this.#failed.delete(id);
-    for (const name of savedNames(LEFTOVER)) {
-      const left = readSaved(name, isConversations) ?? [];
-      const rest = left.filter((each) => each.id !== id);
-      if (rest.length < left.length) save(name, rest.length > 0 ? rest : undefined);
-    }
+    this.#recovered.delete(id);
+    for (const name of savedNames(LEFTOVER)) dropLeft(name, id);
   }
 
   /** Whether something could not be written so far. */
@@ -77,12 +81,35 @@ export class Keeper {
     this.#writeAll();
   }
 
-  /** Writes to the database what earlier pages left in localStorage. */
-  async recover(): Promise<void> {
+  /**
+   * Writes to the database what earlier pages left in localStorage. What cannot be written now stays there, and waits like changes of this page.
+   * returns: what waits
+   */
+  async recover(): Promise<Conversation[]> {
     for (const name of savedNames(LEFTOVER)) {
-      for (const conversation of readSaved(name, isConversations) ?? []) await this.#db.put(conversation);
-      save(name, undefined);
+      const left = readSaved(name, isConversations);
+      if (!left) save(name, undefined);
+      for (const conversation of left ?? []) {
+        const { id } = conversation;
+        try {
+          await this.#db.put(conversation);
+          dropLeft(name, id);
+        } catch (error) {
+          const before = this.#waiting.get(id);
+          this.#waiting.set(id, before ? mergeConversations(before, conversation) : conversation);
+          this.#recovered.set(id, [...(this.#recovered.get(id) ?? []), name]);
+          this.#failed.add(id);
+          this.#events.onError(error);
+        }
+      }
     }
+    return [...this.#waiting.values()];
+  }
+
+  /** One that was written before is made from some record, so that it is not written anew after it was deleted. */
+  #asWritten(conversation: Conversation): Conversation {
+    const { id, revision = 0 } = conversation;
+    return this.#written.has(id) ? { ...conversation, revision } : conversation;
   }
 
   #writeAll(): void {
@@ -94,11 +121,14 @@ export class Keeper {
   #write(id: string): void {
     const conversation = this.#waiting.get(id);
     if (!conversation) return;
-    this.#db.put(conversation).then(
+    this.#db.put(this.#asWritten(conversation)).then(
       (outcome) => {
-        if (outcome !== "gone") this.#written.add(id);
+        // One that was dropped meanwhile is another when it comes back.
+        if (outcome !== "gone" && this.#waiting.has(id)) this.#written.add(id);
         this.#failed.delete(id);
         if (this.#waiting.get(id) === conversation) this.#waiting.delete(id);
+        for (const name of this.#recovered.get(id) ?? []) dropLeft(name, id);
+        this.#recovered.delete(id);
         if (this.#hasLeft) this.leave();
         this.#events.onKept(id, outcome);
       },

@@ -43,8 +43,13 @@ export async function attachFiles(conversation: string, files: readonly File[]):
   ]);
   for (const { id, controller } of added) reading.set(id, controller);
   for (const { id, file, controller } of added) {
-    const set = (update: Partial<Attachment>): void =>
-      change(conversation, (list) => list.map((each) => (each.id === id ? { ...each, ...update } : each)));
+    const set = (update: Partial<Attachment>): void => {
+      // A message that was sent meanwhile may have taken it to the conversation that was new before.
+      for (const [of, list] of attachmentsStore.get()) {
+        if (list.some((each) => each.id === id))
+          change(of, (list) => list.map((each) => (each.id === id ? { ...each, ...update } : each)));
+      }
+    };
     if (controller.signal.aborted) continue;
     try {
       const document = await readDocument(file, {
@@ -83,11 +88,20 @@ export function replaceText(conversation: string, id: string, text: string): voi
   );
 }
 
-/** Takes away documents that are a message's from now on, and what was refused before it was sent. */
-export function removeSent(conversation: string, documents: readonly DocumentText[]): void {
-  change(conversation, (list) =>
-    list.filter(({ document, problem }) => (document ? !documents.includes(document) : problem === "")),
+/**
+ * Takes away documents that are a message's from now on, and what was refused before it was sent. The others go with the conversation, which is
+ * not new any more.
+ */
+export function takeSent(documents: readonly DocumentText[], from: string, to: string): void {
+  const rest = attachmentsOf(attachmentsStore.get(), from).filter(({ document, problem }) =>
+    document ? !documents.includes(document) : problem === "",
   );
+  change(from, () => NONE);
+  change(to, (list) => [...list, ...rest]);
+}
+
+export function dropAttachments(conversation: string): void {
+  for (const { id } of attachmentsOf(attachmentsStore.get(), conversation)) detach(conversation, id);
 }
 
 export const documentsOf = (list: readonly Attachment[]): DocumentText[] =>
