@@ -64,6 +64,7 @@ export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
 function Offline() {
   const state = useStore(offlineStore);
   const choice = useStore(engineStore, (state) => state.choice);
+  const status = useStore(engineStore, (state) => state.status);
   const deletion = useStore(deletionStore);
   const [note, setNote] = useState("");
   useEffect(() => {
@@ -72,7 +73,7 @@ function Offline() {
     return () => {
       isShown = false;
     };
-  }, [choice, deletion]);
+  }, [choice, status, deletion]);
   if (state === "update") {
     return (
       <p class="hint">

@@ -75,7 +75,7 @@ export async function firstChoice(models: readonly EmbeddedModel[]): Promise<Eng
     weights: last?.weights ?? "auto",
   } as const;
   // What is not kept is not fetched unasked: it may be gigabytes.
-  if (last?.isUrl && (await isKeptWhole(last.model)) !== false)
+  if (last?.isUrl && (await isKeptWhole(last.model)))
     return { where: "tab", model: { kind: "url", ref: last.model }, ...settings };
   const model = models.find(({ name }) => name === last?.model) ?? models[0];
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;

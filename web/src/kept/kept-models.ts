@@ -67,10 +67,10 @@ export async function removeKeptModel(ref: string): Promise<void> {
   if (folder) await removeEntry(folder, await storedNameOf(ref));
 }
 
-/** Whether a model opens without fetching anything; null where the browser keeps none. */
-export async function isKeptWhole(ref: string): Promise<boolean | null> {
+/** Whether a model opens without fetching anything. */
+export async function isKeptWhole(ref: string): Promise<boolean> {
   const folder = await keptFolder("models");
-  if (!folder) return null;
+  if (!folder) return false;
   try {
     const own = await folder.getDirectoryHandle(await storedNameOf(ref));
     return (await readDescription(own))?.isWhole ?? false;
