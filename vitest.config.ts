@@ -35,9 +35,10 @@ class LongFirst extends BaseSequencer {
   }
 }
 
-/** To start a process and load the modules takes longer than most files of `cpu`, and as long as many of `gpu`. */
+/** To start a process and load the modules takes longer than most files of `cpu`, and as long as many of `gpu`; in a browser as long as to open a page. */
 const SHARED: Partial<Record<Project, { isolate: boolean; setupFiles: string[] }>> = {
   cpu: { isolate: false, setupFiles: ["test/leave-as-found.ts"] },
+  browser: { isolate: false, setupFiles: ["test/leave-as-found.ts"] },
   gpu: { isolate: false, setupFiles: ["test/gpu-process.ts", "test/leave-as-found.ts"] },
 };
 

@@ -127,7 +127,7 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
     let page: Page;
     let own: BrowserContext;
     beforeAll(async () => {
-      own = await browser.newContext();
+      own = await browser.newContext({ serviceWorkers: "block" });
       ({ page } = await openPage(own, server.url));
     });
     afterAll(async () => {
@@ -169,7 +169,7 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("stands still where less motion is asked for", async () => {
-    context = await browser.newContext({ reducedMotion: "reduce" });
+    context = await browser.newContext({ reducedMotion: "reduce", serviceWorkers: "block" });
     const { page } = await openPage(context, server.url, { maxNewTokens: 200, temperature: 2 });
     await page.getByLabel("Message", { exact: true }).fill("Tell me a story of the sea.");
     await page.keyboard.press("Enter");
@@ -192,7 +192,9 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("leads back to the end after scrolling up, and its bars have the colour of the theme that is chosen", async () => {
-    context = await browser.newContext({ viewport: { width: 900, height: 420 }, colorScheme: "light" });
+    context = await browser.newContext({
+      ...{ viewport: { width: 900, height: 420 }, colorScheme: "light", serviceWorkers: "block" },
+    });
     const { page } = await openPage(context, server.url, { maxNewTokens: 4 });
     await say(page, "Tell me of the sea. ".repeat(60));
     await page.getByRole("button", { name: /Show all/ }).click();
@@ -215,7 +217,9 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("breaks the line with Enter where there is no Shift, and sends with it elsewhere", async () => {
-    context = await browser.newContext({ viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
+    context = await browser.newContext({
+      ...{ viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true, serviceWorkers: "block" },
+    });
     const { page } = await openPage(context, server.url);
     const field = page.locator("#composer-input");
     expect(await field.getAttribute("enterkeyhint")).toBe("enter");
@@ -230,7 +234,7 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("can be used with the keyboard alone", async () => {
-    context = await browser.newContext();
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page } = await openPage(context, server.url);
     await page.locator("button, a, input, textarea").first().focus();
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Skip to content");

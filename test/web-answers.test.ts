@@ -1,6 +1,7 @@
 /** @file How the page shows what models write: Markdown, code, mathematics, thoughts, and text from right to left. */
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -15,7 +16,7 @@ describe.skipIf(skip)(`answers on the page${skip ? ` (${skip})` : ""}`, () => {
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
-  let context: BrowserContext;
+  let answers: readonly (readonly Delta[])[];
 
   beforeAll(async () => {
     app = await buildWebApp();
@@ -27,13 +28,12 @@ describe.skipIf(skip)(`answers on the page${skip ? ` (${skip})` : ""}`, () => {
     await server?.close();
     app?.dispose();
   });
-  afterEach(async () => {
-    await context?.close();
-  });
 
-  /** A page whose server's model writes these answers one after the other; what it was asked is kept. */
-  async function open(...answers: readonly (readonly Delta[])[]) {
-    context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"], serviceWorkers: "block" });
+  const shared = onePage(async () => {
+    const context = await browser.newContext({
+      permissions: ["clipboard-read", "clipboard-write"],
+      serviceWorkers: "block",
+    });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     const asked: { role: string; content: string }[][] = [];
@@ -60,6 +60,14 @@ describe.skipIf(skip)(`answers on the page${skip ? ` (${skip})` : ""}`, () => {
     await page.goto(server.url);
     await untilReady(page);
     return { page, asked, errors };
+  });
+
+  /** A page whose server's model writes these answers one after the other; what it was asked is kept. */
+  async function open(...deltas: readonly (readonly Delta[])[]) {
+    answers = deltas;
+    const opened = await shared();
+    opened.asked.length = 0;
+    return opened;
   }
 
   const ask = async (page: Page, text: string): Promise<void> => {

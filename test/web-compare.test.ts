@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import { collect, LLM } from "../src/index.ts";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -35,10 +36,7 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
     await context?.close();
   });
 
-  async function open(options: Parameters<typeof openPage>[2] = {}) {
-    context = await browser.newContext({ serviceWorkers: "block" });
-    return openPage(context, server.url, { view: "compare", ...options });
-  }
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
   const run = async (page: Page): Promise<void> => {
     await page.getByRole("button", { name: "Compare", exact: true }).click();
     await page.locator(".column[aria-busy=false]").nth(2).waitFor();
@@ -46,7 +44,8 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
   };
 
   it("asks each format for three codes of a story, and says which it has forgotten, as Node finds it", async () => {
-    const { page } = await open({ model: "qwen3-3m" });
+    context = await browser.newContext({ serviceWorkers: "block" });
+    const { page } = await openPage(context, server.url, { view: "compare", model: "qwen3-3m" });
     // Nine answers about nine hundred tokens, on cores that others use too.
     page.setDefaultTimeout(200_000);
     await run(page);
@@ -80,7 +79,8 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
   }, 300_000);
 
   it("says how near the choice was where two part, and how often they agree over the same text", async () => {
-    const { page } = await open();
+    const { page } = await opened();
+    await page.getByRole("link", { name: "Compare" }).click();
     await page.getByLabel("Prompt").fill(STORY);
     expect(await page.getByLabel("A text of your own").isChecked(), "a text that is changed").toBe(true);
     await page.getByLabel("Format 2").fill("paper-4");
@@ -129,7 +129,8 @@ describe.skipIf(skip)(`comparisons on the page${skip ? ` (${skip})` : ""}`, () =
   });
 
   it("ends its columns when a format is none, and keeps what was filled in over a reload", async () => {
-    const { page } = await open();
+    const { page } = await opened();
+    await page.getByRole("link", { name: "Compare" }).click();
     await page.getByLabel("Continue a story").check();
     await page.getByLabel("Format 3").fill("k9v9");
     await page.getByRole("button", { name: "Compare", exact: true }).click();

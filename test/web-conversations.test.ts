@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -37,10 +38,13 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
     context = await browser.newContext({ acceptDownloads: true, serviceWorkers: "block" });
     return (await openPage(context, server.url, { maxNewTokens: 8, ...options })).page;
   }
+  const opened = onePage(async () =>
+    openPage(await browser.newContext({ serviceWorkers: "block" }), server.url, { maxNewTokens: 8 }),
+  );
   const titles = (page: Page): Promise<string[]> => page.locator(".conversation-title").allTextContents();
 
   it("keeps what an edit or another answer takes the place of, also over a reload", async () => {
-    const page = await open();
+    const { page } = await opened();
     const first = await say(page, FRANCE);
     await page.getByRole("button", { name: "Edit" }).click();
     await page.getByLabel("Your message").fill(SPAIN);
@@ -105,7 +109,7 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
   });
 
   it("gives each conversation an address and a title, to which one can go back", async () => {
-    const page = await open();
+    const { page } = await opened();
     await say(page, FRANCE);
     const first = page.url();
     expect(first).toMatch(/#\/chat\/\w+$/);

@@ -1,6 +1,7 @@
 /** @file Documents on the page: dropped, pasted or picked, read, counted, asked about; and what is said of those that cannot be. */
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { writePdf } from "./support/pdf-file.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
@@ -16,7 +17,6 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
-  let context: BrowserContext;
 
   beforeAll(async () => {
     app = await buildWebApp();
@@ -28,18 +28,13 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
     await server?.close();
     app?.dispose();
   });
-  beforeEach(async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
-  });
-  afterEach(async () => {
-    await context?.close();
-  });
 
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
   const attachments = (page: Page) => page.locator(".chat-foot .attachment-text");
   const guard = (page: Page) => page.locator(".context-guard");
 
   it("a PDF and a text that are dropped are read, counted, and part of the prompt, which a reload keeps", async () => {
-    const { page, errors } = await openPage(context, server.url);
+    const { page, errors } = await opened();
     const pages = Array.from({ length: 3 }, (_, i) => `Chapter ${i + 1}. ${LINE.repeat(3)}`);
     await dropFiles(
       page,
@@ -65,7 +60,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("a long text that is pasted is a document, a short one is not; a document can be taken back", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     const paste = (text: string) =>
       page.getByLabel("Message", { exact: true }).evaluate((node, text) => {
         const data = new DataTransfer();
@@ -83,7 +78,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("says in one sentence what is wrong with a file, and nothing is sent of it", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     const pdf = writePdf([LINE]);
     const cases: readonly (readonly [Dropped, RegExp])[] = [
       [{ name: "broken.pdf", bytes: pdf.subarray(0, 40) }, /broken\.pdf is broken and cannot be read/],
@@ -112,7 +107,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("one that is too long is no dead end: shortened it fits and is answered", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     await dropFiles(page, { name: "long.txt", bytes: LINE.repeat(600) });
     await guard(page).waitFor();
     expect(await guard(page).textContent()).toMatch(/[\d,]+ tokens do not fit: qwen3-1m holds 4,096 in k4v4/);
@@ -133,7 +128,7 @@ describe.skipIf(skip)(`documents on the page${skip ? ` (${skip})` : ""}`, () => 
   });
 
   it("a conversation that is full goes on without its oldest turns, or with a model that is stretched", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     await dropFiles(page, { name: "one.txt", bytes: LINE.repeat(130) });
     await page.locator(".length").waitFor();
     await say(page, "First?");

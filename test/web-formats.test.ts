@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { allocatedBytes, collect, LLM, parseKvSpec } from "../src/index.ts";
 import { formatBytes } from "../web/src/ui/format.ts";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -39,6 +40,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
     await context?.close();
   });
 
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
   const bytes = (kv: string, tokens: number): string =>
     formatBytes(allocatedBytes(llm.config, parseKvSpec(kv), tokens));
   const shownBytes = (page: Page): Promise<string[]> => page.locator(".format-row > .number").allTextContents();
@@ -49,8 +51,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
     page.locator(".figure").evaluate((node) => node.firstChild?.textContent ?? "");
 
   it("says before a word is said what the whole context takes in each, then what the conversation takes", async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     const { maxPositionEmbeddings } = llm.config;
     expect(await page.locator(".format-name").allTextContents()).toEqual(
       FORMATS.map((kv) => expect.stringMatching(new RegExp(`^${kv} `))),
@@ -85,8 +86,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("answers in the new format as Node does", async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     const first = await say(page, STORY);
     await page.getByLabel("f16").check();
     await page.locator(".switch-note", { hasText: "is now" }).waitFor();
@@ -98,8 +98,8 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("explains its words where they stand", async () => {
-    context = await browser.newContext({ viewport: { width: 390, height: 700 }, serviceWorkers: "block" });
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
+    await page.setViewportSize({ width: 390, height: 700 });
     const word = page.locator(".lead .term");
     await word.click();
     const note = page.getByRole("note").filter({ hasText: "outgrows the model" }).first();

@@ -6,6 +6,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { writeGguf } from "./support/gguf-file.ts";
 import { folderAsGguf } from "./support/gguf-model.ts";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { checkpointPath } from "./support/shared.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
@@ -65,6 +66,7 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     await context?.close();
   });
 
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
   const choose = async (page: Page, ref: string): Promise<void> => {
     await page.locator(".model-button").click();
     await page.getByLabel("From the web").fill(ref);
@@ -125,20 +127,8 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     expect(sent, "only what was missing").toBeLessThan(file.length);
   });
 
-  it("requests that are cut now and then are made again", async () => {
-    const { page } = await openPage(context, server.url);
-    let requests = 0;
-    answer = (response, body) => {
-      if (++requests % 3 !== 0) return whole(response, body);
-      response.write(body.subarray(0, body.length >> 1), () => response.destroy());
-    };
-    await choose(page, lamp());
-    await isLoaded(page);
-    expect(requests).toBeGreaterThan(3);
-  });
-
   it("loading that is cancelled, and a file that is broken, leave the model that works", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     answer = () => {};
     await choose(page, lamp());
     await page.getByRole("button", { name: "Cancel" }).click();
@@ -152,10 +142,23 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
   });
 
   it("a catalogue names models with their sizes and whether they fit", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     await page.locator(".model-button").click();
     const rows = await page.locator(".model-choice", { hasText: /about/ }).allTextContents();
     expect(rows.length).toBeGreaterThanOrEqual(5);
     for (const row of rows) expect(row).toMatch(/about [\d.]+ [MG]B (fits this device|too large|tried when)/);
+    await page.keyboard.press("Escape");
+  });
+
+  it("requests that are cut now and then are made again", async () => {
+    const { page } = await opened();
+    let requests = 0;
+    answer = (response, body) => {
+      if (++requests % 3 !== 0) return whole(response, body);
+      response.write(body.subarray(0, body.length >> 1), () => response.destroy());
+    };
+    await choose(page, lamp());
+    await isLoaded(page);
+    expect(requests).toBeGreaterThan(3);
   });
 });

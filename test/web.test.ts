@@ -9,6 +9,7 @@ import { collect, LLM } from "../src/index.ts";
 import { modelOfConfig, planMemory, shapeConfig } from "../src/plan/index.ts";
 import { writeGguf } from "./support/gguf-file.ts";
 import { folderAsGguf, splitFile } from "./support/gguf-model.ts";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { checkpointPath } from "./support/shared.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
@@ -49,15 +50,16 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   async function open(options: Parameters<typeof openPage>[2] = {}) {
-    context = await browser.newContext({ acceptDownloads: true });
+    context = await browser.newContext({ acceptDownloads: true, serviceWorkers: "block" });
     return openPage(context, server.url, options);
   }
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
 
   const chat = (content: string, maxNewTokens: number) =>
     collect(llm.chat([{ role: "user", content }], { maxNewTokens, temperature: 0 }));
 
   it("answers on WASM threads with the tokens that Node gives, and shows the cache as it is allocated", async () => {
-    const { page, errors } = await open();
+    const { page, errors } = await opened();
     const expected = await chat(STORY, 24);
     expect(await say(page, STORY)).toBe(expected.text.trim());
     const session = llm.createSession();
@@ -117,7 +119,8 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("compares formats and marks the first token that differs, as Node finds it", async () => {
-    const { page } = await open({ view: "compare" });
+    const { page } = await opened();
+    await page.getByRole("link", { name: "Compare" }).click();
     const formats = ["f16", "k4v4", "paper-4"];
     await page.getByLabel("Prompt").fill(STORY);
     for (const [i, kv] of formats.entries()) {
@@ -176,7 +179,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("takes another format at once, and says what is wrong with one that is none", async () => {
-    const { page } = await open();
+    const { page } = await opened();
     await page.getByLabel("f16").check();
     const f16 = await llm.withKv("f16");
     const expected = await collect(f16.chat([{ role: "user", content: FRANCE }], { maxNewTokens: 24, temperature: 0 }));
@@ -189,7 +192,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("loads a checkpoint from the user's own folder, and says when a folder holds none", async () => {
-    const { page } = await open();
+    const { page } = await opened();
     const choose = async (folder: string): Promise<void> => {
       await page.getByRole("button", { name: /qwen3-1m/ }).click();
       await page.getByLabel("A checkpoint's folder").setInputFiles(folder);
@@ -282,7 +285,8 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("plans as the planner does, for a public shape and for a config.json of the user's", async () => {
-    const { page } = await open({ view: "plan" });
+    const { page } = await opened();
+    await page.getByRole("link", { name: "Plan" }).click();
     const planOf = (shape: string) =>
       planMemory(modelOfConfig(shapeConfig(shape), shape), { memoryBytes: 24e9, context: 131_072 });
     const verdict = page.locator(".plan-verdict");
