@@ -11,8 +11,14 @@ export function multiply(a: Float64Array, b: Float64Array, n: number): Float64Ar
   for (let i = 0; i < n; i++) {
     const row = i * n;
     for (let k = 0; k < fours; k += 4) {
-      const [f0, f1, f2, f3] = [a[row + k]!, a[row + k + 1]!, a[row + k + 2]!, a[row + k + 3]!];
-      const [b0, b1, b2, b3] = [k * n, (k + 1) * n, (k + 2) * n, (k + 3) * n];
+      const f0 = a[row + k]!;
+      const f1 = a[row + k + 1]!;
+      const f2 = a[row + k + 2]!;
+      const f3 = a[row + k + 3]!;
+      const b0 = k * n;
+      const b1 = b0 + n;
+      const b2 = b1 + n;
+      const b3 = b2 + n;
       for (let j = 0; j < n; j++) {
         out[row + j] = out[row + j]! + f0 * b[b0 + j]! + f1 * b[b1 + j]! + f2 * b[b2 + j]! + f3 * b[b3 + j]!;
       }
@@ -54,7 +60,8 @@ export function invert(a: Float64Array, n: number): Float64Array {
     for (let k = 0; k < n; k++) m[from + k]! /= size;
     for (let i = 0; i < n; i += 2) {
       // Rows go in pairs that read the pivot row once. With an odd n the last row is its own partner, with factor 0.
-      const [r0, r1] = [i * n, Math.min(i + 1, n - 1) * n];
+      const r0 = i * n;
+      const r1 = Math.min(i + 1, n - 1) * n;
       const f0 = r0 === from ? 0 : m[r0 + column]!;
       const f1 = r1 === from || r1 === r0 ? 0 : m[r1 + column]!;
       if (r0 !== from) m[r0 + column] = 0;

@@ -129,8 +129,14 @@ function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: num
   for (let i = 0; i < d; i++) {
     // Four sums are computed side by side, because each addition waits for the one before it. Those below the diagonal do no harm.
     for (let j = i & ~3; j < d; j += 4) {
-      const [j0, j1, j2, j3] = [j * d, (j + 1) * d, (j + 2) * d, (j + 3) * d];
-      let [s0, s1, s2, s3] = [0, 0, 0, 0];
+      const j0 = j * d;
+      const j1 = j0 + d;
+      const j2 = j1 + d;
+      const j3 = j2 + d;
+      let s0 = 0;
+      let s1 = 0;
+      let s2 = 0;
+      let s3 = 0;
       for (let k = 0; k < d; k++) {
         const factor = pi[i * d + k]!;
         s0 += factor * scaled[j0 + k]!;
@@ -138,7 +144,10 @@ function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: num
         s2 += factor * scaled[j2 + k]!;
         s3 += factor * scaled[j3 + k]!;
       }
-      out.set([s0, s1, s2, s3], i * d + j);
+      out[i * d + j] = s0;
+      out[i * d + j + 1] = s1;
+      out[i * d + j + 2] = s2;
+      out[i * d + j + 3] = s3;
     }
   }
   return out;
@@ -180,7 +189,8 @@ function feedbackOf(m: Float64Array, d: number): Float32Array {
   });
   for (let j = 0; j < d; j++) {
     for (let i = j + 1; i < d; i++) {
-      const [row, column] = [d - 1 - j, d - 1 - i];
+      const row = d - 1 - j;
+      const column = d - 1 - i;
       out[j * d + i] = c[row * d + column]! / c[column * d + column]!;
     }
   }
