@@ -9,8 +9,7 @@ import { type Browser, chromium as playwright } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
-import { GPU_TIMEOUT_MS } from "./support/gpu.ts";
-import { findChromium, SOFTWARE_GPU, skipReason } from "./support/optional.ts";
+import { findChromium, GPU_TIMEOUT_MS, SOFTWARE_GPU, skipReason, WITHOUT_ADDRESS_BAR } from "./support/optional.ts";
 import { repoRoot } from "./support/shared.ts";
 import { answering, answerWith, type StaticServer, serveFolder } from "./support/static-server.ts";
 
@@ -18,7 +17,7 @@ const executablePath = findChromium();
 const skip = skipReason("browser", executablePath !== undefined, "install chromium, or name one in CHROMIUM");
 
 const TOKENS = 6;
-const ARGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"];
+const ARGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", WITHOUT_ADDRESS_BAR];
 
 let server: StaticServer;
 let expected: string;

@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
-import { findChromium, skipReason } from "./support/optional.ts";
+import { findChromium, skipReason, WITHOUT_ADDRESS_BAR } from "./support/optional.ts";
 import { repoRoot } from "./support/shared.ts";
 import { answering, answerWith, type StaticServer, serveFolder } from "./support/static-server.ts";
 
@@ -64,10 +64,14 @@ async function runInBrowser(isIsolated: boolean): Promise<Result> {
   });
   const flags =
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, server.url], {
-    stdio: "ignore",
-    detached: true,
-  });
+  const browser = spawn(
+    chromium!,
+    [...flags.split(" "), WITHOUT_ADDRESS_BAR, `--user-data-dir=${profile}`, server.url],
+    {
+      stdio: "ignore",
+      detached: true,
+    },
+  );
   try {
     return await result;
   } finally {

@@ -7,6 +7,8 @@ import { BufferAllocator, type GpuBuffer } from "../../src/backends/webgpu/queue
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { skipReason } from "./optional.ts";
 
+export { GPU_TIMEOUT_MS } from "./optional.ts";
+
 const SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/usr/lib/chromium-browser/vk_swiftshader_icd.json"];
 
 // Before Dawn is loaded: it asks the Vulkan loader once. Every call is checked.
@@ -21,9 +23,6 @@ globalThis.setImmediate = ((run: (...args: unknown[]) => void, ...args: unknown[
 
 const driver = SWIFTSHADER.find((path) => existsSync(path));
 if (driver) process.env["VK_DRIVER_FILES"] ??= driver;
-
-/** SwiftShader takes up to two seconds to make a kernel, many times as long on cores that are shared. */
-export const GPU_TIMEOUT_MS = 300_000;
 
 export interface TestGpu {
   readonly context: GpuContext;

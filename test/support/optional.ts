@@ -31,3 +31,12 @@ export const SOFTWARE_GPU = [
   "--use-webgpu-adapter=swiftshader",
   "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension",
 ];
+
+/**
+ * Debian's Chromium renders suggestions of its address bar beside every window, in two pages of its own, also where nobody sees them: more than
+ * half of the work of opening the page.
+ */
+export const WITHOUT_ADDRESS_BAR = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup";
+
+/** SwiftShader takes up to two seconds to make a kernel, many times as long on cores that are shared. */
+export const GPU_TIMEOUT_MS = 300_000;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { build } from "vite";
-import { SOFTWARE_GPU } from "./optional.ts";
+import { SOFTWARE_GPU, WITHOUT_ADDRESS_BAR } from "./optional.ts";
 import { repoRoot } from "./shared.ts";
 
 export interface BuiltApp {
@@ -74,12 +74,6 @@ export function pageScripts(folder: string): PageScript[] {
     hasKernels: KERNELS.some((mark) => bytes.includes(mark)),
   }));
 }
-
-/**
- * Debian's Chromium renders suggestions of its address bar beside every window, in two pages of its own, also where nobody sees them: more than
- * half of the work of opening the page.
- */
-const WITHOUT_ADDRESS_BAR = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup";
 
 /** `webgpu`: on SwiftShader. */
 export function launchChromium(executablePath: string, { webgpu = false } = {}): Promise<Browser> {
