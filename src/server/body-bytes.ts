@@ -35,6 +35,8 @@ export class BodyReader {
     const reader = request.body?.getReader();
     if (!reader) return new Uint8Array(0);
     let length = 0;
+    let held = 0;
+    let refusal: ApiError | null = null;
     try {
       const parts: Uint8Array[] = [];
       const scan = new BodyScan();
@@ -46,23 +48,31 @@ export class BodyReader {
         });
         if (next.done) break;
         length += next.value.length;
-        this.#held += next.value.length;
-        const refusal = this.#refusal(length, scan.push(next.value));
-        if (refusal) {
+        if (length > this.#limit) {
           await reader.cancel().catch(() => {});
-          throw refusal;
+          throw tooLong(this.#limit);
         }
-        parts.push(next.value);
+        // What is left of a body that is refused is received and forgotten, as the connection would be closed before the client's next request otherwise.
+        if (refusal) continue;
+        held += next.value.length;
+        this.#held += next.value.length;
+        refusal = this.#refusal(scan.push(next.value));
+        if (!refusal) parts.push(next.value);
+        else {
+          parts.length = 0;
+          this.#held -= held;
+          held = 0;
+        }
       }
+      if (refusal) throw refusal;
       return joined(parts, length);
     } finally {
-      this.#held -= length;
+      this.#held -= held;
     }
   }
 
-  #refusal(length: number, tooMuch: string | null): ApiError | null {
+  #refusal(tooMuch: string | null): ApiError | null {
     if (tooMuch) return new ApiError(400, `body: expected ${tooMuch}; split the request`, { code: "invalid_value" });
-    if (length > this.#limit) return tooLong(this.#limit);
     if (this.#held <= MAX_WHOLE * this.#limit) return null;
     return new ApiError(
       503,

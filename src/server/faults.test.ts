@@ -173,6 +173,22 @@ describe("requests that are wrong", () => {
     });
   });
 
+  it("the connection of a refused body takes the client's next request", async () => {
+    const { socket, received } = open();
+    const post = (path: string, body: string): string =>
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    const deep = post(CHAT, `{"messages":${"[".repeat(1 << 19)}`);
+    for (let at = 0; at < deep.length; at += 1 << 16) {
+      socket.write(deep.slice(at, at + (1 << 16)));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await until(() => received().includes("256 levels"), "the refusal");
+    socket.write(post("/tokenize", '{"content": "a"}'));
+    await until(() => received().includes('"tokens":['), "the answer");
+    expect(received().match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 400", "HTTP/1.1 200"]);
+    socket.destroy();
+  });
+
   it("names of models that no address has, and bodies that are packed", async () => {
     for (const name of ["%25", "%", "a%25zz"])
       expect((await fetch(`${server.url}/v1/models/${name}`)).status).toBe(404);
