@@ -1,6 +1,6 @@
 /** @file Runs the examples of docs/server.md against a real server, so that they stay true. */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -22,6 +22,7 @@ let server: TestServer;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "server-docs-"));
+  symlinkSync(join(repoRoot, "node_modules"), join(folder, "node_modules"));
   server = await startServer({ server: { slotStore: slotFiles(folder) } });
 });
 afterAll(async () => {
@@ -52,15 +53,18 @@ describe("docs/server.md", () => {
     expect(out.length).toBeGreaterThan(20);
   });
 
-  it("the client example prints an answer and its tokens", async () => {
-    const [code] = blocks("ts");
-    const file = join(folder, "example.mts");
-    const openai = pathToFileURL(join(repoRoot, "node_modules/openai/index.mjs")).href;
-    writeFileSync(file, code!.replace('"openai"', JSON.stringify(openai)).replace(ADDRESS, server.url));
+  it.each(
+    [
+      ["OpenAI's client", /Madrid[\s\S]*\n\d+ \+ \d+ tokens\n$/],
+      ["other clients", /^\[ \{ type: 'text', text: '.*Rome.*' \} \]\n(?:\{ city: '(?:Paris|Rome)' \}\n){2}$/],
+    ].map((one, i) => [...one, blocks("ts")[i]!] as [string, RegExp, string]),
+  )("the example of %s prints answers", async (name, said, code) => {
+    const file = join(folder, `${name.replaceAll(/\W/g, "-")}.mts`);
+    writeFileSync(file, code.replace(ADDRESS, server.url));
     const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
     const { out, err, status } = await run(process.execPath, ["--import", tsx, file]);
     expect({ err, status }).toEqual({ err: "", status: 0 });
-    expect(out).toMatch(/Madrid[\s\S]*\n\d+ \+ \d+ tokens\n$/);
+    expect(out).toMatch(said);
   });
 
   it("names every option of `serve` that it mentions as it is", async () => {
