@@ -160,7 +160,8 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
     await page.reload();
     await untilReady(page);
     expect(await page.locator(".conversation").count()).toBe(1000);
-    await page.getByRole("button", { name: "New conversation" }).click();
+    // By the names of a thousand rows' buttons it would be found in a second.
+    await page.locator("[aria-label='New conversation']").click();
     await page.getByLabel("Message", { exact: true }).fill(FRANCE);
     await page.keyboard.press("Enter");
     await page.locator(".message-answer .prose").waitFor();
@@ -181,8 +182,6 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
     });
     await page.waitForFunction(() => (globalThis as unknown as { seen: { words: number } }).seen.words > 8);
     const seen = await page.evaluate(() => ({ ...(globalThis as unknown as { seen: { rows: number } }).seen }));
-    await page.getByRole("button", { name: "Stop" }).click();
-    await answerEnd(page);
     expect(seen.rows, "rows that changed while words came").toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 /** @file What the page keeps: caches in the origin's private file system, with which a conversation or a document goes on another day. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -35,6 +36,7 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
     await context?.close();
   });
 
+  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
   const keptLine = (page: Page) => page.locator(".panel").getByText("Kept in this browser");
   const headline = (page: Page) => page.locator(".panel .figure").textContent();
   /** Tokens of the last answer's prompt that were cached, as the conversation has them. */
@@ -67,8 +69,31 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
     await page.getByText("house.txt, 1,").waitFor();
   };
 
+  it("what is kept is listed with sizes and can be deleted; a deleted conversation leaves nothing", async () => {
+    const { page } = await opened();
+    await say(page, STORY);
+    await keptLine(page).waitFor();
+    await page.getByRole("button", { name: "Settings" }).click();
+    expect(await page.locator(".kept-list li").textContent()).toMatch(
+      /Once upon a time.*kB, \d+ tokens, qwen3-1m k4v4/,
+    );
+    await page.getByRole("button", { name: /^Delete the cache of Once upon/ }).click();
+    await page.locator(".kept-list li").waitFor({ state: "detached" });
+    expect(await keptFiles(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await say(page, "And then?");
+    await keptLine(page).waitFor();
+    await page.getByRole("button", { name: /^Delete Once/ }).click();
+    await page.reload();
+    await untilReady(page);
+    await page.waitForFunction(async () => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("caches");
+      return (await (folder as unknown as { keys(): AsyncIterator<string> }).keys().next()).done;
+    });
+  });
+
   it("a conversation goes on after a reload: its cache is shown at once and used by the next answer", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     await say(page, STORY);
     await keptLine(page).waitFor();
     const tokens = /for \d+ tokens/.exec((await headline(page)) ?? "")![0];
@@ -81,7 +106,7 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
   });
 
   it("another question about the same document does not read it again, in memory or another day", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
     await attach(page);
     await say(page, "What colour?");
     await keptLine(page).waitFor();
@@ -131,29 +156,6 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
     expect((await say(page, "And then?")).length).toBeGreaterThan(0);
     expect(await cachedTokens(page)).toBe(0);
     await keptLine(page).waitFor();
-  });
-
-  it("what is kept is listed with sizes and can be deleted; a deleted conversation leaves nothing", async () => {
-    const { page } = await openPage(context, server.url);
-    await say(page, STORY);
-    await keptLine(page).waitFor();
-    await page.getByRole("button", { name: "Settings" }).click();
-    expect(await page.locator(".kept-list li").textContent()).toMatch(
-      /Once upon a time.*kB, \d+ tokens, qwen3-1m k4v4/,
-    );
-    await page.getByRole("button", { name: /^Delete the cache of Once upon/ }).click();
-    await page.locator(".kept-list li").waitFor({ state: "detached" });
-    expect(await keptFiles(page)).toEqual([]);
-    await page.keyboard.press("Escape");
-    await say(page, "And then?");
-    await keptLine(page).waitFor();
-    await page.getByRole("button", { name: /^Delete Once/ }).click();
-    await page.reload();
-    await untilReady(page);
-    await page.waitForFunction(async () => {
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("caches");
-      return (await (folder as unknown as { keys(): AsyncIterator<string> }).keys().next()).done;
-    });
   });
 
   it("says when there is no room to keep it, and the answer is there all the same", async () => {

@@ -6,7 +6,7 @@ import { type BrowserContext, chromium as playwright } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import { builtWebFiles } from "../src/node/web-files.ts";
-import { findChromium, skipReason } from "./support/optional.ts";
+import { findChromium, skipReason, WITHOUT_ADDRESS_BAR } from "./support/optional.ts";
 import { writePdf } from "./support/pdf-file.ts";
 import { startServer, type TestServer } from "./support/server.ts";
 import { type BuiltApp, buildWebApp } from "./support/web-app.ts";
@@ -56,7 +56,7 @@ describe.skipIf(skip)(`the walk of a stranger${skip ? ` (${skip})` : ""}`, () =>
     context = await playwright.launchPersistentContext(profile, {
       executablePath: chromium!,
       headless: true,
-      args: ["--no-sandbox", "--disable-gpu", "--disable-quic"],
+      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", WITHOUT_ADDRESS_BAR],
     });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
