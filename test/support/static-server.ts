@@ -1,5 +1,5 @@
 /** @file A static server for a built page: any folder, with or without the headers for shared memory. */
-import { createReadStream, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
@@ -63,7 +63,7 @@ export async function serveFolder(
     response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
     response.setHeader("Content-Length", size);
     if (request.method === "HEAD") response.end();
-    else createReadStream(path).pipe(response);
+    else response.end(readFileSync(path));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
