@@ -12,18 +12,18 @@ const COPIES = "sinks=4,window=32";
 const PLAIN = "search=off,rotation=none";
 
 /**
- * Every type on either side, head dimensions 8 to 576, 1 to 17 query heads a KV head, each rotation, rule, calibration, kind of
+ * Every type on either side, head dimensions 8 to 576, 1 to 71 query heads a KV head, each rotation, rule, calibration, kind of
  * copies. Each type is on either side attended by a token and by a prompt. Steps of at most four tokens need no kernels for prompts: enough where
  * only what is appended is a case of its own.
  */
 export const FORMATS: readonly KvCase[] = [
   { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
-  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
-  { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, steps: [1, 40, 1] },
+  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 8, numKvHeads: 2, steps: [63, 1, 4] },
+  { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, numHeads: 5, steps: [1, 40, 1] },
   { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 33, 1], calibrated: true },
   { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
   { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
-  { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: `k4v4,${PLAIN},v=q4_0r,${BARE}`, headDim: 32, numHeads: 14, numKvHeads: 2, steps: [17, 1], calibrated: true },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
   { kv: "f16", steps: [199, 1, 1, 60], slidingWindow: 100, isChunked: true },
   { kv: "f32", steps: [1, 33, 1, 65, 2] },
@@ -32,10 +32,17 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
   { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [66, 1] },
   { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
-  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
+  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [9, 1], calibrated: true },
+  // What subgroups store; as many coordinates are attended without them on a GPU in software.
+  { kv: `k8v2,${BARE}`, headDim: 256, steps: [3, 1], pagesOnly: true },
+  // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
+  { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1] },
+  { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [3, 1] },
   { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
   // One query head more than a workgroup takes.
   { kv: "f16", headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
+  { kv: "f16", headDim: 16, numHeads: 71, steps: [1, 3] },
+  { kv: `k4v4,${PLAIN},${BARE}`, headDim: 16, numHeads: 8, steps: [1, 3] },
 ];
 
 /** For backends that need no kernel for each case: the same in other shapes, long heads among them. */
@@ -63,7 +70,6 @@ export const MORE_FORMATS: readonly KvCase[] = [
   { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
   // As much workgroup memory as there is.
   { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
-  // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
   { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], calibrated: true },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
   // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
@@ -178,20 +184,25 @@ export const SLOW_FORMATS: readonly KvCase[] = [
 
 const kvs = [`k4v4,${PLAIN},${BARE}`, `k4v4,${PLAIN},${COPIES}`];
 
-const lengths = (counts: readonly number[]): KvCase[] =>
-  counts.flatMap((n) => kvs.map((kv) => ({ kv, steps: [n, 1] })));
+/** Pages of 64, copies of 16, tiles of 32 keys, passes of 128: as a prompt, then a token, which makes whole ones of what one less filled. */
+const lengths = (specs: readonly string[], counts: readonly number[]): KvCase[] =>
+  counts.flatMap((n) => specs.map((kv) => ({ kv, steps: [n, 1] })));
 
-/** Pages of 64, copies of 16, tiles of 32 keys, passes of 128: as a prompt, then a token. */
-export const LENGTHS: readonly KvCase[] = lengths([1, 2, 31, 32, 33, 64, 65, 128, 129]);
+export const LENGTHS: readonly KvCase[] = lengths(kvs, [1, 2, 31, 32, 33, 64, 65, 127, 128]);
 /** As many rows of a prompt take a GPU in software seconds; there single tokens alone are attended by so many keys. */
 export const LONG_LENGTHS: readonly KvCase[] = [{ kv: kvs[1]!, steps: [1000, 1] }];
-/** For backends that are faster. */
-export const MORE_LENGTHS: readonly KvCase[] = [...lengths([63, 127]), { kv: kvs[1]!, steps: [390, 1] }];
+/** For backends that are faster: codes as they usually are. */
+export const MORE_LENGTHS: readonly KvCase[] = [
+  ...lengths([`k4v4,${BARE}`, `k4v4,${COPIES}`], [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129]),
+  { kv: `k4v4,${COPIES}`, steps: [390, 1] },
+];
 
 export const WINDOWS: readonly KvCase[] = [
-  ...["window=128,sinks=4", "window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map(
-    (copies) => ({ kv: `k4v4,${PLAIN},${copies}`, steps: [5, 1, 140, 1, 20, 3] }),
-  ),
+  { kv: `k4v4,${PLAIN},window=128,sinks=4`, steps: [5, 1, 140, 1, 20, 3] },
+  ...["window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map((copies) => ({
+    kv: `k4v4,${PLAIN},${copies}`,
+    steps: [5, 1, 70, 1, 20, 3],
+  })),
   // The table of the 16-bit pages ends with the sinks; what lies behind it in memory is no address.
   { kv: `k4v4,${PLAIN},window=0,sinks=4`, steps: [64, 64, 64, 1] },
   // After a rollback the window is what is left of it.
@@ -281,8 +292,8 @@ export const EIGHT_BITS: readonly KvCase[] = [
 
 /** For a GPU in software: codes of two bits behind the window, and one that is not there but for sinks. `FEW_TIERS` have several sequences. */
 export const FEW_EIGHT_BITS: readonly KvCase[] = [
-  { kv: `k2v2,${EIGHT}`, numHeads: 4, numKvHeads: 2, steps: [40, 1, 5], calibrated: true },
-  { kv: "k4v4,window=0,sinks=7,window=8bit", steps: [5, 1, 66, 1, 3] },
+  { kv: `k2v2,${EIGHT}`, headDim: 32, numHeads: 4, numKvHeads: 2, steps: [40, 1, 5], calibrated: true },
+  { kv: "k4v4,window=0,sinks=7,window=8bit", headDim: 32, steps: [5, 1, 66, 1, 3] },
 ];
 
 /**
@@ -304,10 +315,10 @@ export const TIERS: readonly KvCase[] = [
 
 /** For a GPU in software, with the kernels of one format: two tiers behind a window, a sliding window that ends in one, several sequences. */
 export const FEW_TIERS: readonly KvCase[] = [
-  TIERS[0]!,
-  { kv: TIERS[0]!.kv, steps: [70, 1, 40], slidingWindow: 50 },
-  { kv: TIERS[0]!.kv, steps: FEW_TOGETHER },
-];
+  { steps: TIERS[0]!.steps },
+  { steps: [70, 1, 40], slidingWindow: 50 },
+  { steps: FEW_TOGETHER },
+].map((c) => ({ ...c, kv: TIERS[0]!.kv, headDim: 32 }));
 
 const rng = new CounterRng(2, 2);
 const gaussian = (i: number): number => rng.gaussian(i);
@@ -316,7 +327,7 @@ const gaussian = (i: number): number => rng.gaussian(i);
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
   { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
-  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
+  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 8, numKvHeads: 2, steps: [40, 1] },
   { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 3, numKvHeads: 1, steps: [40, 1] },
 ];
 
@@ -338,25 +349,29 @@ const OTHER_INPUTS: readonly KvCase[] = [
   ...INPUT_SHAPES.map((shape) => ({ ...shape, steps: [64, 1], awkward: true })),
 ];
 
-/** from: the first of them */
-const fillsOf = (shape: KvCase, from = 0): ((i: number) => number)[] =>
-  [
-    () => 0,
-    (i: number) => (i % (shape.headDim ?? 64) === 3 ? 50 : 1e-3),
-    besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
-    besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
-    // Keys and values only: a query that is no number has no answer.
-    besideQueries(shape, (i) => NOT_FINITE[i % 4]!, 1e-4),
-  ].slice(from);
+const fillsOf = (shape: KvCase): ((i: number) => number)[] => [
+  () => 0,
+  (i: number) => (i % (shape.headDim ?? 64) === 3 ? 50 : 1e-3),
+  besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
+  besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
+  // Keys and values only: a query that is no number has no answer.
+  besideQueries(shape, (i) => NOT_FINITE[i % 4]!, 1e-4),
+];
 
 export const INPUTS: readonly KvCase[] = [
   ...INPUT_SHAPES.flatMap((shape) => fillsOf(shape).map((fill) => ({ ...shape, fill }))),
   ...OTHER_INPUTS,
 ];
 
-/** For a GPU in software: everything with codes of four bits, and of the others what they round or clamp in their own way. */
+/** For a GPU in software: everything with codes of four bits, and of the others zeros, whose scales are none, and what they round or clamp in their own way. */
 export const FEW_INPUTS: readonly KvCase[] = [
-  ...INPUT_SHAPES.flatMap((shape, i) => fillsOf(shape, i === 0 ? 0 : 3).map((fill) => ({ ...shape, fill }))),
+  ...INPUT_SHAPES.flatMap((shape, i) =>
+    fillsOf(shape)
+      .map((fill, kind) => ({ ...shape, fill, kind }))
+      .filter(({ kind }) => i === 0 || kind === 0 || kind >= 3)
+      // Rows of zeros are alike.
+      .map(({ kind, ...c }) => (i > 0 ? { ...c, steps: [kind === 0 ? 5 : 20, 1] } : c)),
+  ),
   ...OTHER_INPUTS.map((c) => (c.awkward ? { ...c, steps: [20, 1] } : c)),
 ];
 
