@@ -11,7 +11,7 @@ import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 import { type KeptPipelines, keepPipelines } from "./support/kept-pipelines.ts";
 
-const PROMPT = Array.from({ length: 400 }, (_, i) => 300 + ((i * 7919) % 3000));
+const PROMPT = Array.from({ length: 300 }, (_, i) => 300 + ((i * 7919) % 3000));
 
 async function tokensOf(session: Session, prompt: readonly number[], count: number): Promise<number[]> {
   const tokens: number[] = [];
@@ -31,7 +31,12 @@ describe.skipIf(gpuSkip)(`tiers on webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { t
   const folder = mkdtempSync(join(tmpdir(), "turboquant-tiers-"));
   let gpu: KeptPipelines;
   beforeAll(async () => {
-    writeRandomCheckpoint(folder, { num_hidden_layers: 2 });
+    writeRandomCheckpoint(folder, {
+      num_hidden_layers: 2,
+      num_attention_heads: 1,
+      num_key_value_heads: 1,
+      head_dim: 16,
+    });
     gpu = await keepPipelines();
   });
   afterAll(() => {
@@ -55,7 +60,7 @@ describe.skipIf(gpuSkip)(`tiers on webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { t
       return { kvBytes: session.kvBytes, whole };
     })();
     expect(whole).toHaveLength(8);
-    const budget = Math.ceil(0.8 * kvBytes);
+    const budget = Math.ceil(0.9 * kvBytes);
     const files: Uint8Array[] = [];
     for (let run = 0; run < 2; run++) {
       await using llm = await load(budget);
