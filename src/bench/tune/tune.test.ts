@@ -12,14 +12,14 @@ import { ProductSubject } from "./product-subject.ts";
 import type { TuneRow } from "./search.ts";
 import { type TuneOptions, type TuneQuestion, tune } from "./tune.ts";
 
-const config = { ...shapeConfig("qwen3-0.6b"), numHeads: 4, numKvHeads: 2, headDim: 64 };
+const config = { ...shapeConfig("qwen3-0.6b"), numHeads: 2, numKvHeads: 1, headDim: 32 };
 const product = (rows: number, gated: boolean): TuneQuestion => ({
   kind: "product",
   product: { type: "q8", outputs: 48, cols: 96, rows, gated },
 });
 const attention = (keys: number, rows: number): TuneQuestion => ({
   kind: "attention",
-  attention: { config, layer: 0, kv: parseKvSpec("k4v4"), keys, rows },
+  attention: { config, layer: 0, kv: parseKvSpec("k4v4,search=off"), keys, rows },
 });
 
 /** A clock by which nothing takes time but checking and timing a plan, on machines of any speed. */
