@@ -59,7 +59,7 @@ it("an error of an option is one line", () => {
 it("exits with 0 after help and with 2 for a wrong option", () => {
   const run = (option: string) =>
     spawnSync(process.execPath, ["--import", "tsx", "bench/compare/main.ts", option], { cwd: ROOT, encoding: "utf8" });
-  expect(run("--help")).toMatchObject({ status: 0, stderr: "", stdout: expect.stringContaining("\n  --rounds 5\n") });
+  expect(run("--help")).toMatchObject({ status: 0, stderr: "", stdout: expect.stringContaining("\n  --rounds 15\n") });
   expect(run("--round=3")).toMatchObject({
     status: 2,
     stdout: "",
