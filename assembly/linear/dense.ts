@@ -13,17 +13,16 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
 
 /**
  * One row of activations times a panel: four outputs. Each weight is read once, in the order of memory.
- * wEnd: as of `touchEnd`; sink: four bytes of scratch for `touch`
+ * piece: as of `pieceRecords`; wEnd: as of `touchEnd`; sink: four bytes of scratch for `touch`
  */
 // @ts-ignore: decorator
-@inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32, wEnd: usize, sink: usize): v128 {
+@inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32, piece: usize, wEnd: usize, sink: usize): v128 {
   const end = x + (<usize>stride << 2);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   const step = <usize>recordCols<T>() << 2;
-  const piece = pieceRecords(RECORD, PIECE, <usize>stride / recordCols<T>());
   for (let p = x; p < end;) {
     const stop = min(end, p + piece * step);
     touch(w + piece * RECORD, piece * RECORD, wEnd, sink);
@@ -52,8 +51,9 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
 
 // @ts-ignore: decorator
 @inline function rowTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, bias: usize, add: bool, wEnd: usize, sink: usize): void {
+  const piece = pieceRecords(RECORD, PIECE, <usize>stride / recordCols<T>(), wEnd);
   for (let r = 0; r < count; r += 4) {
-    let sums = rowTimesPanel<T>(x, w, stride, wEnd, sink);
+    let sums = rowTimesPanel<T>(x, w, stride, piece, wEnd, sink);
     if (sumFactor != 1) sums = f32x4.mul(sums, f32x4.splat(sumFactor));
     const at = <usize>r << 2;
     storeFour(out + at, sums, bias != 0 ? bias + at : 0, add, count - r);
@@ -185,7 +185,7 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
  */
 // @ts-ignore: decorator
 @inline function unpackPanels<T>(w: usize, bytes: usize, to: usize, wEnd: usize, sink: usize): void {
-  const piece = pieceRecords(RECORD, PIECE, bytes / RECORD) * RECORD;
+  const piece = pieceRecords(RECORD, PIECE, bytes / RECORD, wEnd) * RECORD;
   for (const end = w + bytes; w < end;) {
     const stop = min(end, w + piece);
     touch(w + piece, piece, wEnd, sink);
@@ -216,7 +216,7 @@ const SINK_BYTES: usize = 16;
   const count = min(block, n - start);
   const x = load<usize>(params, X);
   const w = load<usize>(params, W) + <usize>(start >> 2) * panelBytes<T>(stride);
-  const wEnd = touchEnd(load<usize>(params, W), <usize>((n + 3) >> 2) * panelBytes<T>(stride));
+  const wEnd = touchEnd(params, <usize>((n + 3) >> 2) * panelBytes<T>(stride));
   const sink = scratch + SCRATCH_BYTES - SINK_BYTES;
   const out = load<usize>(params, OUT) + (<usize>start << 2);
   const outPitch = <usize>load<i32>(params, TOTAL) << 2;

@@ -58,9 +58,9 @@ export type Q4 = u8;
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
-/** One row of activations against one panel: the four outputs, without the scale of the activations. wEnd: as of `touchEnd` */
+/** One row of activations against one panel: the four outputs, without the scale of the activations. piece: as of `pieceRecords`; wEnd: as of `touchEnd` */
 // @ts-ignore: decorator
-@inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32, wEnd: usize, sink: usize): v128 {
+@inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32, piece: usize, wEnd: usize, sink: usize): v128 {
   const mask = held(i16x8.splat(15), sink);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
@@ -68,7 +68,6 @@ export type Q4 = u8;
   let d = f32x4.splat(0);
   let minimums = f32x4.splat(0);
   const end = x + (<usize>stride << 1);
-  const piece = pieceRecords(groupRecord<T>(), isSigned<T>() ? PIECE : SHORT_PIECE, <usize>stride >> 5);
   for (let p = x; p < end;) {
     const stop = min(end, p + (piece << 6));
     touch(record + piece * groupRecord<T>(), piece * groupRecord<T>(), wEnd, sink, isSigned<T>());
@@ -253,9 +252,10 @@ export type Q4 = u8;
   else if (rows - m == 2) manyTimesBlock<T>(2, isUnpacked, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
-    const wEnd = touchEnd(load<usize>(params, W), <usize>((n + 3) >> 2) * panelBytes);
+    const wEnd = touchEnd(params, <usize>((n + 3) >> 2) * panelBytes);
+    const piece = pieceRecords(groupRecord<T>(), isSigned<T>() ? PIECE : SHORT_PIECE, <usize>stride >> 5, wEnd);
     for (let r = 0; r < count; r += 4) {
-      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride, wEnd, scratch + SCRATCH_BYTES - 16), s);
+      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride, piece, wEnd, scratch + SCRATCH_BYTES - 16), s);
       storeFour(to + (<usize>r << 2), sums, bias != 0 ? bias + (<usize>r << 2) : 0, add, count - r);
     }
   }

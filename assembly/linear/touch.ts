@@ -6,6 +6,7 @@
  * of which are on their way at once, and finds them in the cache when it gets there. When it comes to a new page, it reads the
  * first lines of the page after it as well: its address is translated, and the processor's own reading ahead has begun, by then.
  */
+import { READS_AHEAD, W } from "../generated/linear-params";
 
 /** Bytes of a piece: what a core has in flight at once, and computes with while the next ones come. */
 export const PIECE: usize = 1152;
@@ -17,24 +18,28 @@ const LINES: usize = 256;
 const PAGE: usize = 4096;
 const PAGE_AHEAD: usize = 1024;
 
-/**
- * A matrix of fewer bytes is not read ahead. Most are those of a small model, whose weights stay in the processor's caches from token to token, where
- * reading them twice takes longer than it saves; in a large model so short a matrix takes too little time to matter.
- */
+/** A matrix of fewer bytes is not read ahead: it takes too little time to matter, and may be in a cache where it is read several times. */
 const FEW_BYTES: usize = 512 * 1024;
 
-/** Records of a piece of at most so many bytes, when panels have `records`: the pieces of a panel are equally long but for the last. */
+/**
+ * Records of a piece of at most so many bytes, when panels have `records`: the pieces of a panel are equally long but for the last. All of them when
+ * nothing is read ahead. Found once for all panels, since a division takes as long as several records. end: as of `touchEnd`
+ */
 // @ts-ignore: decorator
-@inline export function pieceRecords(recordBytes: usize, piece: usize, records: usize): usize {
+@inline export function pieceRecords(recordBytes: usize, piece: usize, records: usize, end: usize): usize {
+  if (end == 0) return records;
   const most = piece / recordBytes;
   const pieces = (records + most - 1) / most;
   return (records + pieces - 1) / pieces;
 }
 
-/** Where weights of so many bytes end, or 0 if they are so few that they are not read ahead. */
+/**
+ * Where weights of so many bytes end, or 0 if they are not read ahead: if they are few, or a small model's, whose weights stay in the processor's
+ * caches from token to token, where reading them twice takes longer than it saves. params: of `linear`
+ */
 // @ts-ignore: decorator
-@inline export function touchEnd(w: usize, bytes: usize): usize {
-  return bytes < FEW_BYTES ? 0 : w + bytes;
+@inline export function touchEnd(params: usize, bytes: usize): usize {
+  return bytes < FEW_BYTES || load<u32>(params, READS_AHEAD) == 0 ? 0 : load<usize>(params, W) + bytes;
 }
 
 /** Reads the lines of [from, to), four at a time. returns: what has to be used, without which the compiler would leave it out */

@@ -212,6 +212,8 @@ export const linear = new Struct({
   add: "u32",
   /** Weight rows of one task, a multiple of 4. */
   block: "u32",
+  /** Whether weights are read before they are used, because they come from memory and not from a cache: see assembly/linear/touch.ts. */
+  readsAhead: "u32",
 });
 
 /** Products by several matrices in one call, or the preparation of their activations: see assembly/linear/segments.ts. */

@@ -240,6 +240,7 @@ export class ExpertKernels {
         stride,
         add: 0,
         block,
+        readsAhead: this.#memory.exceedsCaches ? 1 : 0,
       });
     }
     this.#run(w, linearParams.numBytes, table, true, numSegments, Math.ceil(height / block), {

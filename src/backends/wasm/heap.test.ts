@@ -85,6 +85,9 @@ describe("WasmMemory", () => {
     const second = memory.allocateZeroed(20 << 20, "a test");
     expect(memory.u8[first + 999]).toBe(7);
     expect(memory.u8[second + (20 << 20) - 1]).toBe(0);
+    expect(memory.exceedsCaches).toBe(false);
+    memory.allocateZeroed(40 << 20, "a test");
+    expect(memory.exceedsCaches).toBe(true);
     expect(memory.limitBytes).toBe(MAX_BYTES);
   });
 

@@ -60,10 +60,13 @@ export class LinearKernels {
     });
     this.#pool.run(kernels.prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
+    const parallel = this.#pool.threads > 1 && rows * w.rows * w.stride > PARALLEL_MACS;
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
     const rowBytes = rows > STREAM_ROWS && unpackedBytes > 0 ? w.stride * unpackedBytes : w.rowBytes;
     const even = w.rows / (this.#pool.threads * 4);
-    const block = Math.max(4, Math.floor(Math.min(taskBytes / rowBytes, even) / 4) * 4);
+    // One row needs no scratch by the number of outputs, and one thread nobody to share them with.
+    const block =
+      rows === 1 && !parallel ? w.rows : Math.max(4, Math.floor(Math.min(taskBytes / rowBytes, even) / 4) * 4);
     linearParams.write(this.#memory.view, PARAMS_ADDRESS, {
       x: prepared,
       xScale: scale,
@@ -77,8 +80,8 @@ export class LinearKernels {
       stride: w.stride,
       add: add ? 1 : 0,
       block,
+      readsAhead: this.#memory.exceedsCaches ? 1 : 0,
     });
-    const parallel = rows * w.rows * w.stride > PARALLEL_MACS;
     this.#pool.run(kernels.linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
   }
 

@@ -10,6 +10,9 @@ export const RESERVED_BYTES = PAGE;
 /** Address of the parameter block of the current kernel call. Address 0 stays unused, so that 0 can mean "none". */
 export const PARAMS_ADDRESS = 4096;
 
+/** What is in use together stays in the caches of common processors from token to token up to this. */
+const CACHED_BYTES = 24 << 20;
+
 export class WasmMemory implements GrowableMemory {
   #memory: WebAssembly.Memory | null;
   readonly shared: boolean;
@@ -43,6 +46,11 @@ export class WasmMemory implements GrowableMemory {
   get memory(): WebAssembly.Memory {
     if (this.#memory) return this.#memory;
     throw new TurboQuantError("device_lost", "wasm backend: it was disposed; load the model again");
+  }
+
+  /** Whether weights and pages that are visited token by token have left the processor's caches when their turn comes again. */
+  get exceedsCaches(): boolean {
+    return this.heap.usedBytes > CACHED_BYTES;
   }
 
   get numBytes(): number {

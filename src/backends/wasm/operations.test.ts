@@ -51,6 +51,26 @@ it.each(WEIGHT_TYPES)(
   },
 );
 
+describe("weights that are read ahead of their use", () => {
+  const [n, cols] = [2101, 520];
+  const [x, w] = [gaussians(1, 3 * cols), gaussians(2, n * cols)];
+
+  it.each(WEIGHT_TYPES)("%s: the same bits as from a cache", async (type) => {
+    const ops = await createWasmBackend({ threads: 2 });
+    const weight = ops.loadWeight([partOf(w, cols)], type);
+    const out = ops.alloc(3 * n);
+    const product = async (rows: number): Promise<Float32Array> => {
+      ops.linear(upload(ops, x.subarray(0, rows * cols)), weight, null, rows, out, false);
+      return (await download(ops, out)).slice(0, rows * n);
+    };
+    const cached = [await product(1), await product(3)];
+    // More than the caches of common processors have room for.
+    ops.alloc((64 << 20) / 4);
+    expect([await product(1), await product(3)]).toEqual(cached);
+    await ops.dispose();
+  });
+});
+
 const LONG = { n: 3, cols: 60_000, rows: 5, x: gaussians(1, 5 * 60_000), w: gaussians(2, 3 * 60_000) };
 
 it.each(WEIGHT_TYPES)(
