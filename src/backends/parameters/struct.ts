@@ -60,15 +60,20 @@ function bytesOf(field: Field): number {
 
 interface Writer {
   readonly name: string;
-  /** One number, or a list or a block in the block. */
-  readonly kind: "int32" | "float32" | "several";
+  /** The bytes of a word are the same with and without a sign. */
+  readonly kind: "int32" | "float32" | "int32s" | "float32s" | "block";
   readonly offset: number;
+  /** Values of a list. */
+  readonly count: number;
+  readonly block: Struct | null;
 }
 
-function kindOf(field: Field): Writer["kind"] {
+function writerOf(name: string, field: Field, offset: number): Writer {
   const words = wordsOf(field);
-  if (!words || words.count > 0) return "several";
-  return words.type === "f32" ? "float32" : "int32";
+  if (!words) return { name, kind: "block", offset, count: 0, block: field as Struct };
+  const { type, count } = words;
+  const kind = type === "f32" ? "float32" : "int32";
+  return { name, kind: count > 0 ? `${kind}s` : kind, offset, count, block: null };
 }
 
 /** What a field is written from. */
@@ -100,7 +105,7 @@ export class Struct<F extends Fields = Fields> {
     this.numBytes = at;
     this.#writers = Object.entries(fields)
       .filter(([, field]) => field instanceof Struct || wordsOf(field))
-      .map(([name, field]) => ({ name, kind: kindOf(field), offset: offsets[name]! }));
+      .map(([name, field]) => writerOf(name, field, offsets[name]!));
   }
 
   /**
@@ -126,25 +131,21 @@ export class Struct<F extends Fields = Fields> {
     for (const writer of this.#writers) this.#writeField(view, base, writer, given[writer.name]!);
   }
 
-  #writeField(view: DataView, base: number, { name, kind, offset }: Writer, value: Value): void {
-    // The bytes of a word are the same with and without a sign.
-    if (kind === "int32") view.setInt32(base + offset, value as number, true);
-    else if (kind === "float32") view.setFloat32(base + offset, value as number, true);
-    else this.#writeSeveral(view, base + offset, name, value as readonly number[] | Values<Fields>);
-  }
-
-  #writeSeveral(view: DataView, at: number, name: string, value: readonly number[] | Values<Fields>): void {
-    const field = this.fields[name]!;
-    if (field instanceof Struct) {
-      field.write(view, at, value as Values<Fields>);
-      return;
-    }
-    const { type, count } = wordsOf(field)!;
-    const list = value as readonly number[];
-    assert(list.length === count, `parameter block: ${name} has ${count} values, got ${list.length}`);
-    for (let i = 0; i < count; i++) {
-      if (type === "f32") view.setFloat32(at + 4 * i, list[i]!, true);
-      else view.setInt32(at + 4 * i, list[i]!, true);
+  #writeField(view: DataView, base: number, { name, kind, offset, count, block }: Writer, value: Value): void {
+    const at = base + offset;
+    if (kind === "int32") {
+      view.setInt32(at, value as number, true);
+    } else if (kind === "float32") {
+      view.setFloat32(at, value as number, true);
+    } else if (kind === "block") {
+      block!.write(view, at, value as Values<Fields>);
+    } else {
+      const list = value as readonly number[];
+      assert(list.length === count, `parameter block: ${name} has ${count} values, got ${list.length}`);
+      for (let i = 0; i < count; i++) {
+        if (kind === "float32s") view.setFloat32(at + 4 * i, list[i]!, true);
+        else view.setInt32(at + 4 * i, list[i]!, true);
+      }
     }
   }
 }
