@@ -61,19 +61,19 @@ function bytesOf(field: Field): number {
 interface Writer {
   readonly name: string;
   /** The bytes of a word are the same with and without a sign. */
-  readonly kind: "int32" | "float32" | "int32s" | "float32s" | "block";
+  readonly kind: "int32" | "float32" | "int32s" | "float32s" | "struct";
   readonly offset: number;
   /** Values of a list. */
   readonly count: number;
-  readonly block: Struct | null;
+  readonly struct: Struct | null;
 }
 
 function writerOf(name: string, field: Field, offset: number): Writer {
   const words = wordsOf(field);
-  if (!words) return { name, kind: "block", offset, count: 0, block: field as Struct };
+  if (!words) return { name, kind: "struct", offset, count: 0, struct: field as Struct };
   const { type, count } = words;
   const kind = type === "f32" ? "float32" : "int32";
-  return { name, kind: count > 0 ? `${kind}s` : kind, offset, count, block: null };
+  return { name, kind: count > 0 ? `${kind}s` : kind, offset, count, struct: null };
 }
 
 /** What a field is written from. */
@@ -131,14 +131,14 @@ export class Struct<F extends Fields = Fields> {
     for (const writer of this.#writers) this.#writeField(view, base, writer, given[writer.name]!);
   }
 
-  #writeField(view: DataView, base: number, { name, kind, offset, count, block }: Writer, value: Value): void {
+  #writeField(view: DataView, base: number, { name, kind, offset, count, struct }: Writer, value: Value): void {
     const at = base + offset;
     if (kind === "int32") {
       view.setInt32(at, value as number, true);
     } else if (kind === "float32") {
       view.setFloat32(at, value as number, true);
-    } else if (kind === "block") {
-      block!.write(view, at, value as Values<Fields>);
+    } else if (kind === "struct") {
+      struct!.write(view, at, value as Values<Fields>);
     } else {
       const list = value as readonly number[];
       assert(list.length === count, `parameter block: ${name} has ${count} values, got ${list.length}`);
