@@ -56,7 +56,7 @@ it("an error of an option is one line", () => {
   );
 });
 
-it("exits with 0 after help and with 2 for a wrong option", () => {
+it("exits with 0 after help and with 2 for a wrong option or number", () => {
   const run = (option: string) =>
     spawnSync(process.execPath, ["--import", "tsx", "bench/compare/main.ts", option], { cwd: ROOT, encoding: "utf8" });
   expect(run("--help")).toMatchObject({ status: 0, stderr: "", stdout: expect.stringContaining("\n  --rounds 15\n") });
@@ -64,5 +64,9 @@ it("exits with 0 after help and with 2 for a wrong option", () => {
     status: 2,
     stdout: "",
     stderr: "bench/compare/main.ts: unknown option --round; did you mean --rounds?\n",
+  });
+  expect(run("--rounds=0")).toMatchObject({
+    status: 2,
+    stderr: "bench/compare/main.ts: --rounds: expected a whole number from 1, got 0\n",
   });
 });

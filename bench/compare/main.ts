@@ -8,9 +8,9 @@
  * rounds of new time / old time, of rates the inverse; more than 1 is slower. Exits with 1 when a median is above the limit.
  */
 import { execFileSync } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { partsOf } from "./rows.ts";
@@ -28,11 +28,19 @@ const { values, positionals } = readCommandLine({
   },
 });
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const parts = partsOf(values.model, values.threads.split(",").map(Number));
+const wholeNumber = (option: string, text: string): number =>
+  /^[1-9]\d*$/.test(text) ? Number(text) : refuse(`${option}: expected a whole number from 1, got ${text}`);
+const rounds = wholeNumber("--rounds", values.rounds);
+const parts = partsOf(
+  values.model,
+  values.threads.split(",").map((text) => wholeNumber("-t", text)),
+);
 const chosen = values.parts?.split(",") ?? Object.keys(parts);
 const unknown = chosen.find((name) => !(name in parts));
 if (unknown !== undefined) refuse(`--parts: expected some of ${Object.keys(parts).join(", ")}, got ${unknown}`);
 if (positionals.length !== 1 && !values.base) refuse("expected one commit to compare with, or --base DIR");
+if (values.base && !existsSync(join(values.base, "dist")))
+  refuse(`--base: ${values.base} is not built; run npm ci && npm run build there`);
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const git = (...args: string[]): string => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
@@ -53,13 +61,12 @@ function checkOut(commit: string): string {
   return folder;
 }
 
-const base = values.base ?? checkOut(positionals[0]!);
+const base = values.base ? resolve(values.base) : checkOut(positionals[0]!);
 say("this checkout: building");
 build(root);
 
 /** By name of the figure, a ratio a round. */
 const ratios = new Map<string, number[]>();
-const rounds = Number(values.rounds);
 for (const name of chosen) {
   for (const measure of parts[name]!) {
     // Round 0 compiles, opens models and wakes threads.
