@@ -1,23 +1,13 @@
 /** @file What a user mistypes, command by command. What commands do is tested beside them (commands/). */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
-import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
+import { randomModel } from "../../test/support/random-model.ts";
 
 const MODEL = ["-m", "qwen3-1m", "-t", "1"];
 const QUESTION = "What is the capital of France?";
 
-const folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
-const ANY_MODEL = ["-m", join(folder, "model"), "-t", "1"];
-beforeAll(() => {
-  writeRandomCheckpoint(join(folder, "model"));
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+const { args: ANY_MODEL } = randomModel();
 
 describe("a user's mistake is one message and exit code 2", () => {
   const cases: [what: string, argv: string[], message: RegExp][] = [

@@ -1,20 +1,10 @@
 /** @file `turboquant bench` as a user types it, in this process, on a checkpoint of random weights. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import "../../node/install.ts";
 import { runCommand } from "../../../test/support/cli-io.ts";
-import { writeRandomCheckpoint } from "../../../test/support/fake-checkpoint.ts";
+import { randomModel } from "../../../test/support/random-model.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
-const ANY_MODEL = ["-m", join(folder, "model"), "-t", "1"];
-beforeAll(() => {
-  writeRandomCheckpoint(join(folder, "model"));
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+const { args: ANY_MODEL } = randomModel();
 
 describe("bench", () => {
   it("prints llama-bench's rows as JSON lines, and a table", async () => {

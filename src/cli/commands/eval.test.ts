@@ -1,24 +1,18 @@
 /** @file `turboquant eval` as a user types it, in this process: on the smaller embedded checkpoint, and where any model will do on one of random weights. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
 import { runCommand } from "../../../test/support/cli-io.ts";
-import { writeRandomCheckpoint } from "../../../test/support/fake-checkpoint.ts";
+import { randomModel } from "../../../test/support/random-model.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 
 const MODEL = ["-m", "qwen3-1m", "-t", "1"];
 
-const folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
+const { folder, args: ANY_MODEL } = randomModel();
 const textFile = join(folder, "text.txt");
-const ANY_MODEL = ["-m", join(folder, "model"), "-t", "1"];
 beforeAll(() => {
-  writeRandomCheckpoint(join(folder, "model"));
   writeFileSync(textFile, DEFAULT_PROMPT);
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true });
 });
 
 describe("eval", () => {

@@ -1,23 +1,15 @@
 /** @file `turboquant run` as a user types it, in this process: on the smaller embedded checkpoint, and where any model will do on one of random weights. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import "../../node/install.ts";
 import { runCommand } from "../../../test/support/cli-io.ts";
-import { writeRandomCheckpoint } from "../../../test/support/fake-checkpoint.ts";
+import { randomModel } from "../../../test/support/random-model.ts";
 
 const MODEL = ["-m", "qwen3-1m", "-t", "1"];
 const QUESTION = "What is the capital of France?";
 
-const folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
-const ANY_MODEL = ["-m", join(folder, "model"), "-t", "1"];
-beforeAll(() => {
-  writeRandomCheckpoint(join(folder, "model"));
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+const { folder, args: ANY_MODEL } = randomModel();
 
 describe("run", () => {
   it("streams the answer to stdout and the figures to stderr", async () => {

@@ -12,21 +12,7 @@ import {
   UNTITLED,
   versionAt,
 } from "./conversation.ts";
-
-/** Two questions, both answered. */
-function twoTurns() {
-  let conversation = newConversation("Be brief.", 1);
-  for (const [question, answer] of [
-    ["One?", "1"],
-    ["Two?", "2"],
-  ] as const) {
-    conversation = ask(conversation, question, { now: 2 });
-    conversation = changeAnswer(conversation, conversation.messages.at(-1)!.id, { text: answer, state: "done" });
-  }
-  return conversation;
-}
-
-const textsOf = (conversation: ReturnType<typeof twoTurns>) => conversation.messages.map(({ text }) => text);
+import { textsOf, twoTurns } from "./two-turns.ts";
 
 describe("a conversation", () => {
   it("asks: the question, an answer that is being written, a title", () => {

@@ -23,6 +23,16 @@ function makeKeeper(tab = "tab") {
 const asked = ask(newConversation(), "Go on");
 const grown = (length: number) => changeAnswer(asked, asked.messages[1]!.id, { text: "x".repeat(length) });
 
+/** A tab leaves with two conversations that wait to be written. returns: the second */
+function leaveTwo() {
+  const { keeper } = makeKeeper("one");
+  const other = ask(newConversation(), "Another");
+  keeper.keep(grown(7));
+  keeper.keep(other);
+  keeper.leave();
+  return other;
+}
+
 describe("Keeper", () => {
   const storage = memoryStorage();
   beforeEach(() => {
@@ -92,11 +102,7 @@ describe("Keeper", () => {
   });
 
   it("what a page has left of a conversation goes with its deletion in another page", async () => {
-    const { keeper } = makeKeeper("one");
-    const other = ask(newConversation(), "Another");
-    keeper.keep(grown(7));
-    keeper.keep(other);
-    keeper.leave();
+    const other = leaveTwo();
     const next = makeKeeper("two");
     next.keeper.drop(asked.id);
     await next.keeper.recover();
@@ -126,11 +132,7 @@ describe("Keeper", () => {
   });
 
   it("what cannot be written when a page opens stays where it was left until it is", async () => {
-    const { keeper } = makeKeeper("one");
-    const other = ask(newConversation(), "Another");
-    keeper.keep(grown(7));
-    keeper.keep(other);
-    keeper.leave();
+    leaveTwo();
     const next = makeKeeper("two");
     vi.mocked(next.db.put).mockRejectedValueOnce(new Error("quota"));
     expect(await next.keeper.recover()).toEqual([grown(7)]);

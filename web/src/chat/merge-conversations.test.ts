@@ -10,21 +10,7 @@ import {
   versionAt,
 } from "./conversation.ts";
 import { mergeConversations } from "./merge-conversations.ts";
-
-/** Two questions, both answered. */
-function twoTurns() {
-  let conversation = newConversation("Be brief.", 1);
-  for (const [question, answer] of [
-    ["One?", "1"],
-    ["Two?", "2"],
-  ] as const) {
-    conversation = ask(conversation, question, { now: 2 });
-    conversation = changeAnswer(conversation, conversation.messages.at(-1)!.id, { text: answer, state: "done" });
-  }
-  return conversation;
-}
-
-const textsOf = (conversation: ReturnType<typeof twoTurns>) => conversation.messages.map(({ text }) => text);
+import { textsOf, twoTurns } from "./two-turns.ts";
 
 describe("a conversation", () => {
   it("of two tabs is merged: what both have, then what either has said alone", () => {
