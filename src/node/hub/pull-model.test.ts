@@ -133,7 +133,9 @@ describe("pullModel", () => {
     hub.faults.push({ cutAfter: 100_000 });
     await pull("org/tiny", withToken("hf_test"));
     const store = hub.seen.filter(({ server }) => server === "store");
-    expect(store.map(({ range }) => range)).toEqual([undefined, "bytes=100000-"]);
+    // What was not read as the connection ended is lost with it, so how much was kept is not the same each time.
+    expect(store.map(({ range }) => range)).toEqual([undefined, expect.stringMatching(/^bytes=[1-9]\d*-$/)]);
+    expect(Number(store[1]!.range!.match(/\d+/)![0])).toBeLessThanOrEqual(100_000);
     expect(new Set(store.map(({ authorization }) => authorization))).toEqual(new Set([undefined]));
     expect(
       hub.seen
