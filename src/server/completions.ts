@@ -27,26 +27,7 @@ export async function completions(call: Call, request: CompletionRequest): Promi
   const { llm } = call.server;
   const model = call.model(request.model);
   const n = request.n ?? 1;
-  if (typeof request.best_of === "number" && request.best_of !== n) {
-    throw new ApiError(400, "best_of: only the value of n is supported; leave it out", {
-      code: "invalid_value",
-      param: "best_of",
-    });
-  }
-  // Before anything is encoded, which takes time.
-  const texts = promptList(request.prompt);
-  const numChoices = texts.length * n;
-  if (numChoices > MAX_CHOICES) {
-    throw new ApiError(
-      400,
-      `prompt: expected at most ${MAX_CHOICES} prompts times n, got ${numChoices}; split the request`,
-      {
-        code: "invalid_value",
-        param: "prompt",
-      },
-    );
-  }
-  const prompts = await encodePrompts(call, texts, { addSpecialTokens: request.add_special_tokens ?? true }, "prompt");
+  const prompts = await completionPrompts(call, request);
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
@@ -82,6 +63,37 @@ export async function completions(call: Call, request: CompletionRequest): Promi
     return eventStream(streamed(chunks, writer, head, n, includeUsage, call), call);
   }
   return Response.json(await collected(chunks, writer, head, n, call));
+}
+
+/**
+ * The token ids of a request's prompts.
+ * @throws ApiError 400 — more choices than one request may have; as `encodePrompts`
+ */
+export async function completionPrompts(
+  call: Call,
+  request: CompletionRequest,
+): Promise<readonly (readonly number[])[]> {
+  const n = request.n ?? 1;
+  if (typeof request.best_of === "number" && request.best_of !== n) {
+    throw new ApiError(400, "best_of: only the value of n is supported; leave it out", {
+      code: "invalid_value",
+      param: "best_of",
+    });
+  }
+  // Before anything is encoded, which takes time.
+  const texts = promptList(request.prompt);
+  const numChoices = texts.length * n;
+  if (numChoices > MAX_CHOICES) {
+    throw new ApiError(
+      400,
+      `prompt: expected at most ${MAX_CHOICES} prompts times n, got ${numChoices}; split the request`,
+      {
+        code: "invalid_value",
+        param: "prompt",
+      },
+    );
+  }
+  return await encodePrompts(call, texts, { addSpecialTokens: request.add_special_tokens ?? true }, "prompt");
 }
 
 /** Bounds the answer: each continuation repeats the log-probabilities of its prompt. */

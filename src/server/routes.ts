@@ -5,6 +5,7 @@ import { embeddings } from "./embeddings.ts";
 import { countRequest, messageRequest } from "./messages/message-request.ts";
 import { countTokens, createMessage } from "./messages/messages.ts";
 import { apiText } from "./openapi.ts";
+import { renderChat, renderCompletion } from "./render.ts";
 import {
   chatRequest,
   completionRequest,
@@ -33,6 +34,20 @@ import {
 const versioned: readonly Route[] = [
   posts("/chat/completions", "Answers a conversation", "ChatCompletionRequest", chatRequest, chatCompletions),
   posts("/completions", "Continues texts or token ids", "CompletionRequest", completionRequest, completions),
+  {
+    ...posts("/chat/completions/render", "A chat's prompt", "ChatCompletionRequest", chatRequest, renderChat),
+    answer: "application/json",
+  },
+  {
+    ...posts(
+      "/completions/render",
+      "Prompts of a completion",
+      "CompletionRequest",
+      completionRequest,
+      renderCompletion,
+    ),
+    answer: "application/json",
+  },
   posts("/embeddings", "Makes a vector of each text", "EmbeddingRequest", embeddingRequest, embeddings),
   posts("/responses", "Answers as OpenAI's Responses API", "ResponseRequest", responseRequest, createResponse),
   {

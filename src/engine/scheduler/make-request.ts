@@ -65,7 +65,11 @@ export function makeRequest(
   return request;
 }
 
-function checkPrompt(ids: readonly number[], llm: LLM, newTokens: number): void {
+/**
+ * newTokens: the fewest that are to follow
+ * @throws TurboQuantError invalid_argument — no tokens, a wrong one, or more than fit the context
+ */
+export function checkPrompt(ids: readonly number[], llm: LLM, newTokens: number): void {
   const { vocabSize } = llm.config;
   if (ids.length === 0) {
     throw new TurboQuantError("invalid_argument", "prompt: it is empty; pass at least one token");
