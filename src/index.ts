@@ -29,6 +29,7 @@ export type { Pooling } from "./engine/scheduler/row-pool.ts";
 export { Scheduler } from "./engine/scheduler/scheduler.ts";
 export type { SchedulerOptions } from "./engine/scheduler/scheduler-options.ts";
 export { Session } from "./engine/session.ts";
+export type { Speculate, SpeculateOptions } from "./engine/speculation/speculation-options.ts";
 export type { TokenConstraint } from "./engine/token-constraint.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";
 export { allocatedBytes, growingSequence } from "./eval/allocated-bytes.ts";

@@ -34,9 +34,19 @@ const ENTRIES = {
 /** Documents by the heading of the side bar that they are under, both in its order. */
 const DOCUMENTS = {
   "Begin here": ["docs/tutorial.md", "examples/README.md", "docs/coming-from.md", "docs/troubleshooting.md"],
-  Guides: ["cli", "web", "server", "fleet", "models", "weights", "tokenizers", "planning", "evaluation", "lab"].map(
-    (name) => `docs/${name}.md`,
-  ),
+  Guides: [
+    "cli",
+    "web",
+    "server",
+    "fleet",
+    "speculation",
+    "models",
+    "weights",
+    "tokenizers",
+    "planning",
+    "evaluation",
+    "lab",
+  ].map((name) => `docs/${name}.md`),
   Measured: ["docs/benchmarks.md", "docs/findings.md", "docs/kernels.md"],
   "How it works": [
     "docs/architecture.md",

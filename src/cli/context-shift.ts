@@ -56,10 +56,18 @@ function together(parts: readonly { readonly usage: Usage; readonly timings: Tim
 } {
   const [first] = parts as [(typeof parts)[number]];
   if (parts.length === 1) return first;
-  const completionTokens = parts.reduce((sum, { usage }) => sum + usage.completionTokens, 0);
+  const sum = (name: keyof Usage): number => parts.reduce((total, { usage }) => total + (usage[name] ?? 0), 0);
+  const completionTokens = sum("completionTokens");
   const decodeMs = parts.reduce((sum, { timings }) => sum + timings.decodeMs, 0);
   return {
-    usage: { ...first.usage, completionTokens },
+    usage: {
+      ...first.usage,
+      completionTokens,
+      ...(first.usage.draftedTokens !== undefined && {
+        draftedTokens: sum("draftedTokens"),
+        acceptedTokens: sum("acceptedTokens"),
+      }),
+    },
     timings: {
       ...first.timings,
       decodeMs,

@@ -27,6 +27,8 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   bind: ["--host"],
   "served-model-name": ["--alias"],
   "max-num-seqs": ["--parallel"],
+  "spec-type": ["--spec"],
+  "speculative-config": ["--spec"],
   "gpu-memory-utilization": ["--memory"],
 };
 

@@ -6,6 +6,7 @@ import { LeastTokens } from "./least-tokens.ts";
 import { notFinite } from "./logits.ts";
 import { deviceDraw, type Sample, Sampler } from "./sampler.ts";
 import type { SamplingConfig } from "./sampling-params.ts";
+import type { DraftCounts } from "./speculation/speculator.ts";
 import type { RowDraw } from "./step-loop/step-loop.ts";
 import { StopMatcher } from "./stop-strings.ts";
 
@@ -116,15 +117,24 @@ export class Continuation implements RowDraw {
     return Math.min(this.#config.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
   }
 
-  /** Usage and timings for the last piece, the same for sessions and requests. */
-  figures(prompt: PromptReport): { readonly usage: Usage; readonly timings: Timings } {
+  /** Usage and timings for the last piece, the same for sessions and requests. drafts: null where nothing was to be drafted */
+  figures(
+    prompt: PromptReport,
+    drafts: DraftCounts | null = null,
+  ): { readonly usage: Usage; readonly timings: Timings } {
     const { promptTokens, cachedTokens, rereadTokens, fedTokens, submittedAt, startedAt } = prompt;
     const completionTokens = this.#completionTokens;
     const firstAt = this.#firstAt || performance.now();
     const prefillMs = firstAt - (startedAt || submittedAt);
     const decodeMs = this.#lastAt - this.#firstAt;
     return {
-      usage: { promptTokens, cachedTokens, completionTokens, ...(rereadTokens > 0 && { rereadTokens }) },
+      usage: {
+        promptTokens,
+        cachedTokens,
+        completionTokens,
+        ...(rereadTokens > 0 && { rereadTokens }),
+        ...(drafts && { draftedTokens: drafts.drafted, acceptedTokens: drafts.accepted }),
+      },
       timings: {
         ttftMs: firstAt - submittedAt,
         prefillMs,

@@ -1,6 +1,7 @@
 /** @file The output of a generation: pieces of text, usage, timings. */
 import type { Grammar, JsonSchema } from "./grammar/grammar.ts";
 import type { SamplingOptions } from "./sampling-params.ts";
+import type { Speculate } from "./speculation/speculation-options.ts";
 
 export type FinishReason = "stop" | "length" | "aborted";
 
@@ -20,6 +21,10 @@ export interface Usage {
    */
   readonly rereadTokens?: number;
   readonly completionTokens: number;
+  /** Number of tokens that were drafted, with `speculate`; absent without. */
+  readonly draftedTokens?: number;
+  /** Those of them that became part of the answer. */
+  readonly acceptedTokens?: number;
 }
 
 export interface Timings {
@@ -60,6 +65,11 @@ export interface GenerationResult {
 export interface RunOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
   readonly onPrefill?: (done: number, total: number) => void;
+  /**
+   * Drafts tokens ahead and checks several in one step (speculative decoding). The answer is the one without, token for token, greedy and drawn,
+   * where the backend computes rows alike whatever their number (docs/speculation.md). Default: `off`.
+   */
+  readonly speculate?: Speculate | undefined;
 }
 
 export interface GenerateOptions extends RunOptions {
@@ -76,6 +86,7 @@ export interface GenerateOptions extends RunOptions {
 export const GENERATE_ONLY: Readonly<Record<Exclude<keyof RunOptions, keyof SamplingOptions>, true>> = {
   signal: true,
   onPrefill: true,
+  speculate: true,
 };
 
 /** Facts about the prompt for usage and timings of its continuations. Times are by `performance.now()`. */

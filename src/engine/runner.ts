@@ -30,6 +30,8 @@ export interface Work {
   readonly sequence: Sequence;
   readonly tokens: ArrayLike<number>;
   readonly logits: LogitRows;
+  /** The last so many of the tokens stay reserved when the step is over, for the caller to commit or to drop; default 0. */
+  readonly reserved?: number;
   /** Whether the rows are wanted as the head reads them, in place of their logits. Such works come last. */
   readonly isHidden?: boolean | undefined;
   /** Called when the sequence has been committed up to the end of a page, because only there a fork shares whole pages. */
@@ -70,8 +72,8 @@ function makeStep(works: readonly Work[], order?: readonly number[]): Step {
 }
 
 /** Commits in parts when something happens at an earlier length, because the residual window at that length is released afterwards. */
-function commit({ sequence, tokens, onPageEnd, markAt = 0, knownLength }: Work, decoder: Decoder): void {
-  const end = sequence.length + tokens.length;
+function commit({ sequence, tokens, reserved = 0, onPageEnd, markAt = 0, knownLength }: Work, decoder: Decoder): void {
+  const end = sequence.length + tokens.length - reserved;
   const prompt = knownLength ?? end;
   const ropeLength = decoder.ropeLength(Math.max(prompt, end));
   // Tokens behind the prompt have their own.
@@ -143,19 +145,22 @@ export class Runner {
     compute: (step: Step) => Promise<T>,
     order?: readonly number[],
   ): Promise<T> {
-    const reserved: Sequence[] = [];
+    const begun: Sequence[] = [];
     try {
-      for (const { sequence, tokens } of works) {
+      for (const { sequence, tokens, reserved = 0 } of works) {
         this.#checkContext(sequence.length + tokens.length);
-        this.#reserve(sequence, tokens.length, works);
-        reserved.push(sequence);
+        begun.push(sequence);
+        // One after the other, so that a state of fixed size is left at each length that the sequence may get.
+        for (let count = tokens.length - reserved; count <= tokens.length; count++) {
+          this.#reserve(sequence, count, works);
+        }
       }
       const step = makeStep(works, order);
       const result = await compute(step);
       for (const work of works) commit(work, this.decoder);
       return result;
     } catch (error) {
-      for (const sequence of reserved) sequence.dropReserved();
+      for (const sequence of begun) sequence.dropReserved();
       throw error;
     }
   }

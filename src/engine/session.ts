@@ -14,6 +14,8 @@ import {
 } from "./generation.ts";
 import type { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
+import type { DraftedRows, DrawnRow } from "./speculation/drafted-rows.ts";
+import { parseSpeculation } from "./speculation/speculation-options.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
@@ -70,6 +72,12 @@ export class Session {
     const { signal, onPrefill } = options;
     const bound = await this.#model.bind(options);
     const config = parseSamplingConfig(bound, this.#model.samplingDefaults, GENERATE_ONLY);
+    const { runner } = this.#model;
+    const createSpeculator = parseSpeculation(options.speculate, {
+      ops: runner.decoder.ops,
+      config: runner.decoder.config,
+      cache: this.#sequence.cache,
+    });
     const ids = typeof prompt === "string" ? this.#model.tokenizer.encode(prompt) : prompt;
     if (this.#tokens.length + ids.length === 0) {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
@@ -95,12 +103,13 @@ export class Session {
       startedAt: submittedAt,
     };
     const continuation = new Continuation(this.#model, config);
+    const speculator = createSpeculator?.() ?? null;
     const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => ({
       finishReason,
-      ...continuation.figures(report),
+      ...continuation.figures(report, speculator),
     });
     const row = { tokens: this.#tokens, sequence: this.#sequence, continuation };
-    const loop = new StepLoop(this.#model.runner);
+    const loop = new StepLoop(runner);
     try {
       const logits = await loop
         .prefill(row, {
@@ -115,6 +124,7 @@ export class Session {
         });
       const isAhead = loop.drawsOnDevice(row);
       let taken = continuation.next(this.#tokens, logits);
+      let drafted: DraftedRows | null = null;
       for (;;) {
         const { chunk, finishReason } = taken;
         if (finishReason) {
@@ -129,16 +139,32 @@ export class Session {
           yield { text: continuation.flush(), ...finish("aborted") };
           return;
         }
-        const steps = loop.ahead.length > 0 ? loop.next(true) : loop.step([{ row, count: 1, logits: "last" }]);
-        const [outcome] = await steps;
+        const followed: DrawnRow | null = drafted?.follow(chunk.token) ?? null;
+        if (followed) {
+          speculator?.onAccepted();
+          taken = continuation.next(this.#tokens, followed.logits, followed.sample);
+          continue;
+        }
+        const drafts = await speculator?.propose(this.#tokens, continuation, (count) => this.#isRoom(count));
+        const span = { row, count: 1, logits: "last", ...(drafts && { drafts }) } as const;
+        const [outcome] = await (loop.ahead.length > 0 ? loop.next(true) : loop.step([span]));
+        speculator?.onDrafted(drafts?.length ?? 0);
+        drafted = outcome!.drafted;
         taken = continuation.next(this.#tokens, outcome!.logits, outcome!.sample);
       }
     } finally {
       loop.close();
+      speculator?.release();
       this.#busy = false;
       // A constraint that the caller gave stays the caller's.
       if (bound !== options) continuation.release();
     }
+  }
+
+  /** Whether pages for so many more tokens are free without making others coarser. */
+  #isRoom(count: number): boolean {
+    const { pool } = this.#sequence.cache;
+    return pool.numBytes + this.#sequence.bytesToReserve(count) <= pool.budgetBytes;
   }
 
   /** Renders `messages` with the model's chat template, reuses the part that the cache holds already, and answers. */

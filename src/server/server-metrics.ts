@@ -18,6 +18,10 @@ export class ServerMetrics implements SchedulerObserver {
   readonly #generationTokens: Counter;
   readonly #prefixQueries: Counter;
   readonly #prefixHits: Counter;
+  readonly #drafts: Counter;
+  readonly #draftTokens: Counter;
+  readonly #acceptedTokens: Counter;
+  readonly #acceptedPerPosition: Counter;
   readonly #preemptions: Counter;
   readonly #finished: Counter;
   readonly #http: Counter;
@@ -43,6 +47,16 @@ export class ServerMetrics implements SchedulerObserver {
       "Prompt tokens looked up among kept prefixes.",
     );
     this.#prefixHits = registry.counter("prefix_cache_hits_total", "Prompt tokens found among kept prefixes.");
+    this.#drafts = registry.counter("spec_decode_num_drafts_total", "Steps of a sequence that had drafted tokens.");
+    this.#draftTokens = registry.counter("spec_decode_num_draft_tokens_total", "Drafted tokens.");
+    this.#acceptedTokens = registry.counter(
+      "spec_decode_num_accepted_tokens_total",
+      "Drafted tokens that became part of an answer.",
+    );
+    this.#acceptedPerPosition = registry.counter(
+      "spec_decode_num_accepted_tokens_per_pos_total",
+      "The same by their place in the draft, from 0.",
+    );
     this.#preemptions = registry.counter("num_preemptions_total", "Sequences whose pages were taken away for others.");
     this.#finished = registry.counter("request_success_total", "Finished requests by reason.");
     this.#http = registry.counter("http_requests_total", "HTTP requests by route and status.");
@@ -106,6 +120,15 @@ export class ServerMetrics implements SchedulerObserver {
   onPrefixLookup(tokens: number, hits: number): void {
     this.#prefixQueries.add(tokens);
     this.#prefixHits.add(hits);
+  }
+
+  onDrafts(drafted: number, accepted: number): void {
+    this.#drafts.add(1);
+    this.#draftTokens.add(drafted);
+    this.#acceptedTokens.add(accepted);
+    for (let position = 0; position < accepted; position++) {
+      this.#acceptedPerPosition.add(1, { position: String(position) });
+    }
   }
 
   onPreemption(): void {

@@ -34,5 +34,9 @@ export function wireTimings(usage: Usage, timings: Timings) {
     predicted_ms: timings.decodeMs,
     predicted_per_second: timings.decodeTokPerSec,
     ttft_ms: timings.ttftMs,
+    ...(usage.draftedTokens !== undefined && {
+      draft_n: usage.draftedTokens,
+      draft_n_accepted: usage.acceptedTokens ?? 0,
+    }),
   };
 }

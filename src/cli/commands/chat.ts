@@ -16,7 +16,7 @@ import { historyPath, readHistory, writeHistory } from "../chat/history-file.ts"
 import { LineReader } from "../chat/line-reader.ts";
 import { settingsText, withSetting } from "../chat/settings.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { comparedSize, plainTable } from "../format.ts";
+import { comparedSize, formatPercent, plainTable } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { loadModel } from "../load-model.ts";
 import { namingFile } from "../naming-file.ts";
@@ -30,9 +30,10 @@ import {
   loadOptionsOf,
   type ModelFlags,
 } from "../options.ts";
+import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
 import { reasonOf, systemErrorLine } from "../system-error.ts";
 
-interface ChatFlags extends ModelFlags, GenerationFlags {
+interface ChatFlags extends ModelFlags, GenerationFlags, SpeculationFlags {
   readonly prompt?: string;
   readonly system?: string;
   readonly contextShift: boolean;
@@ -52,6 +53,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--no-context-shift", "when the context is full, stop, instead of forgetting the oldest turns")
     .addOption(new Option("--context-shift").hideHelp())
     .addOption(new Option("-p, --prompt <text>", "the same as the argument").hideHelp());
+  addSpeculationOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -69,6 +71,8 @@ Examples:
 
 async function run(first: string, flags: ChatFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
+  // What is wrong with these is said before anything is loaded.
+  speculationOf(flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
@@ -192,6 +196,7 @@ class Chat {
     try {
       const options: AnswerOptions = {
         ...settings,
+        ...speculationOf(this.#flags),
         maxNewTokens: settings.maxNewTokens ?? this.#flags.maxNewTokens,
         shifts: this.#flags.contextShift,
         onForget: (turns) => {
@@ -347,6 +352,14 @@ class Chat {
         `${significant(timings.prefillTokPerSec)} tok/s`,
         `${formatCount(usage.cachedTokens)} tokens were in the cache`,
       ]);
+      const { draftedTokens, acceptedTokens = 0 } = usage;
+      if (draftedTokens) {
+        rows.push([
+          "last drafts",
+          formatPercent(acceptedTokens / draftedTokens),
+          `of ${formatCount(draftedTokens)} tokens were right`,
+        ]);
+      }
       rows.push([
         "last decode",
         `${significant(timings.decodeTokPerSec)} tok/s`,

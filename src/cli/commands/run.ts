@@ -11,7 +11,7 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { generateShifting } from "../context-shift.ts";
 import { DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
-import { comparedSize, formatRate, plainTable } from "../format.ts";
+import { comparedSize, formatPercent, formatRate, plainTable } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { loadModel } from "../load-model.ts";
 import {
@@ -26,8 +26,9 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { type PromptFlags, readPrompt } from "../prompt-input.ts";
+import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
 
-interface RunFlags extends ModelFlags, GenerationFlags, Omit<PromptFlags, "quiet" | "json"> {
+interface RunFlags extends ModelFlags, GenerationFlags, SpeculationFlags, Omit<PromptFlags, "quiet" | "json"> {
   readonly raw?: boolean;
   readonly system?: string;
   readonly compareF16?: boolean;
@@ -55,6 +56,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--raw", "continue the text as it stands, without the model's chat template")
     .option("--system <text>", "system message of the chat template")
     .option("--compare-f16", "feed the same tokens to an f16 cache as well and say how far the results agree");
+  addSpeculationOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -75,6 +77,8 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const { io, signal } = context;
   const { prompt, isDefault } = await readPrompt(words, flags, context);
   const progress = progressOf(context, flags);
+  // What is wrong with these is said before anything is loaded.
+  speculationOf(flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
@@ -141,6 +145,7 @@ async function generate(
   const tokens: number[] = [];
   const options = {
     ...samplingOf(flags),
+    ...speculationOf(flags),
     signal,
     onPrefill: (done: number, total: number) =>
       progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
@@ -198,6 +203,11 @@ function summary(
       `${usage.completionTokens} tokens`,
     ],
   ];
+  const { draftedTokens, acceptedTokens = 0 } = usage;
+  if (draftedTokens !== undefined) {
+    const share = draftedTokens > 0 ? formatPercent(acceptedTokens / draftedTokens) : "–";
+    rows.push(["drafts that were right", share, `${acceptedTokens} of ${draftedTokens} tokens`]);
+  }
   if (agreement) {
     const { top1, top1Low, top1High, kldMean, positions } = agreement;
     rows.push([

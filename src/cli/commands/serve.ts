@@ -33,10 +33,11 @@ import {
   realNumber,
   wholeNumber,
 } from "../options.ts";
+import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
 import { TextThreads } from "../text-threads.ts";
 
-interface ServeFlags extends ModelFlags {
+interface ServeFlags extends ModelFlags, SpeculationFlags {
   readonly host: string;
   readonly port: number;
   readonly alias?: readonly string[];
@@ -129,6 +130,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option("--no-web", "the API alone, without the web page")
     .addOption(new Option("--log-level <level>", "JSON lines on stderr").choices(LOG_LEVELS).default("info"));
+  addSpeculationOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
   addOutputOptions(command)
@@ -146,6 +148,7 @@ Examples:
 
 async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { io } = context;
+  const speculation = speculationOf(flags);
   const progress = progressOf(context, flags);
   // Only this command loads the packages of the server.
   const [{ relayedApp }, { RateLimits }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
@@ -172,6 +175,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
       maxWaiting: flags.queue,
       prefixCache: flags.prefixCache,
       observer: metrics,
+      ...speculation,
       ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
     }),
   });

@@ -4,7 +4,8 @@ import { FAKE_VOCAB } from "../../../test/support/fake-checkpoint.ts";
 import { loadFake } from "../../../test/support/fake-ops.ts";
 import { randomPrompt } from "../../../test/support/scheduled.ts";
 import type { LLM } from "../llm.ts";
-import { pushLastPiece, reportOf, takeToken, wantedRows } from "./choice-output.ts";
+import type { DrawnRow } from "../speculation/drafted-rows.ts";
+import { pushLastPiece, reportOf, takeTokens, wantedRows } from "./choice-output.ts";
 import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver } from "./observer.ts";
 import type { Choice, Request, ScheduledChunk, ScheduleOptions } from "./request.ts";
@@ -24,10 +25,10 @@ async function read(choice: Choice): Promise<void> {
   await llm.runner.prefill(choice.sequence, choice.tokens.slice(choice.sequence.length), { logits: "none" });
 }
 
-function favouring(token: number): Float32Array {
+function favouring(token: number): DrawnRow {
   const logits = new Float32Array(FAKE_VOCAB);
   logits[token] = 10;
-  return logits;
+  return { logits, sample: null };
 }
 
 async function piecesOf({ output }: Request): Promise<ScheduledChunk[]> {
@@ -65,7 +66,7 @@ describe("tokens", () => {
       await read(choice);
     }
     const ends = [500, 501].flatMap((token) =>
-      request.choices.map((choice) => takeToken(choice, favouring(token), null, observer)),
+      request.choices.map((choice) => takeTokens(choice, favouring(token), null, observer)),
     );
     expect(ends).toEqual([null, null, "length", "length"]);
     expect(told).toEqual(["first", "64 of 70", "next", "next"]);
@@ -94,7 +95,7 @@ describe("tokens", () => {
     const choice = request.choices[0]!;
     for (let n = 0; n < 5; n++) {
       await read(choice);
-      takeToken(choice, favouring(500 + n), null, {});
+      takeTokens(choice, favouring(500 + n), null, {});
     }
     const pieces = await piecesOf(request);
     expect(pieces.map(({ cache }) => cache?.tokens)).toEqual([62, undefined, 64, undefined, 66]);
@@ -108,7 +109,7 @@ describe("an end without a token", () => {
     const request = requestOf(20, { stop: ["w500 w999"], reportsCache: true });
     const choice = request.choices[0]!;
     await read(choice);
-    takeToken(choice, favouring(500), null, {});
+    takeTokens(choice, favouring(500), null, {});
     pushLastPiece(choice, "aborted");
     const [first, last] = await piecesOf(request);
     expect(first!.text).toBe(" ");

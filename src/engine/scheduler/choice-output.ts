@@ -1,10 +1,10 @@
 /** @file Turns logits into what a caller gets: prompt log-probabilities, tokens, and the last piece with usage and timings. */
-import type { DeviceSample } from "../../backends/sampling-ops.ts";
 import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { FinishReason, TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { argmax, logSumExp } from "../logits.ts";
+import type { DraftedRows, DrawnRow } from "../speculation/drafted-rows.ts";
 import { topIndices } from "../top-indices.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
 import { type CacheReport, type Choice, pendingTokens } from "./request.ts";
@@ -46,19 +46,39 @@ export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: F
 }
 
 /**
- * Draws the next token of a choice, or takes the one that the device drew, and sends it to the reader.
+ * Draws the next token of a choice and sends it to the reader, and those behind it while they are the ones that were drafted.
  *
- * logits: [vocabSize], not read when there is a sample · returns: the reason why the choice ended, null when it continues
+ * row: what the first is drawn from · returns: the reason why the choice ended, null when it continues
  */
-export function takeToken(
+export function takeTokens(
   choice: Choice,
-  logits: Float32Array,
-  sample: DeviceSample | null,
+  row: DrawnRow,
+  drafted: DraftedRows | null,
+  observer: SchedulerObserver,
+): FinishReason | null {
+  if (drafted) choice.speculator?.onDrafted(drafted.tokens.length);
+  let finish: FinishReason | null = null;
+  for (let next: DrawnRow | null = row; next && !finish; ) {
+    finish = takeToken(choice, next, drafted, observer);
+    next = finish ? null : (drafted?.follow(choice.tokens.at(-1)!) ?? null);
+    if (next) choice.speculator?.onAccepted();
+  }
+  if (drafted) observer.onDrafts?.(drafted.tokens.length, drafted.accepted);
+  return finish;
+}
+
+/** As `takeTokens`, of the first token. */
+function takeToken(
+  choice: Choice,
+  { logits, sample }: DrawnRow,
+  drafted: DraftedRows | null,
   observer: SchedulerObserver,
 ): FinishReason | null {
   const { request, continuation } = choice;
   const { lastAt } = continuation;
   const { chunk, finishReason } = continuation.next(choice.tokens, logits, sample);
+  // Pages for drafts are none of the answer's.
+  if (finishReason) drafted?.drop();
   const now = continuation.lastAt;
   if (!request.firstAt) {
     request.firstAt = now;
@@ -92,11 +112,11 @@ function cacheOf({ request, sequence }: Choice): { readonly cache?: CacheReport 
   return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
 }
 
-function closing({ request, continuation }: Choice, finishReason: FinishReason) {
+function closing({ request, continuation, speculator }: Choice, finishReason: FinishReason) {
   const { ids, cachedTokens, submittedAt, startedAt } = request;
   const fedTokens = ids.length - cachedTokens;
   const prompt = { promptTokens: ids.length, cachedTokens, rereadTokens: 0, fedTokens, submittedAt, startedAt };
-  return { finishReason, ...continuation.figures(prompt) };
+  return { finishReason, ...continuation.figures(prompt, speculator) };
 }
 
 export function reportOf({ request }: Choice, finishReason: RequestReport["finishReason"]): RequestReport {

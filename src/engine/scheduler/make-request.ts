@@ -4,17 +4,27 @@ import { TurboQuantError } from "../../errors.ts";
 import { Continuation } from "../continuation.ts";
 import type { LLM } from "../llm.ts";
 import { nthConfig, parseSamplingConfig } from "../sampling-params.ts";
+import { parseSpeculation, type Speculate } from "../speculation/speculation-options.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { pageHashes, saltedRoot } from "./page-hashes.ts";
 import { type Choice, REQUEST_ONLY, type Request, type ScheduleOptions } from "./request.ts";
 import { POOLINGS, RowPool } from "./row-pool.ts";
+
+/** What the scheduler says of all requests. */
+interface RequestSettings {
+  readonly order: number;
+  readonly maxRunning: number;
+  readonly usesPrefixes: boolean;
+  /** Of requests that do not say it themselves. */
+  readonly speculate?: Speculate | undefined;
+}
 
 /** @throws TurboQuantError invalid_argument — a wrong option or token, or a prompt that does not fit the context */
 export function makeRequest(
   llm: LLM,
   prompt: ArrayLike<number>,
   options: ScheduleOptions,
-  { order, maxRunning, usesPrefixes }: { order: number; maxRunning: number; usesPrefixes: boolean },
+  { order, maxRunning, usesPrefixes, speculate }: RequestSettings,
 ): Request {
   const { n = 1, cachePrompt = true, promptLogprobs, scoreOnly, pooling } = options;
   const config = parseSamplingConfig(options, llm.samplingDefaults, REQUEST_ONLY);
@@ -26,6 +36,7 @@ export function makeRequest(
   if (pooling !== undefined && !POOLINGS.includes(pooling)) {
     throw new TurboQuantError("invalid_argument", `pooling: expected ${POOLINGS.join(" or ")}, got ${pooling}`);
   }
+  const createSpeculator = parseSpeculation(options.speculate ?? speculate, llm);
   const ids = Array.from(prompt);
   checkPrompt(ids, llm, scoreOnly || pooling ? 0 : 1);
   const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined && !pooling;
@@ -53,6 +64,7 @@ export function makeRequest(
       request,
       index,
       continuation: new Continuation(llm, nthConfig(config, index)),
+      speculator: createSpeculator?.() ?? null,
       tokens: [...ids],
       sequence: null,
       saved: null,

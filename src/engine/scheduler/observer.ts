@@ -23,6 +23,8 @@ export interface SchedulerObserver {
   onNextToken?(sinceLastMs: number): void;
   /** Called with the number of prompt tokens looked up among the cached prefixes, and the number found. */
   onPrefixLookup?(tokens: number, hits: number): void;
+  /** Called for each choice of a step that had drafts, with their number and how many of them were right. */
+  onDrafts?(drafted: number, accepted: number): void;
   onPreemption?(): void;
   onFinish?(report: RequestReport): void;
 }

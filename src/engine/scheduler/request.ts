@@ -4,6 +4,7 @@ import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
 import { GENERATE_ONLY, type GenerationChunk, type RunOptions, type TokenLogprob } from "../generation.ts";
 import type { SamplingOptions } from "../sampling-params.ts";
+import type { Speculator } from "../speculation/speculator.ts";
 import type { RequestReport } from "./observer.ts";
 import type { OutputQueue } from "./output-queue.ts";
 import type { Pooling, RowPool } from "./row-pool.ts";
@@ -104,6 +105,8 @@ export interface Choice {
   readonly request: Request;
   readonly index: number;
   readonly continuation: Continuation;
+  /** What drafts for it; null where nothing is to be drafted. */
+  readonly speculator: Speculator | null;
   /** Prompt and output so far; the sequence may hold fewer of them. */
   readonly tokens: number[];
   /** null while the choice waits or is preempted. */

@@ -1,4 +1,5 @@
 /** @file What a scheduler may be told: how much it computes together, lets wait, caches and saves. */
+import type { Speculate } from "../speculation/speculation-options.ts";
 import type { SchedulerObserver } from "./observer.ts";
 
 export interface SchedulerOptions {
@@ -18,6 +19,8 @@ export interface SchedulerOptions {
    * as the pages may take. Beyond that, their tokens are computed again.
    */
   readonly savedBudgetBytes?: number;
+  /** How tokens are drafted for requests that do not say it themselves (`GenerateOptions.speculate`). Default: `off`. */
+  readonly speculate?: Speculate | undefined;
   readonly observer?: SchedulerObserver;
 }
 
@@ -31,6 +34,7 @@ export const SCHEDULER_OPTIONS: Readonly<Record<keyof SchedulerOptions, true> & 
   chunkTokens: true,
   prefixCache: true,
   savedBudgetBytes: true,
+  speculate: true,
   observer: true,
   maxNumSeqs: "maxRunning",
   parallel: "maxRunning",

@@ -17,16 +17,17 @@
  *
  * Batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024).
  */
-import type { DeviceSample } from "../../backends/sampling-ops.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { refuseUnknownOptions } from "../../known-options.ts";
 import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
+import type { DraftedRows, DrawnRow } from "../speculation/drafted-rows.ts";
+import { parseSpeculation, type Speculate } from "../speculation/speculation-options.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
 import { Admission } from "./admission.ts";
-import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeToken, wantedRows } from "./choice-output.ts";
+import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeTokens, wantedRows } from "./choice-output.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
@@ -62,6 +63,7 @@ export class Scheduler {
   readonly #planner = new StepPlanner();
   readonly #maxWaiting: number;
   readonly #usesPrefixes: boolean;
+  readonly #speculate: Speculate | undefined;
   readonly #observer: SchedulerObserver;
   readonly #waiting = new FairQueue<Request>();
   /** In the order of arrival, like the preempted choices. */
@@ -82,6 +84,8 @@ export class Scheduler {
     this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING;
     this.#pace = new StepPace(llm.runner.chunkTokens, options.chunkTokens);
     this.#usesPrefixes = options.prefixCache ?? true;
+    this.#speculate = options.speculate;
+    parseSpeculation(options.speculate, llm);
     this.#observer = options.observer ?? {};
     this.#manager = new KvCacheManager(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
     this.#steps = new StepLoop(llm.runner, () => this.#manager.prefixes.evict());
@@ -189,6 +193,7 @@ export class Scheduler {
       order: this.#order++,
       maxRunning: this.maxRunning,
       usesPrefixes: this.#usesPrefixes,
+      speculate: this.#speculate,
     });
     this.#admission.checkAlone(request.ids.length);
     this.#waiting.push(
@@ -212,7 +217,7 @@ export class Scheduler {
         this.#admit();
         if (this.#steps.ahead.length > 0) await this.#continueAhead();
         else {
-          const spans = await this.#planWithRoom();
+          const spans = await this.#withDrafts(await this.#planWithRoom());
           if (spans.length > 0) await this.#step(spans);
         }
       } catch (error) {
@@ -307,6 +312,30 @@ export class Scheduler {
     }
   }
 
+  /** Adds drafts to the choices that decode and speculate, as far as pages for them are free. */
+  async #withDrafts(spans: readonly PlannedSpan[]): Promise<readonly PlannedSpan[]> {
+    if (spans.every(({ choice }) => choice.speculator === null)) return spans;
+    const { pool } = this.llm.cache;
+    const all: PlannedSpan[] = [];
+    let bytes = bytesToReserve(spans);
+    for (const span of spans) {
+      const { tokens, sequence, continuation, speculator } = span.choice;
+      if (!speculator || !isDecoding(span.choice)) {
+        all.push(span);
+        continue;
+      }
+      const more = (count: number): number => sequence!.bytesToReserve(count) - sequence!.bytesToReserve(1);
+      const drafts = await speculator.propose(
+        tokens,
+        continuation,
+        (count) => pool.numBytes + bytes + more(count) <= this.#manager.limitBytes,
+      );
+      bytes += more(1 + drafts.length);
+      all.push({ ...span, drafts });
+    }
+    return all;
+  }
+
   /** Ends the only remaining choice, which no longer fits, with the output it has so far. */
   #outOfRoom(choice: Choice): void {
     if (choice.tokens.length > choice.request.ids.length) this.#end(choice, "length");
@@ -323,8 +352,8 @@ export class Scheduler {
   async #step(spans: readonly PlannedSpan[]): Promise<void> {
     const started = performance.now();
     const starts = new Map(spans.map(({ choice }) => [choice, choice.sequence!.length]));
-    const rows = spans.reduce((sum, { count }) => sum + count, 0);
-    const decodeRows = spans.filter(({ choice }) => isDecoding(choice)).length;
+    const rows = countRows(spans);
+    const decodeRows = countRows(spans.filter(({ choice }) => isDecoding(choice)));
     for (const { choice } of spans) choice.request.startedAt ||= started;
     this.#planner.onBegin(spans);
     let outcomes: readonly StepOutcome<Choice>[];
@@ -358,12 +387,13 @@ export class Scheduler {
     this.#observer.onStep?.(rows, decodeRows, ms);
   }
 
-  #spanOf({ choice, count }: PlannedSpan): StepSpan<Choice> {
+  #spanOf({ choice, count, drafts }: PlannedSpan): StepSpan<Choice> {
     const { request } = choice;
     const at = choice.sequence!.length;
     return {
       row: choice,
       count,
+      ...(drafts && { drafts }),
       logits: wantedRows(choice, at, count),
       isHidden: request.pool !== null,
       promptLength: request.ids.length,
@@ -373,7 +403,7 @@ export class Scheduler {
   }
 
   /** Handles the result of a step for one choice, of its rows from position `at` on, as far as they were requested. */
-  #accept({ row: choice, logits, hidden, sample }: StepOutcome<Choice>, at: number): void {
+  #accept({ row: choice, logits, hidden, sample, drafted }: StepOutcome<Choice>, at: number): void {
     const { request } = choice;
     if (request.isCancelled) return;
     try {
@@ -383,7 +413,7 @@ export class Scheduler {
       if (pendingTokens(choice) > 0) return;
       const last = logits.subarray(Math.max(0, logits.length - this.llm.config.vocabSize));
       if (!isAtPromptEnd(choice)) {
-        this.#emitToken(choice, last, sample);
+        this.#emit(choice, { logits: last, sample }, drafted);
         return;
       }
       if (request.promptLogprobs.length > 0) {
@@ -403,14 +433,14 @@ export class Scheduler {
         other.shared = { owner: request, tokens: request.ids.length };
         this.#run(other);
       }
-      for (const each of request.choices) this.#emitToken(each, last, null);
+      for (const each of request.choices) this.#emit(each, { logits: last, sample: null }, null);
     } catch (error) {
       this.#fail(request, error);
     }
   }
 
-  #emitToken(choice: Choice, logits: Float32Array, sample: DeviceSample | null): void {
-    const finish = takeToken(choice, logits, sample, this.#observer);
+  #emit(choice: Choice, row: DrawnRow, drafted: DraftedRows | null): void {
+    const finish = takeTokens(choice, row, drafted, this.#observer);
     if (finish) this.#retire(choice, finish);
   }
 
@@ -425,6 +455,7 @@ export class Scheduler {
     if (choice.isOver) return;
     choice.isOver = true;
     choice.continuation.release();
+    choice.speculator?.release();
     this.#steps.end(choice);
     for (const list of [this.#running, this.#preempted]) removeFrom(list, choice);
     this.slots.release(choice, this.#manager.retire(choice));
@@ -448,6 +479,10 @@ const shuttingDown = (): TurboQuantError =>
 const isOutOfMemory = (error: unknown): error is TurboQuantError =>
   error instanceof TurboQuantError && error.code === "out_of_memory";
 
+const rowsOf = ({ count, drafts }: PlannedSpan): number => count + (drafts?.length ?? 0);
+
+const countRows = (spans: readonly PlannedSpan[]): number => spans.reduce((sum, span) => sum + rowsOf(span), 0);
+
 /** Bytes of the pages that a step needs in addition. */
 const bytesToReserve = (spans: readonly PlannedSpan[]): number =>
-  spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0);
+  spans.reduce((sum, span) => sum + span.choice.sequence!.bytesToReserve(rowsOf(span)), 0);

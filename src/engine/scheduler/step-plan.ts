@@ -19,6 +19,8 @@ export const MIN_SPAN = DECODE_TOKENS + 1;
 export interface PlannedSpan {
   readonly choice: Choice;
   readonly count: number;
+  /** See `StepSpan.drafts`. */
+  readonly drafts?: readonly number[];
 }
 
 export interface PlanOptions {

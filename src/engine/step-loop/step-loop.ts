@@ -19,6 +19,9 @@
  * takes its tokens from the device before the host knows them. A token joins its sequence when it has arrived. Steps ahead
  * write to positions that are reserved only, so the window's 16-bit pages stay until no step can need them, and steps that
  * turn out to be too many leave nothing behind. Any other step is in flight alone.
+ *
+ * A row may have drafts, tokens that somebody guesses to follow it. They are rows of the same step, and the outcome says what is drawn behind
+ * each; the client draws token by token and asks on (`DraftedRows.follow`) while these are the ones that were guessed.
  */
 import type { Buf, Step } from "../../backends/ops.ts";
 import { STEPS_IN_FLIGHT } from "../../backends/planner.ts";
@@ -26,6 +29,7 @@ import type { DeviceSample, Draw, TokenStream } from "../../backends/sampling-op
 import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";
+import { DraftedRows, type DrawnRow } from "../speculation/drafted-rows.ts";
 
 const NO_ROWS = new Float32Array(0);
 
@@ -53,6 +57,11 @@ export interface StepSpan<Row extends LoopRow = LoopRow> {
   readonly row: Row;
   /** Number of tokens to feed, from the end of the row's sequence on. */
   readonly count: number;
+  /**
+   * Tokens that may follow the row's last one, which is fed alone (`count` is 1). An empty list has no drafts, and keeps steps from being in
+   * flight, so that the next one can have some.
+   */
+  readonly drafts?: readonly number[];
   readonly logits: LogitRows;
   /** Whether the rows are wanted as the head reads them, in place of their logits. */
   readonly isHidden?: boolean;
@@ -68,6 +77,8 @@ export interface StepOutcome<Row extends LoopRow = LoopRow> {
   /** [requested rows][hiddenSize] of a span that asked for these; empty for others. */
   readonly hidden: Float32Array;
   readonly sample: DeviceSample | null;
+  /** null where the row had no drafts. Valid until the next step. */
+  readonly drafted: DraftedRows | null;
 }
 
 export class StepLoop<Row extends LoopRow = LoopRow> {
@@ -80,6 +91,8 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   #rows: readonly Row[] = [];
   #stream: TokenStream | null = null;
   readonly #ended = new Set<Row>();
+  /** Drafts of the latest step, some of which may not be followed yet. */
+  readonly #drafted = new Map<Row, DraftedRows>();
 
   /** onFull: called to make room for the pages of steps ahead; returns false when it cannot */
   constructor(runner: Runner, onFull: () => boolean = () => false) {
@@ -114,10 +127,15 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
    */
   async step(spans: readonly StepSpan<Row>[]): Promise<StepOutcome<Row>[]> {
     assert(this.#inFlight.length === 0, "a step while others are in flight");
+    this.#dropDrafts();
     const groups = this.#groups(spans);
     this.#closeOthers(groups);
     const [alike] = groups.values();
-    if (alike?.length === spans.length && groups.size === 1 && spans.every(({ count }) => count === 1)) {
+    if (
+      alike?.length === spans.length &&
+      groups.size === 1 &&
+      spans.every(({ count, drafts }) => count === 1 && !drafts)
+    ) {
       this.#rows = spans.map(({ row }) => row);
       [this.#stream] = [...groups.keys()].map((key) => this.#streams.get(key)!) as [TokenStream];
       return this.next(true);
@@ -138,7 +156,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       for (const [i, row] of this.#rows.entries()) {
         if (this.#ended.has(row)) continue;
         row.sequence!.commit(1, this.#runner.decoder.ropeLength(row.sequence!.length + 1));
-        outcomes.push({ row, logits: NO_ROWS, hidden: NO_ROWS, sample: samples[i]! });
+        outcomes.push({ row, logits: NO_ROWS, hidden: NO_ROWS, sample: samples[i]!, drafted: null });
       }
       if (this.#inFlight.length === 0) this.cancel();
       return outcomes;
@@ -150,6 +168,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
 
   /** Ends a row or takes its sequence away; its part of the steps in flight is dropped. */
   end(row: Row): void {
+    this.#drafted.get(row)?.drop();
     if (!this.#rows.includes(row) || this.#ended.has(row)) return;
     this.#ended.add(row);
     row.sequence?.dropReserved();
@@ -157,6 +176,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
 
   /** Drops all steps in flight. The device may still be computing them; later work is queued behind them. */
   cancel(): void {
+    this.#dropDrafts();
     this.#inFlight.length = 0;
     for (const row of this.#rows) if (!this.#ended.has(row)) row.sequence?.dropReserved();
     this.#rows = [];
@@ -168,6 +188,11 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     this.cancel();
     for (const stream of this.#streams.values()) stream?.close();
     this.#streams.clear();
+  }
+
+  #dropDrafts(): void {
+    for (const drafted of this.#drafted.values()) drafted.drop();
+    this.#drafted.clear();
   }
 
   /** Begins steps until enough are in flight. */
@@ -231,12 +256,15 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   ): Promise<StepOutcome<Row>[]> {
     const { decoder } = this.#runner;
     const { vocabSize, hiddenSize } = decoder.config;
-    const works = spans.map(({ row: { sequence, tokens }, count, logits, isHidden, promptLength, onPageEnd }): Work => {
+    const works = spans.map(({ row, count, drafts = [], logits, isHidden, promptLength, onPageEnd }): Work => {
+      const { sequence, tokens } = row;
       const at = sequence!.length;
+      assert(drafts.length === 0 || (count === 1 && logits === "last"), "drafts behind a piece of a prompt");
       return {
         sequence: sequence!,
-        tokens: tokens.slice(at, at + count),
-        logits,
+        tokens: [...tokens.slice(at, at + count), ...drafts],
+        reserved: drafts.length,
+        logits: drafts.length > 0 ? "all" : logits,
         isHidden,
         knownLength: promptLength ?? tokens.length,
         ...(onPageEnd && { onPageEnd }),
@@ -248,25 +276,28 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     const hidden = others.filter((i) => works[i]!.isHidden);
     const rowsOf = ({ logits, tokens }: Work): number => (logits === "all" ? tokens.length : logits === "last" ? 1 : 0);
     const hostRows = onHost.reduce((sum, i) => sum + rowsOf(works[i]!), 0);
-    const samples: DeviceSample[] = [];
+    /** Of each span drawn on the device, those of its rows. */
+    const samples: DeviceSample[][] = [];
     let hiddenValues: Float32Array = NO_ROWS;
     const read = async (logits: Buf | null, step: Step): Promise<Float32Array> => {
       let firstRow = hostRows;
       const arrivals = [...groups].map(([key, indices]) => {
-        const uniforms = indices.map((i) => {
+        const uniforms = indices.flatMap((i) => {
           const continuation = spans[i]!.row.continuation!;
-          return continuation.uniform(continuation.completionTokens);
+          const first = continuation.completionTokens;
+          return Array.from({ length: rowsOf(works[i]!) }, (_, n) => continuation.uniform(first + n));
         });
-        const arrival = this.#streams.get(key)!.sample(logits!, indices.length, uniforms, firstRow);
+        const arrival = this.#streams.get(key)!.sample(logits!, uniforms.length, uniforms, firstRow);
         arrival.catch(() => {});
-        firstRow += indices.length;
+        firstRow += uniforms.length;
         return arrival;
       });
       const values = hostRows > 0 ? await decoder.ops.readback(logits!, hostRows * vocabSize) : NO_ROWS;
       if (step.hiddenRows) hiddenValues = await decoder.readHidden(step);
       const drawn = await Promise.all(arrivals);
       for (const [group, indices] of [...groups.values()].entries()) {
-        for (const [n, i] of indices.entries()) samples[i] = drawn[group]![n]!;
+        let at = 0;
+        for (const i of indices) samples[i] = drawn[group]!.slice(at, (at += rowsOf(works[i]!)));
       }
       return values;
     };
@@ -277,29 +308,57 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     };
     const logitsOf = shared(values, onHost, vocabSize);
     const hiddenOf = shared(hiddenValues, hidden, hiddenSize);
-    return spans.map(({ row }, i) => ({
-      row,
-      logits: logitsOf.get(i) ?? NO_ROWS,
-      hidden: hiddenOf.get(i) ?? NO_ROWS,
-      sample: samples[i] ?? null,
-    }));
+    return spans.map(({ row, drafts = [] }, i) => {
+      const logits = logitsOf.get(i) ?? NO_ROWS;
+      const drafted = drafts.length > 0 ? this.#draftedRows(row, drafts, logits, samples[i]) : null;
+      return {
+        row,
+        logits: drafted ? logits.subarray(0, vocabSize) : logits,
+        hidden: hiddenOf.get(i) ?? NO_ROWS,
+        sample: samples[i]?.[0] ?? null,
+        drafted,
+      };
+    });
+  }
+
+  /** logits: [1 + drafts][vocabSize], or empty where the device drew · samples: [1 + drafts], or undefined */
+  #draftedRows(
+    row: Row,
+    drafts: readonly number[],
+    logits: Float32Array,
+    samples: readonly DeviceSample[] | undefined,
+  ): DraftedRows {
+    const { decoder } = this.#runner;
+    const { vocabSize } = decoder.config;
+    const rows = drafts.map(
+      (_, i): DrawnRow => ({
+        logits: logits.subarray((i + 1) * vocabSize, (i + 2) * vocabSize),
+        sample: samples?.[i + 1] ?? null,
+      }),
+    );
+    const drafted = new DraftedRows(drafts, rows, row.sequence!, (length) => decoder.ropeLength(length));
+    this.#drafted.set(row, drafted);
+    return drafted;
   }
 
   /** The spans whose tokens are drawn on the device, by stream. */
   #groups(spans: readonly StepSpan<Row>[]): Map<string, number[]> {
     const groups = new Map<string, number[]>();
-    const counts = new Map<string, number>();
+    const filled = new Map<string, { readonly part: number; readonly rows: number }>();
     const most = this.#runner.decoder.ops.sampling?.maxRows ?? 0;
-    for (const [i, { row, count, logits }] of spans.entries()) {
+    for (const [i, { row, count, drafts = [], logits }] of spans.entries()) {
       const { continuation } = row;
       if (!continuation?.draw || continuation.completionTokens === 0) continue;
       if (logits !== "last" || row.sequence!.length + count !== row.tokens.length) continue;
       const { draw } = continuation;
       const kind = keyOf(draw, 0);
-      const before = counts.get(kind) ?? 0;
-      const part = Math.floor(before / most);
+      const before = filled.get(kind) ?? { part: 0, rows: 0 };
+      const own = 1 + drafts.length;
+      if (own > most) continue;
+      const fits = before.rows + own <= most;
+      const part = fits ? before.part : before.part + 1;
       if (!this.#streamFor(draw, part)) continue;
-      counts.set(kind, before + 1);
+      filled.set(kind, { part, rows: fits ? before.rows + own : own });
       const key = keyOf(draw, part);
       const group = groups.get(key);
       if (group) group.push(i);
