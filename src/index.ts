@@ -1,5 +1,6 @@
 /** @file The public API. Codec and cache without the rest are `turboquant/quant` and `turboquant/cache`. */
 export type { WeightType } from "./backends/ops.ts";
+export type { GpuRange, GpuRows } from "./backends/outside-buffers.ts";
 export type { BackendName } from "./backends/registry.ts";
 export {
   AttentionCache,

@@ -68,10 +68,10 @@ export interface Platform {
   /** Starts a worker from the source text of a classic script; it receives messages through `onmessage` or `parentPort`. */
   spawnWorker(source: string): WorkerHandle;
   /**
-   * WebGPU of this environment.
+   * WebGPU of this environment. isShared: see `BackendOpenOptions`
    * @throws TurboQuantError unsupported — there is none; says what to install or to switch on
    */
-  openGpu(): Promise<GpuHandle>;
+  openGpu(options?: { readonly isShared?: boolean }): Promise<GpuHandle>;
   /** Bytes of memory that this process may have; absent where the platform does not tell. */
   readonly memoryBytes?: number;
   /** Number of logical CPUs to use by default. */

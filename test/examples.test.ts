@@ -4,47 +4,20 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
 import { build as buildWithVite } from "vite";
 import { afterAll, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { type AttentionCache, type CachedSequence, LLM } from "../src/index.ts";
 import { packageAlias } from "../web/build/package-alias.ts";
+import { bundledExample, examples } from "./support/example.ts";
 import { repoRoot } from "./support/shared.ts";
 import { relativeError } from "./support/wasm-backend.ts";
 
-const examples = join(repoRoot, "examples");
 const folder = mkdtempSync(join(tmpdir(), "examples-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A program in one file, with the sources in place of the package. */
-async function bundled(path: string): Promise<string> {
-  const outfile = join(folder, `${path.replace(/\W/g, "-")}.mjs`);
-  await build({
-    entryPoints: [join(examples, path)],
-    outfile,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "silent",
-    packages: "external",
-    plugins: [
-      {
-        name: "package",
-        setup(building) {
-          building.onResolve({ filter: /^turboquant$/ }, () => ({ path: join(repoRoot, "src/node/index.ts") }));
-        },
-      },
-    ],
-    // Where the package's own files are looked for.
-    define: { "import.meta.url": JSON.stringify(pathToFileURL(join(repoRoot, "src/node/index.ts")).href) },
-  });
-  return outfile;
-}
-
 it("examples/node streams an answer", async () => {
-  const file = await bundled("node/answer.mjs");
+  const file = await bundledExample("node/answer.mjs", folder);
   const { stdout, stderr, status } = spawnSync(process.execPath, [file, "What is the capital of Spain?"], {
     encoding: "utf8",
   });
@@ -53,7 +26,9 @@ it("examples/node streams an answer", async () => {
 });
 
 it("examples/own-transformer has the engine's logits, over the same cache", async () => {
-  const { Transformer } = (await import(pathToFileURL(await bundled("own-transformer/transformer.ts")).href)) as {
+  const { Transformer } = (await import(
+    pathToFileURL(await bundledExample("own-transformer/transformer.ts", folder)).href
+  )) as {
     Transformer: new (
       folder: string,
     ) => {

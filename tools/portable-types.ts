@@ -16,6 +16,8 @@ const SHARED = "platform-types";
 const PLATFORM: Readonly<Record<string, string>> = {
   AbortSignal: "{ readonly aborted: boolean; readonly reason: unknown; throwIfAborted(): void }",
   Blob: "{ readonly size: number; readonly type: string; arrayBuffer(): Promise<ArrayBuffer> }",
+  GPUBuffer: "{ readonly size: number; readonly usage: number; destroy(): undefined }",
+  GPUDevice: "{ readonly limits: object; readonly features: object; readonly queue: object; destroy(): undefined }",
   GPU: "{ requestAdapter(options?: object): Promise<object | null> }",
 };
 

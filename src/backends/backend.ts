@@ -14,6 +14,10 @@ export interface BackendOpenOptions {
   readonly threads?: number;
   /** Whether to refuse a GPU whose driver computes on the CPU. */
   readonly hardwareOnly?: boolean;
+  /** For a backend on a GPU: a device of the caller's to work on, which stays when the backend is disposed of. */
+  readonly device?: GPUDevice;
+  /** Whether others work on the device that a backend opens: then each call is checked, as in a browser. */
+  readonly isShared?: boolean;
 }
 
 export interface Backend {

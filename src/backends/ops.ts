@@ -17,6 +17,7 @@ import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
 import type { HeadTurn } from "./head-turn.ts";
+import type { OutsideBuffers } from "./outside-buffers.ts";
 import type { QueryGrowth } from "./query-growth.ts";
 import type { RowParts } from "./row-parts.ts";
 import type { DeviceSampling, TokenStream } from "./sampling-ops.ts";
@@ -154,6 +155,8 @@ export interface Ops {
   readonly chunkTokens: number;
   /** Absent when the host has to draw tokens. */
   readonly sampling?: DeviceSampling;
+  /** Absent where no memory is shared with others. */
+  readonly outside?: OutsideBuffers;
   /** What was done otherwise than a user may expect when it was opened, a sentence each. */
   readonly notes?: readonly string[];
   /** One line for `--explain`: variant, threads, features. */

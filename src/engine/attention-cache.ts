@@ -1,12 +1,17 @@
 /**
- * @file The compressed cache and its attention for transformers that are not ours: keys and values of any engine go in as numbers, and what its
+ * @file The compressed cache and its attention for transformers that are not ours: keys and values of any engine go in, and what its
  * queries attend to comes out. Norms, RoPE and everything else are the engine's.
  *
  * In one forward pass over some tokens each layer appends its keys and values once, and then may ask with its queries:
  *
  *     for each layer:  sequence.append(layer, k, v);  out = await sequence.attend(layer, q);
+ *
+ * Numbers are arrays, or they stay in buffers of the GPU that the cache works on, in the order of the device's queue:
+ *
+ *     for each layer:  sequence.append(layer, keys, values);  sequence.attend(layer, queries, output);
  */
 import type { AttentionLayer, Buf, Ops, Rope, Step } from "../backends/ops.ts";
+import type { GpuRows, OutsideBuffers } from "../backends/outside-buffers.ts";
 import type { BackendName } from "../backends/registry.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { layerCache } from "../cache/layer-cache.ts";
@@ -35,6 +40,11 @@ export interface AttentionCacheOptions {
   /** Name of a backend, or one that is started, which the cache disposes of. Default: `auto`. */
   readonly backend?: BackendName | "auto" | Ops;
   readonly threads?: number;
+  /**
+   * A GPU device of yours, whose buffers the cache then reads and writes (`append`, `attend`). It works with the features and limits that the device has,
+   * and leaves it as it is. An error on it that nobody caught, whoever caused it, ends the cache.
+   */
+  readonly device?: GPUDevice;
   /** Factor of q · k before the softmax. Default: 1/√headDim. */
   readonly scale?: number;
   /** Positions a token attends to, its own included, by layer; 0 for all. Default: 0. */
@@ -52,6 +62,7 @@ const OPTIONS: Readonly<Record<keyof AttentionCacheOptions, true> & Record<strin
   kv: true,
   backend: true,
   threads: true,
+  device: true,
   scale: true,
   slidingWindow: true,
   kvBudgetBytes: true,
@@ -87,6 +98,8 @@ export class AttentionCache {
   readonly #ropes: readonly Rope[];
   /** By what it is for; grown as needed. */
   readonly #buffers = new Map<string, Buf>();
+  /** The step that was begun last. */
+  #begun: Step | null = null;
 
   private constructor(ops: Ops, options: AttentionCacheOptions) {
     const { numLayers, numHeads, numKvHeads, headDim, valueDim = headDim, scale = 1 / Math.sqrt(headDim) } = options;
@@ -136,23 +149,33 @@ export class AttentionCache {
       throw wrong(
         `kv: expected a format whose tokens grow coarser with their age at most, got ${kv}; nothing makes room here`,
       );
-    const { backend = "auto", threads } = options;
+    const { backend = "auto", threads, device } = options;
     const needs: Needs = {
       formats: Array.from({ length: numLayers }, (_, layer) => spec.forLayer(layer)),
       headDims: [Math.max(headDim, valueDim), Math.min(headDim, valueDim)],
       needs: [],
     };
     if (typeof backend === "object") {
+      if (device) throw wrong("device: the backend that was handed over has one; leave one of the two out");
       checkNeeds(backend, needs);
       return new AttentionCache(backend, options);
     }
-    const ops = await createBackend(backend, { ...needs, ...(threads !== undefined && { threads }) });
+    const ops = await createBackend(backend, {
+      ...needs,
+      ...(threads !== undefined && { threads }),
+      ...(device ? { device } : { isShared: true }),
+    });
     try {
       return new AttentionCache(ops, options);
     } catch (error) {
       await ops.dispose();
       throw error;
     }
+  }
+
+  /** The GPU device whose buffers `append` and `attend` take; null where the cache is not on a GPU. */
+  get device(): GPUDevice | null {
+    return this.ops.outside?.device ?? null;
   }
 
   createSequence(): CachedSequence {
@@ -171,26 +194,56 @@ export class AttentionCache {
 
   /** For `CachedSequence`. qkv: [rows][numHeads·headDim zeros | k | v] */
   store(layer: number, step: Step, qkv: Float32Array): void {
-    const { storing } = this.#pair(layer);
     const from = this.#buffer("qkv", qkv.length);
-    const query = this.#buffer("query", step.tokens.length * this.numHeads * this.headDim);
     this.ops.write(from, qkv);
-    this.ops.beginStep(step, this.#ropes);
-    this.ops.appendKv(step, storing, from, query);
+    this.#store(layer, step, from);
+  }
+
+  /** For `CachedSequence`: keys and values in buffers of the device. The promise resolves when it has accepted them. */
+  async storeFrom(layer: number, step: Step, k: GpuRows, v: GpuRows): Promise<void> {
+    const rows = step.tokens.length;
+    const [queryWidth, keyWidth, valueWidth] = this.#widths;
+    const stride = queryWidth + keyWidth + valueWidth;
+    const qkv = this.#buffer("qkv", rows * stride);
+    const parts = [
+      { rows: k, name: "k", first: queryWidth, width: keyWidth },
+      { rows: v, name: "v", first: queryWidth + keyWidth, width: valueWidth },
+    ] as const;
+    const accepted = parts.map(({ rows: from, name, first, width }) => {
+      const what = `attention cache: append, ${name}`;
+      // One row of keys lies in a row as it does by itself.
+      if (rows === 1) return this.#outside.receive(from, qkv, first, what);
+      const apart = this.#buffer(name, rows * width);
+      const received = this.#outside.receive(from, apart, 0, what);
+      this.ops.resizeParts(apart, { first: 0, width, stride: width }, 1, rows, qkv, { first, width, stride });
+      return received;
+    });
+    this.#store(layer, step, qkv);
+    await Promise.all(accepted);
   }
 
   /** For `CachedSequence`. q: [rows][numHeads][headDim] · returns: [rows][numHeads][valueDim] */
   async ask(layer: number, step: Step, q: Float32Array): Promise<Float32Array> {
-    const { asking } = this.#pair(layer);
-    const rows = step.tokens.length;
     const from = this.#buffer("qkv", q.length);
-    const query = this.#buffer("query", q.length);
-    const out = this.#buffer("out", rows * this.numHeads * this.valueDim);
     this.ops.write(from, q);
-    this.ops.beginStep(step, this.#ropes);
-    this.ops.appendKv(step, asking, from, query);
-    this.ops.attend(step, asking, query, out);
-    return this.ops.readback(out, rows * this.numHeads * this.valueDim);
+    const out = this.#ask(layer, step, from);
+    return this.ops.readback(out, step.tokens.length * this.numHeads * this.valueDim);
+  }
+
+  /** For `CachedSequence`: as `ask`, of one buffer of the device and into another one. */
+  async askInto(layer: number, step: Step, q: GpuRows, out: GpuRows): Promise<void> {
+    const from = this.#buffer("qkv", step.tokens.length * this.numHeads * this.headDim);
+    const received = this.#outside.receive(q, from, 0, "attention cache: attend, q");
+    const sent = this.#outside.send(this.#ask(layer, step, from), out, "attention cache: attend, out");
+    await Promise.all([received, sent]);
+  }
+
+  /**
+   * For `CachedSequence`: how many values a buffer has.
+   * @throws TurboQuantError invalid_argument — the cache is not on a GPU, or the buffer cannot be copied
+   */
+  lengthOf(rows: GpuRows, isWritten: boolean, what: string): number {
+    return this.#outside.lengthOf(rows, isWritten, `attention cache: ${what}`);
   }
 
   /** Frees the backend with everything in it. */
@@ -201,6 +254,44 @@ export class AttentionCache {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  get #outside(): OutsideBuffers {
+    if (this.ops.outside) return this.ops.outside;
+    throw wrong(
+      `the ${this.ops.name} backend has no GPU buffers; pass arrays, or create the cache with a device or the backend "webgpu"`,
+    );
+  }
+
+  /** Values of a row's queries, keys and values. */
+  get #widths(): readonly [number, number, number] {
+    const { numHeads, numKvHeads, headDim, valueDim } = this;
+    return [numHeads * headDim, numKvHeads * headDim, numKvHeads * valueDim];
+  }
+
+  #begin(step: Step): void {
+    if (this.#begun === step) return;
+    this.ops.beginStep(step, this.#ropes);
+    this.#begun = step;
+  }
+
+  #store(layer: number, step: Step, qkv: Buf): void {
+    const { storing } = this.#pair(layer);
+    const query = this.#buffer("query", step.tokens.length * this.numHeads * this.headDim);
+    this.#begin(step);
+    this.ops.appendKv(step, storing, qkv, query);
+  }
+
+  /** returns: a buffer of the cache with what comes out */
+  #ask(layer: number, step: Step, q: Buf): Buf {
+    const { asking } = this.#pair(layer);
+    const rows = step.tokens.length;
+    const query = this.#buffer("query", rows * this.numHeads * this.headDim);
+    const out = this.#buffer("out", rows * this.numHeads * this.valueDim);
+    this.#begin(step);
+    this.ops.appendKv(step, asking, q, query);
+    this.ops.attend(step, asking, query, out);
+    return out;
   }
 
   #pair(layer: number): LayerPair {
@@ -222,14 +313,23 @@ export class AttentionCache {
 /** The tokens that a pass over the layers is appending. */
 interface Pass {
   readonly step: Step;
-  readonly stored: Set<number>;
+  /** By layer: when the device has accepted its keys and values. */
+  readonly stored: Map<number, Promise<void> | null>;
 }
+
+/** Numbers as arrays, or in buffers of the GPU. */
+type Rows = ArrayLike<number> | GpuRows;
+
+const isArray = (rows: Rows | undefined): rows is ArrayLike<number> =>
+  typeof rows === "object" && rows !== null && "length" in rows;
 
 /** Keys and values of one sequence, for as long as it is kept. */
 export class CachedSequence {
   readonly #owner: AttentionCache;
   readonly #sequence: Sequence;
   #pass: Pass | null = null;
+  /** Why keys and values that were appended are not there. */
+  #lost: Error | null = null;
 
   /** Made by `AttentionCache.createSequence`. */
   constructor(owner: AttentionCache, sequence: Sequence) {
@@ -254,15 +354,25 @@ export class CachedSequence {
    * k: [tokens][numKvHeads][headDim], with norms and RoPE applied · v: [tokens][numKvHeads][valueDim]
    * @throws TurboQuantError invalid_argument — sizes that do not fit, a layer twice; out_of_memory — the sequence is as before
    */
-  append(layer: number, k: ArrayLike<number>, v: ArrayLike<number>): void {
+  append(layer: number, k: ArrayLike<number>, v: ArrayLike<number>): void;
+  /**
+   * The same of buffers with the usage COPY_SRC. They are copied where they are, behind what you have submitted and before what you submit next.
+   * A buffer that the device refuses (destroyed, or of another device) is an error of the layer's `attend` and of all that follows: `release` the sequence.
+   */
+  append(layer: number, k: GpuRows, v: GpuRows): void;
+  append(layer: number, k: Rows, v: Rows): void {
     const { numLayers, numHeads, numKvHeads, headDim, valueDim, maxTokens } = this.#owner;
     const [keyWidth, valueWidth] = [numKvHeads * headDim, numKvHeads * valueDim];
-    const count = k.length / keyWidth;
+    this.#check();
     if (!Number.isInteger(layer) || layer < 0 || layer >= numLayers)
       throw wrong(`layer: expected 0 to ${numLayers - 1}, got ${layer}`);
-    if (!Number.isInteger(count) || count < 1 || v.length !== count * valueWidth) {
+    if (isArray(k) !== isArray(v))
+      throw wrong("append: expected keys and values both as arrays or both in buffers, got one of each");
+    const [keys, values] = [this.#lengthOf(k, "append, k"), this.#lengthOf(v, "append, v")];
+    const count = keys / keyWidth;
+    if (!Number.isInteger(count) || count < 1 || values !== count * valueWidth) {
       throw wrong(
-        `append: expected ${keyWidth} numbers of keys and ${valueWidth} of values a token, got ${k.length} and ${v.length}`,
+        `append: expected ${keyWidth} numbers of keys and ${valueWidth} of values a token, got ${keys} and ${values}${isArray(k) ? "" : PARTS}`,
       );
     }
     if (count > maxTokens)
@@ -277,6 +387,14 @@ export class CachedSequence {
     if (pass.step.tokens.length !== count) {
       throw wrong(`append: expected the ${pass.step.tokens.length} tokens of this pass's other layers, got ${count}`);
     }
+    if (!isArray(k) || !isArray(v)) {
+      const accepted = this.#owner.storeFrom(layer, pass.step, k as GpuRows, v as GpuRows);
+      accepted.catch((error: Error) => {
+        this.#lost ??= error;
+      });
+      pass.stored.set(layer, accepted);
+      return;
+    }
     const queryWidth = numHeads * headDim;
     const width = queryWidth + keyWidth + valueWidth;
     const qkv = new Float32Array(count * width);
@@ -286,7 +404,7 @@ export class CachedSequence {
       for (let i = 0; i < valueWidth; i++) qkv[at + keyWidth + i] = v[row * valueWidth + i]!;
     }
     this.#owner.store(layer, pass.step, qkv);
-    pass.stored.add(layer);
+    pass.stored.set(layer, null);
   }
 
   /**
@@ -295,15 +413,32 @@ export class CachedSequence {
    * q: [tokens][numHeads][headDim], with norms and RoPE applied · returns: [tokens][numHeads][valueDim]
    * @throws TurboQuantError invalid_argument — the layer has not appended, or sizes do not fit
    */
-  async attend(layer: number, q: ArrayLike<number>): Promise<Float32Array> {
-    const { numHeads, headDim } = this.#owner;
+  attend(layer: number, q: ArrayLike<number>): Promise<Float32Array>;
+  /**
+   * The same of a buffer with the usage COPY_SRC, written to one with COPY_DST: what you submit next reads it. The promise resolves when the device
+   * has accepted the buffers; nothing is read back, and the next pass need not wait for it.
+   */
+  attend(layer: number, q: GpuRows, out: GpuRows): Promise<void>;
+  async attend(layer: number, q: Rows, out?: Rows): Promise<unknown> {
+    const { numHeads, headDim, valueDim } = this.#owner;
+    this.#check();
     const pass = this.#pass;
     if (!pass?.stored.has(layer)) throw wrong(`attend: layer ${layer} has not appended in this pass; append first`);
-    const length = pass.step.tokens.length * numHeads * headDim;
-    if (q.length !== length) {
-      throw wrong(`attend: expected ${length} numbers, of ${pass.step.tokens.length} tokens, got ${q.length}`);
+    const count = pass.step.tokens.length;
+    if (isArray(q) ? out !== undefined : out === undefined || isArray(out))
+      throw wrong("attend: expected queries as an array, or queries and an output in buffers");
+    const length = count * numHeads * headDim;
+    const given = this.#lengthOf(q, "attend, q");
+    if (given !== length) {
+      throw wrong(`attend: expected ${length} numbers, of ${count} tokens, got ${given}${isArray(q) ? "" : PARTS}`);
     }
-    return this.#owner.ask(layer, pass.step, q instanceof Float32Array ? q : Float32Array.from(q));
+    if (isArray(q)) return this.#owner.ask(layer, pass.step, q instanceof Float32Array ? q : Float32Array.from(q));
+    const room = this.#owner.lengthOf(out as GpuRows, true, "attend, out");
+    if (room !== count * numHeads * valueDim)
+      throw wrong(
+        `attend: expected room for ${count * numHeads * valueDim} numbers, of ${count} tokens, got ${room}${PARTS}`,
+      );
+    await Promise.all([pass.stored.get(layer), this.#owner.askInto(layer, pass.step, q, out as GpuRows)]);
   }
 
   /** A second sequence with the same tokens; pages are shared until one of the two writes. Between passes. */
@@ -338,7 +473,7 @@ export class CachedSequence {
       spans: [{ sequence: this.#sequence, start: length, count, row: 0 }],
       logitRows: new Int32Array(0),
     };
-    this.#pass = { step, stored: new Set() };
+    this.#pass = { step, stored: new Map() };
     return this.#pass;
   }
 
@@ -347,7 +482,20 @@ export class CachedSequence {
     this.#pass = null;
   }
 
+  /** @throws the error of keys or values that the device has refused */
+  #check(): void {
+    if (this.#lost)
+      throw wrong(
+        `keys or values of this sequence are missing; release it and append its tokens again (${this.#lost.message})`,
+      );
+  }
+
+  #lengthOf(rows: Rows, what: string): number {
+    return isArray(rows) ? rows.length : this.#owner.lengthOf(rows, false, what);
+  }
+
   #finish(what: string): void {
+    this.#check();
     if (this.#pass && this.#pass.stored.size < this.#owner.numLayers) {
       throw wrong(
         `${what}: ${this.#pass.stored.size} of ${this.#owner.numLayers} layers have appended; end the pass first`,
@@ -356,6 +504,9 @@ export class CachedSequence {
     if (this.#pass) this.#commit();
   }
 }
+
+/** How a part of a buffer is named, behind messages about its size. */
+const PARTS = "; { buffer, offset, size } is a part of a buffer";
 
 const wrong = (message: string): TurboQuantError =>
   new TurboQuantError("invalid_argument", `attention cache: ${message}`);

@@ -10,6 +10,9 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 export interface BackendOptions {
   readonly threads?: number;
+  /** See `BackendOpenOptions`. */
+  readonly device?: GPUDevice;
+  readonly isShared?: boolean;
   /** KV formats that will be used. `auto` chooses a backend with kernels for all of them; a named backend refuses what it lacks. */
   readonly formats?: readonly LayerKvFormat[];
   /** head_dim of the model's layers, treated like the formats. */
@@ -28,11 +31,21 @@ export type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "need
  * @throws TurboQuantError unsupported — not available on this machine, or not for these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
-  const { threads, onChoice, formats = [], headDims = [], needs: abilities = [] } = options;
-  const open = threads === undefined ? {} : { threads };
+  const { threads, device, isShared, onChoice, formats = [], headDims = [], needs: abilities = [] } = options;
+  const open = {
+    ...(threads !== undefined && { threads }),
+    ...(device !== undefined && { device }),
+    ...(isShared !== undefined && { isShared }),
+  };
   const needs = { formats, headDims, needs: abilities };
   if (name === "auto") return openAutomatic(open, needs, onChoice ?? (() => {}));
-  return openFor(needs, backendOf(name), open);
+  const backend = backendOf(name);
+  if (device && backend.runsOn !== "gpu")
+    throw new TurboQuantError(
+      "invalid_argument",
+      `device: the ${name} backend does not run on a GPU; leave the backend out`,
+    );
+  return openFor(needs, backend, open);
 }
 
 /** Whether this machine has a GPU that `auto` might choose; a software adapter is none. */
@@ -46,13 +59,16 @@ export async function hasGpu(): Promise<boolean> {
 }
 
 async function openAutomatic(
-  options: Pick<BackendOpenOptions, "threads">,
+  options: Pick<BackendOpenOptions, "threads" | "device" | "isShared">,
   needs: Needs,
   tell: (reason: string, leavesGpu: boolean) => void,
 ): Promise<Ops> {
   let backends = automaticBackends();
   let why = "there is a GPU";
-  if (options.threads !== undefined) {
+  if (options.device) {
+    backends = backends.filter(({ runsOn }) => runsOn === "gpu");
+    why = "a device was handed over";
+  } else if (options.threads !== undefined) {
     // Whoever asks for a number of threads wants the CPU.
     backends = backends.filter(({ runsOn }) => runsOn === "cpu");
     why = "a number of threads was asked for";

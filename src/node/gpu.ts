@@ -57,8 +57,11 @@ function isInstalled(): boolean {
   }
 }
 
-/** @throws TurboQuantError unsupported — Dawn is not installed or does not load, or there is no driver */
-export async function openNodeGpu(): Promise<GpuHandle> {
+/**
+ * isShared: whether programs beside ours use the device, which count on the checks and the clamped indices of WebGPU
+ * @throws TurboQuantError unsupported — Dawn is not installed or does not load, or there is no driver
+ */
+export async function openNodeGpu({ isShared = false } = {}): Promise<GpuHandle> {
   const why = process.platform === "linux" ? whyNoVulkan(systemPlaces()) : null;
   if (why !== null) {
     // Both steps at once: the second would be asked for when the first is done.
@@ -70,8 +73,8 @@ export async function openNodeGpu(): Promise<GpuHandle> {
     // Makes the WebGPU classes global: errors are recognised by class, and programs that share the device use flags and types.
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
-  const isChecked = Boolean(process.env.TQ_GPU_CHECKS);
-  const isClamped = Boolean(process.env.TQ_GPU_CLAMPS);
+  const isChecked = isShared || Boolean(process.env.TQ_GPU_CHECKS);
+  const isClamped = isShared || Boolean(process.env.TQ_GPU_CLAMPS);
   const enabled = [...FEATURES, ...(isClamped ? [] : UNCLAMPED), ...(isChecked ? [] : UNCHECKED)];
   const disabled = ["timestamp_quantization", ...(isChecked ? [INITIALIZER] : [])];
   const gpu = dawn.create([`enable-dawn-features=${enabled.join(",")}`, `disable-dawn-features=${disabled.join(",")}`]);

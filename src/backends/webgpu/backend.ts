@@ -70,6 +70,7 @@ import { CHUNK_TOKENS } from "./planner.ts";
 import { KernelPlans } from "./plans/kernel-plans.ts";
 import { BufferAllocator, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
+import { GpuOutsideBuffers } from "./queue/outside-buffers.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { StepBuffer } from "./queue/step-buffer.ts";
 import { ROW_WORDS, STEP_VALUES } from "./queue/step-records.ts";
@@ -91,6 +92,7 @@ export class WebGpuBackend implements Ops {
   readonly allocator: BufferAllocator;
   readonly commands: Commands;
   readonly sampling: GpuSampling;
+  readonly outside: GpuOutsideBuffers;
   readonly plans: KernelPlans;
   readonly notes: readonly string[];
   readonly #loader: WeightLoader;
@@ -123,6 +125,11 @@ export class WebGpuBackend implements Ops {
     this.#linear = new LinearKernels(context, this.commands, this.allocator, plans);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#pending = new PendingWork(this.#elementwise);
+    this.outside = new GpuOutsideBuffers(
+      this.commands,
+      (buf, length, what) => this.#read(buf, length, what),
+      (buf, length, what) => this.#written(buf, length, what),
+    );
     this.#routes = new RouteKernels(this.commands);
     this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);

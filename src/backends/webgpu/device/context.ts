@@ -37,6 +37,8 @@ export interface GpuContextOptions {
   readonly isSoftware: boolean;
   /** A limit for the bytes of one storage buffer below the device's own, for tests of small adapters. */
   readonly bindingLimit?: number;
+  /** Whether others made the device and go on using it: it is not destroyed, and they see errors too. */
+  readonly isBorrowed?: boolean;
   /** Releases what the device depends on (Dawn's instance), which the context keeps alive. */
   readonly release?: () => void;
 }
@@ -49,6 +51,11 @@ export class GpuContext {
   readonly missing: readonly string[];
   readonly isSoftware: boolean;
   readonly #release: () => void;
+  readonly #isBorrowed: boolean;
+  readonly #onError = (event: Event): void => {
+    if (!this.#isBorrowed) event.preventDefault();
+    this.#fail(asTurboQuantError((event as GPUUncapturedErrorEvent).error));
+  };
   #error: TurboQuantError | null = null;
   #disposed = false;
 
@@ -66,10 +73,8 @@ export class GpuContext {
     this.missing = missing;
     this.isSoftware = isSoftware;
     this.#release = release ?? (() => {});
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#fail(asTurboQuantError((event as GPUUncapturedErrorEvent).error));
-    });
+    this.#isBorrowed = options.isBorrowed ?? false;
+    device.addEventListener("uncapturederror", this.#onError);
     void device.lost.then(({ reason, message }) => {
       if (this.#disposed) return;
       this.#error = new TurboQuantError(
@@ -115,7 +120,8 @@ export class GpuContext {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.device.destroy();
+    if (this.#isBorrowed) this.device.removeEventListener("uncapturederror", this.#onError);
+    else this.device.destroy();
     this.#release();
   }
 

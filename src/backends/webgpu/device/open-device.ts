@@ -1,4 +1,4 @@
-/** @file Requests an adapter and opens a device with every feature and limit that kernels can use. */
+/** @file Requests an adapter and opens a device with every feature and limit that kernels can use, or takes one as it is. */
 import { TurboQuantError } from "../../../errors.ts";
 import { getPlatform } from "../../../platform.ts";
 import { type AdapterIdentity, GpuContext, type GpuFeatures } from "./context.ts";
@@ -6,6 +6,8 @@ import { type AdapterIdentity, GpuContext, type GpuFeatures } from "./context.ts
 export interface OpenOptions {
   /** Whether to refuse an adapter that computes on the CPU. */
   readonly hardwareOnly?: boolean;
+  /** See `BackendOpenOptions`. */
+  readonly isShared?: boolean;
   /** A limit for the bytes of one storage buffer, for tests of adapters with small bindings. */
   readonly bindingLimit?: number;
   /** Features not to use, for tests of the portable kernels and for measuring what a feature gains. */
@@ -39,16 +41,23 @@ interface MatrixConfig {
   readonly K: number;
 }
 
-function hasMatrices(adapter: GPUAdapter): boolean {
-  const configs = (adapter.info as { subgroupMatrixConfigs?: readonly MatrixConfig[] }).subgroupMatrixConfigs ?? [];
+/** What an adapter or a device says of itself. */
+interface Described {
+  readonly info: GPUAdapterInfo;
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+}
+
+function hasMatrices({ info, features }: Described): boolean {
+  const configs = (info as { subgroupMatrixConfigs?: readonly MatrixConfig[] }).subgroupMatrixConfigs ?? [];
   const fits = (c: MatrixConfig): boolean =>
     c.componentType === "f16" && c.resultComponentType === "f32" && c.M === 16 && c.N === 16 && c.K === 16;
-  return adapter.features.has(MATRICES) && [...configs].some(fits);
+  return features.has(MATRICES) && [...configs].some(fits);
 }
 
 /** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small; names the next step */
 export async function openDevice(options: OpenOptions = {}): Promise<GpuContext> {
-  const { gpu, release } = await getPlatform().openGpu();
+  const { gpu, release } = await getPlatform().openGpu({ isShared: options.isShared ?? false });
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     release?.();
@@ -64,27 +73,14 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
       `webgpu: the only adapter computes on the CPU (${adapterName(adapter)}); use --backend wasm`,
     );
   }
-  for (const [name, needed] of Object.entries(NEEDED)) {
-    const has = adapter.limits[name as keyof typeof NEEDED];
-    if (has >= needed) continue;
-    release?.();
-    throw new TurboQuantError(
-      "unsupported",
-      `webgpu: expected an adapter with ${name} of at least ${needed}, got ${has} (${adapterName(adapter)}); use --backend wasm`,
-      { limit: name, needed, has },
-    );
-  }
   const without = new Set(options.without ?? []);
-  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-  const subgroups = adapter.features.has("subgroups") && !without.has("subgroups");
-  const f16 = adapter.features.has("shader-f16") && !without.has("f16");
-  const features: GpuFeatures = {
-    f16,
-    subgroups,
-    subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? (subgroupMinSize ?? 0) : 0,
-    timestamps: adapter.features.has("timestamp-query") && !without.has("timestamps"),
-    matrices: f16 && subgroups && !without.has("matrices") && hasMatrices(adapter),
-  };
+  try {
+    checkLimits(adapter);
+  } catch (error) {
+    release?.();
+    throw error;
+  }
+  const features = featuresOf(adapter, without);
   const requiredFeatures: string[] = [];
   if (features.f16) requiredFeatures.push("shader-f16");
   if (features.subgroups) requiredFeatures.push("subgroups");
@@ -116,18 +112,70 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
   });
 }
 
+/**
+ * A context over a device that others made and go on using: with the features and limits that it has.
+ * @throws TurboQuantError unsupported — it is too small
+ */
+export function contextOver(device: GPUDevice): GpuContext {
+  const described = { info: device.adapterInfo ?? NO_INFO, features: device.features, limits: device.limits };
+  checkLimits(described);
+  const features = featuresOf(described, new Set());
+  return new GpuContext({
+    device,
+    adapterName: adapterName(described),
+    adapter: identityOf(described.info),
+    features,
+    missing: missingFeatures(features, new Set(), "the device was made without"),
+    isSoftware: isSoftware(described),
+    isBorrowed: true,
+  });
+}
+
+/** Of devices that do not tell, as those of older browsers. */
+const NO_INFO = { vendor: "", architecture: "", device: "", description: "" } as GPUAdapterInfo;
+
+/** @throws TurboQuantError unsupported */
+function checkLimits(of: Described): void {
+  for (const [name, needed] of Object.entries(NEEDED)) {
+    const has = of.limits[name as keyof typeof NEEDED];
+    if (has >= needed) continue;
+    throw new TurboQuantError(
+      "unsupported",
+      `webgpu: expected an adapter with ${name} of at least ${needed}, got ${has} (${adapterName(of)}); use --backend wasm`,
+      { limit: name, needed, has },
+    );
+  }
+}
+
+function featuresOf(of: Described, without: ReadonlySet<string>): GpuFeatures {
+  const { subgroupMinSize, subgroupMaxSize } = of.info;
+  const subgroups = of.features.has("subgroups") && !without.has("subgroups");
+  const f16 = of.features.has("shader-f16") && !without.has("f16");
+  return {
+    f16,
+    subgroups,
+    subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? (subgroupMinSize ?? 0) : 0,
+    timestamps: of.features.has("timestamp-query") && !without.has("timestamps"),
+    matrices: f16 && subgroups && !without.has("matrices") && hasMatrices(of),
+  };
+}
+
 /** Names of the features that are not used, with the reasons. */
-function missingFeatures(features: GpuFeatures, without: ReadonlySet<string>): string[] {
+function missingFeatures(
+  features: GpuFeatures,
+  without: ReadonlySet<string>,
+  why = "the adapter offers none",
+): string[] {
   const names = { f16: "shader-f16", subgroups: "subgroups", matrices: "f16 matrices", timestamps: "timestamp-query" };
   return Object.entries(names)
     .filter(([key]) => !features[key as keyof typeof names])
-    .map(([key, name]) => `${name} (${without.has(key) ? "switched off" : "the adapter offers none"})`);
+    .map(([key, name]) => `${name} (${without.has(key) ? "switched off" : why})`);
 }
 
 /** Drivers that compute on the CPU. They are correct, but slower than the WASM backend. */
-function isSoftware(adapter: GPUAdapter): boolean {
-  const { architecture, device, description, vendor } = adapter.info;
-  const isFallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
+function isSoftware({ info }: Described): boolean {
+  const { architecture, device, description, vendor } = info;
+  const isFallback = (info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
   return (
     isFallback || /swiftshader|llvmpipe|lavapipe|basic render/i.test([vendor, architecture, device, description].join())
   );
@@ -137,7 +185,7 @@ function identityOf({ vendor, architecture, device, description }: GPUAdapterInf
   return { device: [vendor, architecture, device].filter(Boolean).join(" "), driver: description };
 }
 
-function adapterName(adapter: GPUAdapter): string {
-  const { vendor, architecture, device, description } = adapter.info;
+function adapterName({ info }: Described): string {
+  const { vendor, architecture, device, description } = info;
   return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed adapter";
 }

@@ -216,6 +216,23 @@ export class Commands {
     return before;
   }
 
+  /**
+   * Submits a copy between `own` and a buffer of others, behind everything queued. It is a submit of its own: what is wrong with the other buffer
+   * leaves the work of this backend as it is.
+   *
+   * returns: what the device says against it, or null
+   */
+  copyApart(own: GpuBuffer, encode: (encoder: GPUCommandEncoder) => void): Promise<string | null> {
+    this.context.check();
+    if (own.usedIn === this.#submits) this.flush();
+    const { device } = this.context;
+    device.pushErrorScope("validation");
+    const encoder = device.createCommandEncoder();
+    encode(encoder);
+    device.queue.submit([encoder.finish()]);
+    return this.context.wait(device.popErrorScope()).then((error) => error?.message ?? null);
+  }
+
   /** Submits everything queued to the device. */
   flush(): void {
     if (!this.#encoder) return;
