@@ -16,7 +16,9 @@ export function packageRoot(): string {
     if (existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).name === "turboquant")
       return (cached = directory);
     if (directory === dirname(directory))
-      throw new Error("turboquant: package.json not found above the package's own files");
+      throw new Error(
+        "turboquant: package.json not found above the package's own files; a bundler has put them elsewhere: leave the package out of the server's bundle (with Next: serverExternalPackages: [\"turboquant\"])",
+      );
   }
 }
 
