@@ -4,6 +4,8 @@
  * Scripts are compressed one by one, as servers send them. Those of the start are what page and worker import at once. Each load
  * is a first visit on localhost with a fresh Chromium profile. The page is usable when the message field exists and the browser
  * is idle enough to run a timer.
+ *
+ * Then as many answers are written on a page with 1,000 conversations and on one with none, in turns: how fast, and how long frames took meanwhile.
  */
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { Browser } from "playwright-core";
@@ -11,6 +13,7 @@ import { findChromium } from "../test/support/optional.ts";
 import { serveFolder } from "../test/support/static-server.ts";
 import { buildWebApp, launchChromium, type PageScript, pageScripts } from "../test/support/web-app.ts";
 import { readArguments, refuse } from "./command-line.ts";
+import { measureConversations } from "./measure-conversations.ts";
 
 const LOADS = Number(readArguments()[0] ?? 9);
 
@@ -71,6 +74,7 @@ try {
   for (let i = 0; i < LOADS; i++) loads.push(await load(browser, server.url));
   console.log(`usable after: ${describe(loads.map(({ usable }) => usable))} (${LOADS} first visits)`);
   console.log(`model ready after: ${describe(loads.map(({ ready }) => ready))}`);
+  for (const line of await measureConversations(browser, server.url, LOADS)) console.log(line);
 } finally {
   await browser.close();
   await server.close();
