@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../src/cli/run-cli.ts";
 import { slotFiles } from "../src/node/slot-files.ts";
+import { captureIo } from "./support/cli-io.ts";
 import { skipReason } from "./support/optional.ts";
-import { startServer, type TestServer } from "./support/server.ts";
+import { startServer, type TestServer, until } from "./support/server.ts";
 import { repoRoot } from "./support/shared.ts";
 
 const ADDRESS = "http://127.0.0.1:8080";
@@ -15,7 +17,12 @@ const docs = readFileSync(join(repoRoot, "docs/server.md"), "utf8");
 const blocks = (language: string): string[] =>
   [...docs.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, "g"))].map(([, code]) => code!);
 /** The load test is a command of five minutes. */
-const shellBlocks = blocks("sh").filter((code) => code.includes("curl"));
+const curlBlocks = blocks("sh").filter((code) => code.includes("curl"));
+const shellBlocks = curlBlocks.filter((code) => code.includes(ADDRESS));
+/** Of a server with several models, and the command that begins it. */
+const OTHER = "http://127.0.0.1:8081";
+const ofSeveral = curlBlocks.filter((code) => code.includes(OTHER));
+const [, several] = /^npx turboquant (serve .*--port 8081)$/m.exec(docs)!;
 const curlSkip = skipReason("curl", spawnSync("curl", ["--version"]).status === 0, "install curl");
 
 let server: TestServer;
@@ -65,6 +72,20 @@ describe("docs/server.md", () => {
     const { out, err, status } = await run(process.execPath, ["--import", tsx, file]);
     expect({ err, status }).toEqual({ err: "", status: 0 });
     expect(out).toMatch(said);
+  });
+
+  it.skipIf(curlSkip)("several models are loaded when they are asked for, and unloaded", async () => {
+    const io = captureIo();
+    const code = runCli([...several!.replace("8081", "0").split(" "), "-t", "1", "--json"], io);
+    await until(() => io.out().endsWith("\n"), "the server listens");
+    const { url, models } = JSON.parse(io.out());
+    expect(models).toEqual(["qwen3-3m", "small"]);
+    expect(ofSeveral).toHaveLength(1);
+    const { out, status } = await run("bash", ["-euc", ofSeveral[0]!.replaceAll(OTHER, url)]);
+    expect(status).toBe(0);
+    expect(out).toMatch(/"model":"small".*"value":"unloaded"\}.*"value":"loaded","memory":\d+\}.*\{"success":true\}$/s);
+    io.terminate();
+    expect(await code).toBe(0);
   });
 
   it("names every option of `serve` that it mentions as it is", async () => {

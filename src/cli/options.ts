@@ -213,7 +213,7 @@ export const addCacheOptions = sharing(
 );
 
 /** What the flags say of the rope; undefined when they say nothing. */
-function ropeOf(flags: ModelFlags): RopeOverride | undefined {
+function ropeOf(flags: Omit<ModelFlags, "model">): RopeOverride | undefined {
   const { ropeFreqScale } = flags;
   if (ropeFreqScale !== undefined && !(ropeFreqScale > 0 && ropeFreqScale <= 1)) {
     throw new TurboQuantError(
@@ -265,7 +265,7 @@ export const calibrationOption = (): Pick<LoadOptions, "calibration"> =>
   process.env[CALIBRATION_VARIABLE] === "off" ? {} : { calibration: "auto" };
 
 /** Options for `LLM.load` from the flags. */
-export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+export function loadOptionsOf(flags: Omit<ModelFlags, "model">): LoadOptions & { readonly kv: string } {
   const rope = ropeOf(flags);
   return {
     ...(rope && { rope }),

@@ -93,6 +93,59 @@ describe("serve", () => {
     }
   });
 
+  it("several models: each is loaded when it is asked for, and goes when another lacks room", async () => {
+    writeRandomCheckpoint(join(folder, "other"), { max_position_embeddings: 1024 });
+    const both = ["-m", join(folder, "other"), "-m", `org/named=${join(folder, "model")}`];
+    const argv = ["serve", ...both, "-t", "1", "--port", "0", "--json", "--kv-budget", "4MB"];
+    const begin = async (more: readonly string[] = []) => {
+      let text = "";
+      const io = captureIo({ onStdout: (out) => void (text = out) });
+      const code = runCli([...argv, ...more], io);
+      while (!text.endsWith("\n")) await new Promise((resolve) => setTimeout(resolve, 10));
+      return { io, code, ...JSON.parse(text) };
+    };
+    const ask = async (url: string, model?: string) => {
+      const response = await post(url, { prompt: "Once", max_tokens: 4, temperature: 0, model });
+      return ((await response.json()) as { model: string }).model;
+    };
+    const listed = async (url: string) => {
+      const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
+        data: {
+          id: string;
+          max_model_len: number;
+          meta: { size: number };
+          status: { value: string; memory: number };
+        }[];
+      };
+      return data.map(({ id, max_model_len, meta, status }) => ({ id, max_model_len, size: meta.size, ...status }));
+    };
+    const free = await begin();
+    expect(free).toMatchObject({ model: "other", models: ["other", "org/named"], kv: "k4v4", kvBudgetBytes: 4e6 });
+    const before = await listed(free.url);
+    expect(before.map(({ value }) => value)).toEqual(["unloaded", "unloaded"]);
+    expect([await ask(free.url), await ask(free.url, "org/named")]).toEqual(["other", "org/named"]);
+    const loaded = await listed(free.url);
+    expect(loaded).toMatchObject(before.map((model) => ({ ...model, value: "loaded" })));
+    expect(before.map(({ max_model_len }) => max_model_len)).toEqual([1024, 4096]);
+    free.io.terminate();
+    expect(await free.code).toBe(0);
+    const [one, two] = loaded.map(({ memory }) => memory);
+    expect(one).toBeGreaterThan(4e6);
+    const tight = await begin(["--memory", String(one! + two! - 1000)]);
+    for (const name of ["other", "org/named", "other"]) expect(await ask(tight.url, name)).toBe(name);
+    expect((await listed(tight.url)).map(({ value }) => value)).toEqual(["loaded", "unloaded"]);
+    tight.io.terminate();
+    expect(await tight.code).toBe(0);
+    const lines = tight.io.err().match(/"msg":"(un)?loaded"/g);
+    expect(lines?.map((line: string) => line.slice(7, -1))).toEqual([
+      "loaded",
+      "unloaded",
+      "loaded",
+      "unloaded",
+      "loaded",
+    ]);
+  });
+
   it("mistakes are one sentence and exit code 2", async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
@@ -102,6 +155,12 @@ describe("serve", () => {
       [["--api-key-file", "/no/such/file"], "--api-key-file /no/such/file: cannot be read (ENOENT)"],
       [["--log-level", "loud"], "Allowed choices are debug, info"],
       [["--port", "70000"], "Expected a whole number from 0 to 65535"],
+      [["-m", join(folder, "model")], "two models are called model; give them names: --model NAME=REF"],
+      [["-m", `b=${join(folder, "none")}`], 'got "'],
+      [
+        ["-m", `b=${join(folder, "model")}`, "--alias", "c"],
+        "--alias: it is for one model; give each of several a name",
+      ],
     ];
     for (const [argv, message] of mistakes) {
       const { code, err, out } = await runCommand([...SERVE, ...argv]);

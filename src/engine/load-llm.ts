@@ -107,6 +107,8 @@ export async function loadLlm<T>(
     const [started, tokenizer] = await withTokenizer(starting, checkpoint.files);
     ops = started.ops;
     signal?.throwIfAborted();
+    await options.onFit?.(started.footprint());
+    signal?.throwIfAborted();
     const { fit, note } = started;
     notes.push(note, fit.note, ...(ops.notes ?? []), config.isTextPart ? TEXT_PART_NOTE : null);
     let decoder = await Decoder.load(ops, checkpoint, {

@@ -4,6 +4,7 @@ import type { BackendName } from "../backends/registry.ts";
 import type { RopeOverride } from "../models/rope-override.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import type { OnProgress } from "../platform.ts";
+import type { Footprint } from "./footprint.ts";
 
 /** Default KV format of every command and of `LLM.load`. */
 export const DEFAULT_KV = "k4v4";
@@ -40,6 +41,8 @@ export interface LoadOptions {
   readonly onProgress?: OnProgress;
   /** Told what is known of the model before its weights are read, for `planMemory`. */
   readonly onModel?: (model: PlannedModel) => void;
+  /** Told what memory the model may come to, before its weights are read; loading waits for it, and what it throws ends it. */
+  readonly onFit?: (footprint: Footprint) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -58,6 +61,7 @@ export const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true> & Record<str
   memoryBytes: true,
   onProgress: true,
   onModel: true,
+  onFit: true,
   signal: true,
   ctx: "contextLength",
   contextSize: "contextLength",

@@ -6,8 +6,9 @@ import { inOneMemory } from "../models/placement.ts";
 import { type PlannedModel, plannedKinds } from "../plan/model-memory.ts";
 import { getPlatform } from "../platform.ts";
 import { choosesInTiers, layerFormats } from "../quant/layer-formats.ts";
-import { checkFit, type Fit } from "./check-fit.ts";
+import { checkFit, type Fit, type FitOptions } from "./check-fit.ts";
 import { checkNeeds, createBackend, type Needs } from "./create-backend.ts";
+import { type Footprint, footprintBytes } from "./footprint.ts";
 import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
 
 /** A backend on which the model can be loaded. */
@@ -20,6 +21,7 @@ export interface Started {
   readonly note: string | null;
   /** The most tokens of a sequence in another format, at most the model's own; 0 where not one page fits. */
   readonly longestContext: (kv: string) => number;
+  readonly footprint: () => Footprint;
 }
 
 /** The reason without the advice behind it, since the advice was followed. */
@@ -74,7 +76,11 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
   return start(backend);
 }
 
-function fitted(ops: Ops, options: LoadOptions, model: PlannedModel): Pick<Started, "ops" | "fit" | "longestContext"> {
+function fitted(
+  ops: Ops,
+  options: LoadOptions,
+  model: PlannedModel,
+): Pick<Started, "ops" | "fit" | "longestContext" | "footprint"> {
   const longestContext = (kv: string): number => {
     const { contextLength: _, ...others } = options;
     try {
@@ -84,23 +90,42 @@ function fitted(ops: Ops, options: LoadOptions, model: PlannedModel): Pick<Start
       throw error;
     }
   };
-  return { ops, fit: fitOf(ops, options, model), longestContext };
+  const fit = fitOf(ops, options, model);
+  return { ops, fit, longestContext, footprint: () => footprintOf(ops, options, model, fit.contextLength) };
 }
+
+function footprintOf(ops: Ops, options: LoadOptions, model: PlannedModel, context: number): Footprint {
+  const { memoryBytes = Number.POSITIVE_INFINITY } = options;
+  const asking = fitOptions(ops, options, model);
+  if (!asking)
+    return {
+      bytes: Number.POSITIVE_INFINITY,
+      availableBytes: Math.min(memoryBytes, getPlatform().memoryBytes ?? Number.POSITIVE_INFINITY),
+    };
+  const { memory, machineBytes = memory.bytes * (memory.count ?? 1) } = asking;
+  return { bytes: footprintBytes(asking, context), availableBytes: Math.min(memoryBytes, machineBytes) };
+}
+
+const UNLIMITED = { bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
 
 /** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
 function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
+  const asking = fitOptions(ops, options, model);
+  if (asking) return checkFit(asking);
+  const placement = inOneMemory(model.numLayers ?? model.layers.length);
+  return { contextLength: options.contextLength ?? model.maxPositionEmbeddings, note: null, placement };
+}
+
+/** null for a backend that only the system limits. */
+function fitOptions(ops: Ops, options: LoadOptions, model: PlannedModel): FitOptions | null {
   const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
   const backend = findBackend(ops.name);
-  if (!backend?.planner) {
-    const placement = inOneMemory(model.numLayers ?? model.layers.length);
-    return { contextLength: context ?? model.maxPositionEmbeddings, note: null, placement };
-  }
-  const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
-  return checkFit({
+  if (!backend?.planner) return null;
+  return {
     model,
     backend: ops.name,
     capabilities: ops.capabilities,
-    memory: ops.memory ?? unlimited,
+    memory: ops.memory ?? { what: ops.name, ...UNLIMITED },
     kv: options.kv ?? DEFAULT_KV,
     otherKv: options.otherKv ?? [],
     weights: options.weights ?? "auto",
@@ -108,5 +133,5 @@ function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
     kvBudgetBytes,
     memoryBytes,
     machineBytes: backend.runsOn === "cpu" ? getPlatform().memoryBytes : undefined,
-  });
+  };
 }

@@ -1,8 +1,10 @@
 /** @file One HTTP request while a handler works on it. */
 import type { z } from "zod";
 import type { ScheduleOptions } from "../engine/scheduler/request.ts";
+import { assert } from "../errors.ts";
 import { ApiError, clientLeft, STATUS_CLIENT_LEFT, toApiError } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
+import type { HeldModel, ModelContext } from "./models.ts";
 import type { Reservation } from "./rate-limits.ts";
 import { readBody } from "./read-body.ts";
 import { logRequest } from "./request-log.ts";
@@ -41,6 +43,8 @@ export class Call {
   readonly #timer: ReturnType<typeof setTimeout>;
   /** The route as the route table has it. */
   readonly #route: string;
+  #modelName: string | undefined;
+  #held: HeldModel | null = null;
   #usage: WireUsage | null = null;
   #reservation: Reservation | undefined;
 
@@ -64,26 +68,64 @@ export class Call {
   }
 
   /**
-   * The model name for the answer.
-   * @throws ApiError 404 — a model that is not loaded
+   * Takes the model that the request is for, and waits until it is loaded. It stays in memory until the request is over.
+   *
+   * asked: the name in the request; absent: the first model. returns: the name for the answer
+   * @throws ApiError 404 — not a model of this server; as `Models.hold`
    */
-  model(asked: string | null | undefined): string {
-    const { modelNames } = this.server;
-    if (asked === undefined || asked === null || asked === "") return modelNames[0]!;
-    if (modelNames.includes(asked)) return asked;
+  async use(asked: string | null | undefined): Promise<string> {
+    const name = this.modelName(asked);
+    this.#held ??= await this.server.models.hold(name, this.signal);
+    return name;
+  }
+
+  /**
+   * The same for what is only there while the model is in memory.
+   * @throws ApiError 404 — not a model of this server; 409 — it is not in memory
+   */
+  useLoaded(asked: string | null | undefined): string {
+    const name = this.modelName(asked);
+    this.#held ??= this.server.models.holdLoaded(name);
+    if (this.#held) return name;
     throw new ApiError(
-      404,
-      `model ${JSON.stringify(asked.slice(0, 100))}: not here; this server has ${modelNames.join(", ")}`,
+      409,
+      `model ${name}: not in memory, nor are its conversations; send it a request, or POST /models/load`,
       {
-        code: "model_not_found",
+        code: "model_not_loaded",
         param: "model",
       },
     );
   }
 
+  /**
+   * What a request calls a model.
+   * @throws ApiError 404 — not a model of this server
+   */
+  modelName(asked: string | null | undefined): string {
+    const { names } = this.server.models;
+    if (asked && !names.includes(asked)) {
+      throw new ApiError(
+        404,
+        `model ${JSON.stringify(asked.slice(0, 100))}: not here; this server has ${names.join(", ")}`,
+        {
+          code: "model_not_found",
+          param: "model",
+        },
+      );
+    }
+    this.#modelName = asked || names[0]!;
+    return this.#modelName;
+  }
+
+  /** The model of the request, which `use` has taken. */
+  get model(): ModelContext {
+    assert(this.#held, "a request without its model");
+    return this.#held.model;
+  }
+
   /** Equal seeds give equal answers only with an equal fingerprint: the build and the format of the cache. */
   get fingerprint(): string {
-    return `turboquant-${this.server.version}-${this.server.llm.decoder.kv.text}`;
+    return `turboquant-${this.server.version}-${this.model.llm.decoder.kv.text}`;
   }
 
   /**
@@ -97,8 +139,8 @@ export class Call {
     { n = 1, newTokens = 0 }: { readonly n?: number; readonly newTokens?: number } = {},
   ): Pick<ScheduleOptions, "client" | "owner" | "onFinish"> {
     const { client, owner } = this;
-    const { rates, llm } = this.server;
-    const longest = llm.runner.contextLength + 1;
+    const { rates } = this.server;
+    const longest = this.model.llm.runner.contextLength + 1;
     const most = prompts.reduce((sum, { length }) => sum + length + n * Math.min(newTokens, longest - length), 0);
     const reservation = rates?.reserve(client, most);
     this.#reservation = reservation;
@@ -114,7 +156,7 @@ export class Call {
   }
 
   get schedule(): Omit<CallOptions, "options"> {
-    return { scheduler: this.server.scheduler, signal: this.signal };
+    return { scheduler: this.model.scheduler, signal: this.signal };
   }
 
   readonly onUsage = (usage: WireUsage): void => {
@@ -138,8 +180,10 @@ export class Call {
     clearTimeout(this.#timer);
     this.#stop.abort(clientLeft());
     this.#reservation?.end();
+    this.#held?.release();
     const ms = Math.round(performance.now() - this.#started);
     const { id, request } = this;
-    logRequest(this.server, { id, method: request.method, route: this.#route, status, ms, ...this.#usage });
+    const line = { id, method: request.method, route: this.#route, status, ms, ...this.#usage };
+    logRequest(this.server, line, this.#modelName);
   }
 }

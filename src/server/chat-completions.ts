@@ -16,9 +16,8 @@ import { chatLogprob } from "./wire-logprobs.ts";
 type Logprob = ReturnType<typeof chatLogprob>;
 
 export async function chatCompletions(call: Call, request: ChatRequest): Promise<Response> {
-  const { server } = call;
-  const model = call.model(request.model);
-  const { llm } = server;
+  const model = await call.use(request.model);
+  const { llm } = call.model;
   if (typeof request.top_logprobs === "number" && !request.logprobs) {
     throw new ApiError(400, "top_logprobs: needs logprobs: true", { code: "invalid_value", param: "top_logprobs" });
   }
@@ -37,7 +36,7 @@ export async function chatCompletions(call: Call, request: ChatRequest): Promise
 
 /** Begins the answers that a plan is for. */
 export function chatChunks(call: Call, request: ChatRequest, plan: ChatPlan): AsyncGenerator<ScheduledChunk, void> {
-  const { llm } = call.server;
+  const { llm } = call.model;
   const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
   const newTokens = limit < 0 ? llm.runner.contextLength : limit;
   try {
@@ -82,7 +81,7 @@ async function* streamed(
     ...more,
   });
   const answers = new Map<number, ChatAnswer>();
-  const caches = new CacheWriter(call.server.llm.config);
+  const caches = new CacheWriter(call.model.llm.config);
   const usages: Usage[] = [];
   for await (const chunk of chunks) {
     const { index, text, finishReason, usage, timings } = chunk;
@@ -132,7 +131,7 @@ async function collected(
   call: Call,
 ) {
   const choices: Choice[] = [];
-  const caches = new CacheWriter(call.server.llm.config);
+  const caches = new CacheWriter(call.model.llm.config);
   for await (const chunk of chunks) {
     const choice = (choices[chunk.index] ??= {
       answer: new ChatAnswer(plan),

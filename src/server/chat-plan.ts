@@ -33,7 +33,8 @@ export interface ChatPlan {
 const createCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
 
 export async function planChat(call: Call, request: ChatRequest): Promise<ChatPlan> {
-  const { llm, toolFormat } = call.server;
+  const { toolFormat } = call.server;
+  const { llm } = call.model;
   const template = llm.tokenizer.chatTemplate?.text ?? "";
   const format = TOOL_FORMATS.find(({ name }) => name === toolFormat) ?? toolFormatOf(template);
   const tools = requestedTools(request);
@@ -68,7 +69,7 @@ function isSpecial({ tokenizer }: LLM, mark: string): boolean {
 
 /** The prompt of a chat request as text. */
 export function chatPrompt(call: Call, request: ChatRequest): Promise<string> {
-  const template = call.server.llm.tokenizer.chatTemplate?.text ?? "";
+  const template = call.model.llm.tokenizer.chatTemplate?.text ?? "";
   return promptText(call, request, {
     template,
     tools: requestedTools(request),

@@ -24,8 +24,8 @@ const MAX_CHOICES = 256;
 const MAX_ECHOED = 1 << 21;
 
 export async function completions(call: Call, request: CompletionRequest): Promise<Response> {
-  const { llm } = call.server;
-  const model = call.model(request.model);
+  const model = await call.use(request.model);
+  const { llm } = call.model;
   const n = request.n ?? 1;
   const prompts = await completionPrompts(call, request);
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
@@ -183,7 +183,7 @@ async function* streamed(
   call: Call,
 ): AsyncGenerator<object, void> {
   const usage = new UsageSum(n);
-  const caches = new CacheWriter(call.server.llm.config);
+  const caches = new CacheWriter(call.model.llm.config);
   for await (const chunk of chunks) {
     const { index, finishReason = null, timings } = chunk;
     const piece = writer.write(chunk);
@@ -218,7 +218,7 @@ async function collected(
 ): Promise<object> {
   const choices: CompletionChoice[] = [];
   const usage = new UsageSum(n);
-  const caches = new CacheWriter(call.server.llm.config);
+  const caches = new CacheWriter(call.model.llm.config);
   let timings: object | undefined;
   for await (const chunk of chunks) {
     const { index } = chunk;

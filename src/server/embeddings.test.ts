@@ -93,7 +93,7 @@ describe("embeddings", () => {
           return tokenizer.encode(one, options);
         },
       };
-      const watched = await startServer({ fake: {}, server: { text } });
+      const watched = await startServer({ fake: {}, text });
       const texts = Array.from({ length: 20 }, (_, i) => `text ${i}`);
       const body = route === "embeddings" ? { input: texts } : { prompt: texts, max_tokens: 1 };
       expect((await watched.post(`/v1/${route}`, body)).status).toBe(200);

@@ -15,8 +15,9 @@ const MAX_INPUTS = 2048;
 const MAX_NUMBERS = 1 << 21;
 
 export async function embeddings(call: Call, request: EmbeddingRequest): Promise<Response> {
-  const { llm, scheduler, pooling: usual = "last" } = call.server;
-  const model = call.model(request.model);
+  const { pooling: usual = "last" } = call.server;
+  const model = await call.use(request.model);
+  const { llm, scheduler } = call.model;
   const dimensions = request.dimensions ?? undefined;
   checkDimensions(llm, dimensions);
   const inputs = promptList(request.input);

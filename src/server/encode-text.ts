@@ -4,7 +4,7 @@ import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import { type TextWork, textWorkHere } from "./text-work.ts";
 
-export const textWorkOf = ({ server: { text, llm } }: Call): TextWork => text ?? textWorkHere(llm.tokenizer);
+export const textWorkOf = ({ model: { text, llm } }: Call): TextWork => text ?? textWorkHere(llm.tokenizer);
 
 /**
  * field: of the request that has the text
@@ -16,7 +16,7 @@ export async function encodePrompt(
   options: EncodeOptions,
   field = "prompt",
 ): Promise<number[]> {
-  const { llm } = call.server;
+  const { llm } = call.model;
   const { contextLength } = llm.runner;
   if (text.length > contextLength * llm.tokenizer.longestToken) {
     throw new ApiError(

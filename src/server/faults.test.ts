@@ -337,7 +337,7 @@ describe("time", () => {
         });
       });
     const text = { encode, render: () => Promise.resolve("") };
-    const own = await startServer({ fake: {}, server: { timeoutMs: 100, text } });
+    const own = await startServer({ fake: {}, server: { timeoutMs: 100 }, text });
     const ask = (prompt: string[]) => own.post("/v1/completions", { prompt });
     expect(await ask(["a", "b"])).toMatchObject({ status: 504, json: { error: { code: "timeout" } } });
     expect(left).toEqual([504]);
@@ -348,7 +348,7 @@ describe("time", () => {
     const asked = new Promise<void>((resolve) => {
       onAsked = resolve;
     });
-    const patient = await startServer({ fake: {}, server: { text } });
+    const patient = await startServer({ fake: {}, text });
     const { socket } = open(patient.port);
     const body = JSON.stringify({ prompt: "a" });
     socket.write(`POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`);

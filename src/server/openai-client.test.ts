@@ -9,7 +9,7 @@ const FRANCE = [{ role: "user" as const, content: "What is the capital of France
 let server: TestServer;
 let client: OpenAI;
 beforeAll(async () => {
-  server = await startServer({ server: { modelNames: ["qwen3-3m", "gpt-small"] } });
+  server = await startServer({ modelNames: ["qwen3-3m", "gpt-small"] });
   client = server.client;
 });
 afterAll(async () => {

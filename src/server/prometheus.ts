@@ -12,11 +12,11 @@ function labelText(labels: Labels): string {
 const numberText = (value: number): string =>
   value === Number.POSITIVE_INFINITY ? "+Inf" : value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 
-interface Metric {
-  readonly name: string;
+/** All series of one name. */
+interface Family {
   readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
-  lines(name: string, labels: Labels): string[];
+  readonly series: ((name: string) => string[])[];
 }
 
 export class Counter {
@@ -68,53 +68,60 @@ export class Histogram {
 export class Registry {
   readonly #prefix: string;
   readonly #labels: Labels;
-  readonly #metrics: Metric[] = [];
+  readonly #families: Map<string, Family>;
 
   /** prefix: put before every name, such as `turboquant:` · labels: put on every line */
-  constructor(prefix: string, labels: Labels) {
+  constructor(prefix: string, labels: Labels = {}, families: Map<string, Family> = new Map()) {
     this.#prefix = prefix;
     this.#labels = labels;
+    this.#families = families;
+  }
+
+  /** The same registry, for series with further labels. */
+  labelled(labels: Labels): Registry {
+    return new Registry(this.#prefix, { ...this.#labels, ...labels }, this.#families);
   }
 
   counter(name: string, help: string): Counter {
     const counter = new Counter();
-    this.#metrics.push({ name, type: "counter", help, lines: (full, labels) => counter.lines(full, labels) });
+    this.#add(name, "counter", help, (full) => counter.lines(full, this.#labels));
     return counter;
   }
 
   histogram(name: string, help: string, bounds: readonly number[]): Histogram {
     const histogram = new Histogram(bounds);
-    this.#metrics.push({ name, type: "histogram", help, lines: (full, labels) => histogram.lines(full, labels) });
+    this.#add(name, "histogram", help, (full) => histogram.lines(full, this.#labels));
     return histogram;
   }
 
   /** A gauge; `read` is called when the text is made. */
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
-    this.#add(name, "gauge", help, read, labels);
+    this.#add(name, "gauge", help, (full) => [
+      `${full}${labelText({ ...this.#labels, ...labels })} ${numberText(read())}`,
+    ]);
   }
 
   /** A counter whose value is kept elsewhere; `read` is called when the text is made. */
   reading(name: string, help: string, read: () => number): void {
-    this.#add(name, "counter", help, read, {});
+    this.#add(name, "counter", help, (full) => [`${full}${labelText(this.#labels)} ${numberText(read())}`]);
   }
 
-  #add(name: string, type: "gauge" | "counter", help: string, read: () => number, own: Labels): void {
-    const lines = (full: string, common: Labels): string[] => [
-      `${full}${labelText({ ...common, ...own })} ${numberText(read())}`,
-    ];
-    this.#metrics.push({ name, type, help, lines });
+  #add(name: string, type: Family["type"], help: string, lines: Family["series"][number]): void {
+    const family = this.#families.get(name);
+    if (family) family.series.push(lines);
+    else this.#families.set(name, { type, help, series: [lines] });
   }
 
+  /** All series, whatever labels this one puts on them. */
   text(): string {
     let text = "";
-    let described = "";
-    for (const { name, type, help, lines } of this.#metrics) {
+    for (const [name, { type, help, series }] of this.#families) {
       const full = this.#prefix + name;
-      if (full !== described) text += `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n`;
-      described = full;
-      text += lines(full, this.#labels)
-        .map((line) => `${line}\n`)
-        .join("");
+      text += `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n`;
+      for (const lines of series)
+        text += lines(full)
+          .map((line) => `${line}\n`)
+          .join("");
     }
     return text;
   }

@@ -20,18 +20,18 @@ interface WirePrompt {
 
 /** One prompt, with the errors that an answer to the request would have about it. */
 export async function renderChat(call: Call, request: ChatRequest): Promise<Response> {
-  const model = call.model(request.model);
+  const model = await call.use(request.model);
   const prompt = await chatPrompt(call, request);
   const ids = await encodePrompt(call, prompt, { addSpecialTokens: false });
-  checkPrompt(ids, call.server.llm, 1);
+  checkPrompt(ids, call.model.llm, 1);
   const rendered: WirePrompt = { request_id: `chatcmpl-${call.id}`, model, prompt, token_ids: ids };
   return Response.json(rendered);
 }
 
 /** A list, also of a single prompt. */
 export async function renderCompletion(call: Call, request: CompletionRequest): Promise<Response> {
-  const model = call.model(request.model);
-  const { llm } = call.server;
+  const model = await call.use(request.model);
+  const { llm } = call.model;
   const texts = promptList(request.prompt);
   const prompts = await completionPrompts(call, request);
   for (const ids of prompts) checkPrompt(ids, llm, request.max_tokens === 0 ? 0 : 1);

@@ -9,8 +9,13 @@ export interface RequestLine {
   readonly ms: number;
 }
 
-export function logRequest({ metrics, logger }: Pick<ServerOptions, "metrics" | "logger">, line: RequestLine): void {
-  metrics.onResponse(line.route, line.status);
+/** modelName: of the model that the request was for, where it was for one */
+export function logRequest(
+  { metrics, logger }: Pick<ServerOptions, "metrics" | "logger">,
+  line: RequestLine,
+  modelName?: string,
+): void {
+  metrics.onResponse(line.route, line.status, modelName);
   if (line.status >= 500) logger.warn(line, "request");
   else logger.info(line, "request");
 }

@@ -138,6 +138,9 @@ export const detokenizeRequest = z.strictObject(
 );
 export type DetokenizeRequest = z.infer<typeof detokenizeRequest>;
 
+export const modelRequest = z.strictObject({ model: text }, { error: "expected a JSON object with `model`" });
+export type ModelRequest = z.infer<typeof modelRequest>;
+
 export const slotFileRequest = z.strictObject(
   { filename: text, model: text.nullish() },
   { error: "expected a JSON object with `filename`" },

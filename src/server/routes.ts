@@ -4,6 +4,7 @@ import { completions } from "./completions.ts";
 import { embeddings } from "./embeddings.ts";
 import { countRequest, messageRequest } from "./messages/message-request.ts";
 import { countTokens, createMessage } from "./messages/messages.ts";
+import { listModels, loadModel, showModel, unloadModel } from "./model-routes.ts";
 import { apiText } from "./openapi.ts";
 import { renderChat, renderCompletion } from "./render.ts";
 import {
@@ -11,6 +12,7 @@ import {
   completionRequest,
   detokenizeRequest,
   embeddingRequest,
+  modelRequest,
   slotFileRequest,
   tokenizeRequest,
 } from "./request-schema.ts";
@@ -18,18 +20,7 @@ import { responseRequest } from "./responses/response-request.ts";
 import { createResponse, deleteResponse, showResponse } from "./responses/responses.ts";
 import { posts, type Route } from "./route.ts";
 import { listSlots, SLOT_ACTIONS, slotAction } from "./slot-routes.ts";
-import {
-  applyTemplate,
-  detokenize,
-  listModels,
-  metrics,
-  props,
-  ready,
-  showModel,
-  tokenize,
-  tokenizerInfo,
-  version,
-} from "./small-routes.ts";
+import { applyTemplate, detokenize, metrics, props, ready, tokenize, tokenizerInfo, version } from "./small-routes.ts";
 
 const versioned: readonly Route[] = [
   posts("/chat/completions", "Answers a conversation", "ChatCompletionRequest", chatRequest, chatCompletions),
@@ -64,20 +55,27 @@ const versioned: readonly Route[] = [
   },
   posts("/messages", "Answers as Anthropic's Messages API", "MessageRequest", messageRequest, createMessage),
   posts("/messages/count_tokens", "Counts the tokens of a prompt", "CountTokensRequest", countRequest, countTokens),
-  { method: "GET", path: "/models", does: "Lists the model under its names", handler: listModels },
+  { method: "GET", path: "/models", does: "Lists the models under their names", handler: listModels },
   {
     method: "GET",
     path: "/models/:id{.+}",
-    does: "Shows the model under one of its names",
+    does: "Shows a model under one of its names",
     handler: (call, { id }) => showModel(call, id!),
   },
+  posts("/models/load", "Loads a model, and waits for it", "ModelRequest", modelRequest, loadModel),
+  posts("/models/unload", "Takes a model out of memory", "ModelRequest", modelRequest, unloadModel),
 ];
 
 export const routes: readonly Route[] = [
   ...versioned.map((route) => ({ ...route, hasVersion: true })),
   posts("/tokenize", "Texts or messages to token ids", "TokenizeRequest", tokenizeRequest, tokenize),
   posts("/detokenize", "Token ids to text", "DetokenizeRequest", detokenizeRequest, detokenize),
-  { method: "GET", path: "/tokenizer_info", does: "The special tokens and the template", handler: tokenizerInfo },
+  {
+    method: "GET",
+    path: "/tokenizer_info",
+    does: "The special tokens and the template",
+    handler: (call, _, query) => tokenizerInfo(call, query.get("model")),
+  },
   {
     ...posts("/apply-template", "The prompt of a chat request", "ChatCompletionRequest", chatRequest, applyTemplate),
     answer: "application/json",
@@ -92,14 +90,24 @@ export const routes: readonly Route[] = [
     handler: ({ server }) => new Response(apiText(routes, server), { headers: { "content-type": "application/json" } }),
   },
   { method: "GET", path: "/metrics", does: "Prometheus metrics", answer: "text/plain", handler: metrics },
-  { method: "GET", path: "/props", does: "Context, template, format, build", handler: props },
-  { method: "GET", path: "/slots", does: "The conversations that running places saw last", handler: listSlots },
+  {
+    method: "GET",
+    path: "/props",
+    does: "Context, template, format, build",
+    handler: (call, _, query) => props(call, query.get("model")),
+  },
+  {
+    method: "GET",
+    path: "/slots",
+    does: "The conversations that running places saw last",
+    handler: (call, _, query) => listSlots(call, query.get("model")),
+  },
   {
     method: "POST",
     path: "/slots/:id",
     does: "Saves, restores or erases a slot's conversation",
     query: { action: SLOT_ACTIONS },
     body: { name: "SlotFileRequest", schema: slotFileRequest, isOptional: true },
-    handler: (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined),
+    handler: (call, { id }, query) => slotAction(call, id!, query),
   },
 ];

@@ -1,11 +1,9 @@
 /** @file What all handlers share. Files and sockets are accessible only through interfaces defined here. */
-import type { LLM } from "../engine/llm.ts";
 import type { Pooling } from "../engine/scheduler/row-pool.ts";
-import type { Scheduler } from "../engine/scheduler/scheduler.ts";
+import type { Models } from "./models.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { UnknownFields } from "./read-body.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
-import type { TextWork } from "./text-work.ts";
 
 export interface Logger {
   info(fields: object, message: string): void;
@@ -38,14 +36,9 @@ export type ContentEncoding = (typeof CONTENT_ENCODINGS)[number];
 export type StaticFiles = (path: string) => Promise<StaticFile | null>;
 
 export interface ServerOptions {
-  readonly llm: LLM;
-  readonly scheduler: Scheduler;
-  /** Renders and encodes; default: this thread does. */
-  readonly text?: TextWork;
+  readonly models: Models;
   readonly metrics: ServerMetrics;
   readonly logger: Logger;
-  /** Names that requests may use for the model; the first is the one that is shown. */
-  readonly modelNames: readonly string[];
   /** API keys that are accepted; when empty, no key is needed. */
   readonly apiKeys: readonly string[];
   /** What each key, or each address where there are none, may ask for in a minute. */
@@ -65,6 +58,6 @@ export interface ServerOptions {
   readonly unknownFields?: UnknownFields;
   /** What a vector of `/v1/embeddings` is made of where the request does not say; default: `last`. */
   readonly pooling?: Pooling;
-  /** Name of the way in which the model writes tool calls; default: what its chat template says. */
+  /** Name of the way in which models write tool calls; default: what the chat template of each says. */
   readonly toolFormat?: string;
 }

@@ -5,14 +5,8 @@ import { type Counter, type Histogram, Registry } from "./prometheus.ts";
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
 
-export interface MetricsOptions {
-  /** Prefix of every name; `turboquant:` by default, `vllm:` for dashboards made for vLLM. */
-  readonly prefix?: string;
-  readonly modelName: string;
-  readonly kv: string;
-}
-
-export class ServerMetrics implements SchedulerObserver {
+/** What one model's scheduler and requests come to. */
+export class ModelMetrics implements SchedulerObserver {
   readonly #registry: Registry;
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
@@ -36,8 +30,8 @@ export class ServerMetrics implements SchedulerObserver {
   readonly #stepRows: Histogram;
   readonly #stepTime: Histogram;
 
-  constructor({ prefix = "turboquant:", modelName, kv }: MetricsOptions) {
-    const registry = new Registry(prefix, { model_name: modelName });
+  /** registry: puts the model's name on each line */
+  constructor(registry: Registry, kv: string) {
     this.#registry = registry;
     registry.gauge("cache_config_info", "KV format of this server.", () => 1, { kv_cache_dtype: kv, block_size: "64" });
     this.#promptTokens = registry.counter("prompt_tokens_total", "Prompt tokens of finished requests.");
@@ -59,7 +53,7 @@ export class ServerMetrics implements SchedulerObserver {
     );
     this.#preemptions = registry.counter("num_preemptions_total", "Sequences whose pages were taken away for others.");
     this.#finished = registry.counter("request_success_total", "Finished requests by reason.");
-    this.#http = registry.counter("http_requests_total", "HTTP requests by route and status.");
+    this.#http = httpCounter(registry);
     this.#firstToken = registry.histogram("time_to_first_token_seconds", "From arrival to the first token.", SECONDS);
     this.#nextToken = registry.histogram("inter_token_latency_seconds", "Between two tokens of a sequence.", SECONDS);
     this.#total = registry.histogram("e2e_request_latency_seconds", "From arrival to the last token.", SECONDS);
@@ -87,7 +81,7 @@ export class ServerMetrics implements SchedulerObserver {
       "Share of the KV budget in use by running sequences and kept prefixes, 0 to 1.",
       () => {
         const { kvBytes, kvBudgetBytes } = read();
-        return Number.isFinite(kvBudgetBytes) ? kvBytes / kvBudgetBytes : 0;
+        return Number.isFinite(kvBudgetBytes) && kvBudgetBytes > 0 ? kvBytes / kvBudgetBytes : 0;
       },
     );
     registry.gauge("kv_cache_bytes", "Bytes of all KV pages, as allocated.", () => read().kvBytes);
@@ -148,6 +142,55 @@ export class ServerMetrics implements SchedulerObserver {
 
   onResponse(route: string, status: number): void {
     this.#http.add(1, { handler: route, status: String(status) });
+  }
+
+  /** For a model that comes and goes: whether it is in memory. */
+  watchLoads(isLoaded: () => boolean): Counter {
+    const registry = this.#registry;
+    registry.gauge("model_loaded", "Whether the model is in memory, 0 or 1.", () => Number(isLoaded()));
+    return registry.counter("model_loads_total", "Times that the model was loaded, by outcome.");
+  }
+}
+
+const httpCounter = (registry: Registry): Counter =>
+  registry.counter("http_requests_total", "HTTP requests by route and status.");
+
+export interface MetricsOptions {
+  /** Prefix of every name; `turboquant:` by default, `vllm:` for dashboards made for vLLM. */
+  readonly prefix?: string;
+  /** Those that are shown. */
+  readonly modelNames: readonly string[];
+  readonly kv: string;
+}
+
+/** The metrics of all models, each with its name as a label. */
+export class ServerMetrics {
+  readonly #registry: Registry;
+  readonly #models: ReadonlyMap<string, ModelMetrics>;
+  /** Of requests that were for no model: one model alone has them all. */
+  readonly #others: Pick<ModelMetrics, "onResponse">;
+
+  constructor({ prefix = "turboquant:", modelNames, kv }: MetricsOptions) {
+    const registry = new Registry(prefix);
+    this.#registry = registry;
+    const own = modelNames.map(
+      (name) => [name, new ModelMetrics(registry.labelled({ model_name: name }), kv)] as const,
+    );
+    this.#models = new Map(own);
+    if (own.length === 1) this.#others = own[0]![1];
+    else {
+      const http = httpCounter(registry);
+      this.#others = { onResponse: (handler, status) => http.add(1, { handler, status: String(status) }) };
+    }
+  }
+
+  of(modelName: string): ModelMetrics {
+    return this.#models.get(modelName)!;
+  }
+
+  /** modelName: of the model that the request was for; absent: none */
+  onResponse(route: string, status: number, modelName = ""): void {
+    (this.#models.get(modelName) ?? this.#others).onResponse(route, status);
   }
 
   text(): string {

@@ -8,8 +8,11 @@ import type { SlotStore } from "./server-context.ts";
 
 const OWNER_DIGITS = 16;
 
-export function listSlots({ server, owner }: Call): Response {
-  const { llm, scheduler } = server;
+/** model: whose slots; absent: the first model's */
+export function listSlots(call: Call, model: string | null): Response {
+  call.useLoaded(model);
+  const { owner } = call;
+  const { llm, scheduler } = call.model;
   return Response.json(
     scheduler.slots.all.map(({ id, choice, entry, owner: own }) => {
       // How much others have said is theirs to know.
@@ -26,33 +29,43 @@ export function listSlots({ server, owner }: Call): Response {
   );
 }
 
-const ACTIONS: Readonly<Record<string, (call: Call, id: number) => Response | Promise<Response>>> = {
+const ACTIONS: Readonly<
+  Record<string, (call: Call, id: number, model: string | null) => Response | Promise<Response>>
+> = {
   save: saveSlot,
   restore: restoreSlot,
-  erase: (call, id) => Response.json({ id_slot: id, n_erased: call.server.scheduler.slots.erase(id, call.owner) }),
+  erase: eraseSlot,
 };
 
 /** What `?action=` may say. */
 export const SLOT_ACTIONS = Object.keys(ACTIONS);
 
-export async function slotAction(call: Call, idText: string, action: string | undefined): Promise<Response> {
+/** query: `action`, and `model`, which a body may name as well */
+export async function slotAction(call: Call, idText: string, query: URLSearchParams): Promise<Response> {
+  const action = query.get("action");
   const id = /^\d+$/.test(idText) ? Number(idText) : Number.NaN;
   if (!Number.isSafeInteger(id)) {
     throw new ApiError(400, `slot: expected a number, got ${JSON.stringify(idText.slice(0, 40))}`, {
       code: "invalid_value",
     });
   }
-  if (action !== undefined && Object.hasOwn(ACTIONS, action)) return await ACTIONS[action]!(call, id);
-  throw new ApiError(400, `action: expected ${SLOT_ACTIONS.join(", ")}, got ${JSON.stringify(action ?? null)}`, {
+  if (action !== null && Object.hasOwn(ACTIONS, action)) return await ACTIONS[action]!(call, id, query.get("model"));
+  throw new ApiError(400, `action: expected ${SLOT_ACTIONS.join(", ")}, got ${JSON.stringify(action)}`, {
     code: "invalid_value",
     param: "action",
   });
 }
 
-async function saveSlot(call: Call, id: number): Promise<Response> {
-  const { store, name, filename } = await storeAndName(call);
+function eraseSlot(call: Call, id: number, model: string | null): Response {
+  call.useLoaded(model);
+  return Response.json({ id_slot: id, n_erased: call.model.scheduler.slots.erase(id, call.owner) });
+}
+
+async function saveSlot(call: Call, id: number, ofQuery: string | null): Promise<Response> {
+  const { store, name, filename, model = ofQuery } = await storeAndName(call);
+  call.useLoaded(model);
   const started = performance.now();
-  const saved = call.server.scheduler.slots.save(id, call.owner);
+  const saved = call.model.scheduler.slots.save(id, call.owner);
   if (!saved) {
     throw new ApiError(
       400,
@@ -77,11 +90,12 @@ async function saveSlot(call: Call, id: number): Promise<Response> {
   });
 }
 
-async function restoreSlot(call: Call, id: number): Promise<Response> {
-  const { store, name, filename } = await storeAndName(call);
+async function restoreSlot(call: Call, id: number, ofQuery: string | null): Promise<Response> {
+  const { store, name, filename, model = ofQuery } = await storeAndName(call);
+  await call.use(model);
   const started = performance.now();
   const bytes = await store.read(name);
-  const restored = call.server.scheduler.slots.restore(id, bytes, call.owner);
+  const restored = call.model.scheduler.slots.restore(id, bytes, call.owner);
   return Response.json({
     id_slot: id,
     filename,
@@ -101,19 +115,21 @@ function ownName({ server, owner }: Call, name: string): string {
  * The store and the file name that a request means.
  * @throws ApiError 501 — saving is switched off; 400 — not a valid file name
  */
-async function storeAndName(call: Call): Promise<{ store: SlotStore; name: string; filename: string }> {
+async function storeAndName(
+  call: Call,
+): Promise<{ store: SlotStore; name: string; filename: string; model: string | undefined }> {
   const { slotStore } = call.server;
   if (!slotStore) {
     throw new ApiError(501, "slots: saving is off; start the server with --slot-save-path DIRECTORY", {
       code: "slots_off",
     });
   }
-  const { filename } = await call.body(slotFileRequest);
+  const { filename, model } = await call.body(slotFileRequest);
   if (!isSafeFileName(filename) || filename.includes("/") || filename.startsWith(".")) {
     throw new ApiError(400, "filename: expected a plain file name without folders", {
       code: "invalid_value",
       param: "filename",
     });
   }
-  return { store: slotStore, name: ownName(call, filename), filename };
+  return { store: slotStore, name: ownName(call, filename), filename, model: model ?? undefined };
 }

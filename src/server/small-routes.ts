@@ -1,47 +1,17 @@
-/** @file Routes that only report: models, tokenization, properties. */
+/** @file Routes that only report: tokenization, properties, readiness. */
 import { forTemplate } from "../chat/tool-prompt.ts";
+import type { LLM } from "../engine/llm.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import { chatPrompt } from "./chat-plan.ts";
 import { encodePrompt, textWorkOf } from "./encode-text.ts";
 import { templateMessages } from "./message-fields.ts";
 import type { ChatRequest, DetokenizeRequest, TokenizeRequest } from "./request-schema.ts";
-import type { ServerOptions } from "./server-context.ts";
-
-/** The server's start serves as the model's creation date, since files on disk have no better one. */
-const started = Math.floor(Date.now() / 1000);
-
-function modelObject({ llm }: ServerOptions, id: string) {
-  const { config, decoder, runner } = llm;
-  return {
-    id,
-    object: "model",
-    created: started,
-    owned_by: "turboquant",
-    kv: decoder.kv.text,
-    max_model_len: runner.contextLength,
-    meta: {
-      vocab_size: config.vocabSize,
-      n_ctx: runner.contextLength,
-      n_ctx_train: config.maxPositionEmbeddings,
-      n_embd: config.hiddenSize,
-      n_layer: config.numLayers,
-      size: decoder.weightBytes,
-      kv_cache: decoder.kv.text,
-      backend: llm.ops.name,
-    },
-  };
-}
-
-export const listModels = ({ server }: Call): Response =>
-  Response.json({ object: "list", data: server.modelNames.map((id) => modelObject(server, id)) });
-
-export const showModel = (call: Call, id: string): Response => Response.json(modelObject(call.server, call.model(id)));
 
 /** Accepts llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
 export async function tokenize(call: Call, request: TokenizeRequest): Promise<Response> {
-  const { llm } = call.server;
-  call.model(request.model);
+  await call.use(request.model);
+  const { llm } = call.model;
   const { content, prompt, messages } = request;
   if ([content, prompt, messages].filter((given) => given !== undefined).length !== 1) {
     throw new ApiError(400, "body: expected one of content, prompt and messages", { code: "invalid_value" });
@@ -65,9 +35,9 @@ export async function tokenize(call: Call, request: TokenizeRequest): Promise<Re
   });
 }
 
-export function detokenize(call: Call, { tokens, model }: DetokenizeRequest): Response {
-  const { llm } = call.server;
-  call.model(model);
+export async function detokenize(call: Call, { tokens, model }: DetokenizeRequest): Promise<Response> {
+  await call.use(model);
+  const { llm } = call.model;
   const wrong = tokens.find((id) => id >= llm.config.vocabSize);
   if (wrong !== undefined) {
     throw new ApiError(400, `tokens: expected ids from 0 to ${llm.config.vocabSize - 1}, got ${wrong}`, {
@@ -80,7 +50,9 @@ export function detokenize(call: Call, { tokens, model }: DetokenizeRequest): Re
 }
 
 /** vLLM's: what clients that encode by `/tokenize` have to know besides, lm-evaluation-harness among them. */
-export function tokenizerInfo({ server: { llm } }: Call): Response {
+export async function tokenizerInfo(call: Call, model: string | null): Promise<Response> {
+  await call.use(model);
+  const { llm } = call.model;
   const { tokenizer, eosTokens } = llm;
   const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokenizer.decode([id]));
   // What stands before every text begins it.
@@ -92,12 +64,11 @@ export function tokenizerInfo({ server: { llm } }: Call): Response {
   });
 }
 
-const defaultTemplate = ({ tokenizer }: ServerOptions["llm"]): string | null =>
-  tokenizer.chatTemplate?.sources.get("default") ?? null;
+const defaultTemplate = ({ tokenizer }: LLM): string | null => tokenizer.chatTemplate?.sources.get("default") ?? null;
 
 /** llama.cpp's `/apply-template`: the prompt of a chat request, which is not computed. */
 export async function applyTemplate(call: Call, request: ChatRequest): Promise<Response> {
-  call.model(request.model);
+  await call.use(request.model);
   return Response.json({ prompt: await chatPrompt(call, request) });
 }
 
@@ -105,7 +76,7 @@ export const version = ({ server }: Call): Response => Response.json({ version: 
 
 /** Whether requests are taken, by the engine's own word; `/health` (gate.ts) says that the server is alive. */
 export const ready = ({ server }: Call): Response =>
-  server.scheduler.isDraining
+  server.models.isDraining
     ? Response.json({ status: "shutting down" }, { status: 503 })
     : Response.json({ status: "ready" });
 
@@ -113,12 +84,14 @@ export const metrics = ({ server }: Call): Response =>
   new Response(server.metrics.text(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
 
 /** llama.cpp's `/props`, with the fields that apply here. */
-export function props({ server }: Call): Response {
-  const { llm, scheduler } = server;
+export function props(call: Call, model: string | null): Response {
+  const name = call.useLoaded(model);
+  const { server } = call;
+  const { llm, scheduler } = call.model;
   return Response.json({
     default_generation_settings: { n_ctx: llm.runner.contextLength, params: llm.samplingDefaults },
     total_slots: scheduler.maxRunning,
-    model_alias: server.modelNames[0],
+    model_alias: name,
     chat_template: defaultTemplate(llm),
     build_info: `turboquant ${server.version}`,
     kv_cache: llm.decoder.kv.text,

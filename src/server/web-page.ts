@@ -25,7 +25,7 @@ export async function webPage({ server, request }: Call): Promise<Response> {
         ...(encoding && { "content-encoding": encoding }),
         ...ISOLATION,
         // The page offers this model beside those that it loads itself.
-        "x-turboquant-model": encodeURIComponent(server.modelNames[0] ?? ""),
+        "x-turboquant-model": encodeURIComponent(server.models.names[0] ?? ""),
         "content-type": file.type,
         "cache-control": file.isImmutable ? "public, max-age=31536000, immutable" : "no-cache",
         "x-content-type-options": "nosniff",

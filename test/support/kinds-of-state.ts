@@ -10,6 +10,7 @@ import { beamSearch } from "../../src/engine/beam-search.ts";
 import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
 import { collect, LLM } from "../../src/index.ts";
 import { createApp } from "../../src/server/app.ts";
+import { oneModel } from "../../src/server/models.ts";
 import { ServerMetrics } from "../../src/server/server-metrics.ts";
 import { type Answer, alone, answers, SEEDED, withScheduler } from "./scheduled.ts";
 import { seededSource } from "./seeded-checkpoint.ts";
@@ -189,10 +190,11 @@ function describeKind(model: string, fields: object, open: () => Promise<Ops>): 
   });
 
   it("for two clients of the server at once", async () => {
-    const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });
+    const metrics = new ServerMetrics({ modelNames: [llm.name], kv: llm.decoder.kv.text });
     const scheduler = new Scheduler(llm);
     const app = createApp({
-      ...{ llm, scheduler, metrics, logger: { info() {}, warn() {}, error() {} }, modelNames: [llm.name], apiKeys: [] },
+      ...{ models: oneModel([llm.name], { llm, scheduler }), metrics, apiKeys: [] },
+      logger: { info() {}, warn() {}, error() {} },
       ...{ corsOrigins: [], hosts: null, timeoutMs: 60_000, slotStore: null, staticFiles: null },
       version: "test",
     });

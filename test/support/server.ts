@@ -8,9 +8,11 @@ import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../../src/engine/scheduler/scheduler-options.ts";
 import { relayedApp } from "../../src/server/app.ts";
 import { Gate } from "../../src/server/gate.ts";
+import { oneModel } from "../../src/server/models.ts";
 import { Relay } from "../../src/server/relay.ts";
 import type { ServerOptions } from "../../src/server/server-context.ts";
 import { ServerMetrics } from "../../src/server/server-metrics.ts";
+import type { TextWork } from "../../src/server/text-work.ts";
 import { type FakeOptions, loadFake } from "./fake-ops.ts";
 
 export interface TestServer {
@@ -41,6 +43,10 @@ export interface TestServerOptions {
   readonly load?: Omit<LoadOptions, "backend">;
   readonly scheduler?: SchedulerOptions;
   readonly server?: Partial<ServerOptions>;
+  /** Default: the model's own. */
+  readonly modelNames?: readonly string[];
+  /** Default: done in this thread. */
+  readonly text?: TextWork;
   /** Default: a mebibyte. */
   readonly maxBodyBytes?: number;
   readonly requestTimeoutMs?: number;
@@ -54,9 +60,10 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const log: TestServer["log"] = [];
   const logAt = (level: string) => (fields: object, message: string) => void log.push({ level, fields, message });
   const logger = { info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
-  const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });
-  const scheduler = new Scheduler(llm, { observer: metrics, ...options.scheduler });
-  metrics.watch(() => scheduler.stats);
+  const metrics = new ServerMetrics({ modelNames: [llm.name], kv: llm.decoder.kv.text });
+  const own = metrics.of(llm.name);
+  const scheduler = new Scheduler(llm, { observer: own, ...options.scheduler });
+  own.watch(() => scheduler.stats);
   const access = {
     apiKeys: options.server?.apiKeys ?? [],
     corsOrigins: options.server?.corsOrigins ?? [],
@@ -64,11 +71,9 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   };
   const app = relayedApp({
     ...access,
-    llm,
-    scheduler,
+    models: oneModel(options.modelNames ?? [llm.name], { llm, scheduler, ...(options.text && { text: options.text }) }),
     metrics,
     logger,
-    modelNames: [llm.name],
     timeoutMs: 60_000,
     slotStore: null,
     staticFiles: null,

@@ -2,23 +2,15 @@
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { TOOL_FORMATS } from "../../chat/tools/formats.ts";
-import { wantsCalibration } from "../../engine/calibration/calibration-wish.ts";
-import { calibrateWhenIdle, untilIdle } from "../../engine/calibration/idle-calibration.ts";
-import type { LLM } from "../../engine/llm.ts";
 import { POOLINGS, type Pooling } from "../../engine/scheduler/row-pool.ts";
-import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
-import { formatBytes, formatCount } from "../../format-number.ts";
-import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
 import type { RateLimit } from "../../server/rate-limits.ts";
 import type { UnknownFields } from "../../server/read-body.ts";
 import type { Logger } from "../../server/server-context.ts";
-import { readTokenizerFiles, type TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import { packageVersion } from "../build-info.ts";
-import { type CommandContext, progressOf } from "../context.ts";
-import { loadModel } from "../load-model.ts";
+import type { CommandContext } from "../context.ts";
 import {
   addBackendOptions,
   addCacheOptions,
@@ -33,11 +25,14 @@ import {
   realNumber,
   wholeNumber,
 } from "../options.ts";
+import { collectModels, wantedModel } from "../serve/model-flags.ts";
+import { type ServedModels, type ServedOptions, serveOne, serveSeveral } from "../serve/served-models.ts";
 import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
-import { TextThreads } from "../text-threads.ts";
 
-interface ServeFlags extends ModelFlags, SpeculationFlags {
+interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags {
+  /** The default, or what was given. */
+  readonly model: string | readonly string[];
   readonly host: string;
   readonly port: number;
   readonly alias?: readonly string[];
@@ -63,7 +58,7 @@ interface ServeFlags extends ModelFlags, SpeculationFlags {
   readonly logLevel: string;
 }
 
-/** Default of `--kv-budget`: bytes for the KV pages of all conversations. */
+/** Default of `--kv-budget`: bytes for the KV pages of all conversations with a model. */
 const DEFAULT_KV_BUDGET = 1 << 30;
 const KEEP_ALIVE_MS = 75_000;
 /** Time for the last events of streams that are cut off. */
@@ -79,6 +74,9 @@ export function configure(command: Command, context: CommandContext): void {
       "Ctrl-C or SIGTERM: no more requests are taken, those at work are finished; a second Ctrl-C ends at once.",
   );
   addModelOption(command);
+  const model = command.options.find(({ long }) => long === "--model")!;
+  model.description += "; may be repeated, NAME=REF gives it a name: each is loaded when it is asked for";
+  model.argParser(collectModels);
   addCacheOptions(command)
     .option("--host <address>", "address to listen on; 0.0.0.0 for all", "127.0.0.1")
     .option("-p, --port <n>", "port; 0 for a free one", wholeNumber(0, 65535), 8080)
@@ -148,39 +146,15 @@ Examples:
 
 async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { io } = context;
-  const speculation = speculationOf(flags);
-  const progress = progressOf(context, flags);
   // Only this command loads the packages of the server.
-  const [{ relayedApp }, { RateLimits }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
+  const [{ relayedApp }, { RateLimits }, logger, apiKeys] = await Promise.all([
     import("../../server/app.ts"),
     import("../../server/rate-limits.ts"),
-    import("../../server/server-metrics.ts"),
     makeLogger(flags, context),
     keysOf(flags),
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
-  // A server is asked as soon as it listens, so a calibration waits until nobody asks.
-  const { calibration, ...loadOptions } = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
-  await using llm = await loadModel(flags, context, progress, loadOptions);
-  const modelNames = [...(flags.alias ?? []), llm.name];
-  const metrics = new ServerMetrics({
-    prefix: flags.metricsPrefix,
-    modelName: modelNames[0]!,
-    kv: llm.decoder.kv.text,
-  });
-  const serving = (own: LLM) => ({
-    llm: own,
-    scheduler: new Scheduler(own, {
-      maxRunning: flags.parallel,
-      maxWaiting: flags.queue,
-      prefixCache: flags.prefixCache,
-      observer: metrics,
-      ...speculation,
-      ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
-    }),
-  });
-  let current = serving(llm);
-  metrics.watch(() => current.scheduler.stats);
+  await using served = await servedModels(flags, context, logger);
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
   const access = {
@@ -188,19 +162,11 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     corsOrigins: flags.corsOrigin ?? [],
     hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
   };
-  await using text = textThreads(llm, flags.parallel + flags.queue);
   const app = relayedApp({
     ...access,
-    text,
-    get llm() {
-      return current.llm;
-    },
-    get scheduler() {
-      return current.scheduler;
-    },
-    metrics,
+    models: served.models,
+    metrics: served.metrics,
     logger,
-    modelNames,
     unknownFields: flags.unknownFields,
     ...(flags.toolParser !== "auto" && { toolFormat: flags.toolParser }),
     pooling: flags.pooling,
@@ -220,28 +186,14 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
       keepAliveMs: KEEP_ALIVE_MS,
     },
   });
-  const ending = new AbortController();
-  const calibrating =
-    calibration && wantsCalibration(llm.decoder.kv, calibration)
-      ? calibrated(llm, () => current.scheduler, ending.signal, logger).then((next) => {
-          if (!next) return;
-          const { scheduler: before } = current;
-          current = serving(next);
-          void before.close();
-        })
-      : Promise.resolve();
   try {
-    const budget = llm.cache.pool.budgetBytes;
     if (flags.json) {
       const { url, port } = server;
       const web = staticFiles !== null;
-      io.stdout.write(
-        `${JSON.stringify({ url, port, model: modelNames[0], kv: llm.decoder.kv.text, kvBudgetBytes: budget, web })}\n`,
-      );
+      io.stdout.write(`${JSON.stringify({ url, port, ...served.summary, web })}\n`);
     } else if (!flags.quiet) {
       io.stdout.write(
-        `${modelNames[0]} on ${llm.ops.describe()}\n` +
-          `KV cache ${llm.decoder.kv.text}: at most ${formatBytes(budget)}, context ${formatCount(llm.runner.contextLength)} tokens\n` +
+        `${served.headline}` +
           `API       ${server.url}/v1\n` +
           `web page  ${staticFiles ? server.url : flags.web ? "not built: npm run build" : "off"}\n`,
       );
@@ -250,68 +202,48 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
       }
     }
     const reason = await Promise.race([stopped.promise, server.failure]);
-    ending.abort();
     if (reason instanceof Error) throw reason;
-    logger.info({ reason, ...current.scheduler.stats }, "shutting down");
-    await shutDown(current.scheduler, server, flags.drainTimeout * 1000);
+    logger.info({ reason, ...served.stats }, "shutting down");
+    await shutDown(served, server, flags.drainTimeout * 1000);
     if (reason === "SIGINT") context.setExitCode(130);
   } finally {
-    ending.abort();
     stopped.removeListener();
-    await calibrating;
-    await current.scheduler.close();
+    await served.close();
     await server.close();
   }
 }
 
-/**
- * The model with a calibrated cache, at a moment when nothing is at work; null where that is not to be. Conversations are read again then,
- * as their caches are in other codes.
- */
-async function calibrated(
-  llm: LLM,
-  scheduler: () => Scheduler,
-  signal: AbortSignal,
-  logger: Pick<Logger, "info" | "error">,
-): Promise<LLM | null> {
-  const isIdle = (): boolean => {
-    const { running, waiting, preempted } = scheduler().stats;
-    return running + waiting + preempted === 0;
+function servedModels(flags: ServeFlags, context: CommandContext, logger: Logger): Promise<ServedModels> {
+  const { model, ...others } = flags;
+  const wanted = [model].flat().map((text) => wantedModel(text));
+  const options: ServedOptions = {
+    flags,
+    context,
+    logger,
+    load: { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(others) },
+    scheduler: {
+      maxRunning: flags.parallel,
+      maxWaiting: flags.queue,
+      prefixCache: flags.prefixCache,
+      ...speculationOf(flags),
+      ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
+    },
+    maxWaiting: { texts: flags.parallel + flags.queue, requests: flags.queue },
   };
-  try {
-    const outcome = await calibrateWhenIdle(llm, { isIdle, signal });
-    if (outcome) logger.info({ note: outcome.note }, outcome.isMade ? "calibrated" : "not calibrated");
-    if (!outcome?.isMade) return null;
-    const view = await llm.withKv(llm.decoder.kv.text);
-    return (await untilIdle({ isIdle, signal, idleMs: 0 })) ? view : null;
-  } catch (error) {
-    logger.error({ err: error }, "not calibrated");
-    return null;
-  }
-}
-
-function textThreads(llm: LLM, maxWaiting: number): TextThreads {
-  const files = async (): Promise<TokenizerFiles> => {
-    const source = await llm.reopen();
-    try {
-      return await readTokenizerFiles((await openCheckpoint(source)).files);
-    } finally {
-      await source.close();
-    }
-  };
-  return new TextThreads({ files, maxWaiting });
+  const [first, ...more] = wanted;
+  return more.length === 0 ? serveOne(first!, options) : serveSeveral(wanted, options);
 }
 
 /** Waits for running requests to finish, for at most `limitMs`. */
-async function shutDown(scheduler: Scheduler, server: HttpThread, limitMs: number): Promise<void> {
+async function shutDown(served: ServedModels, server: HttpThread, limitMs: number): Promise<void> {
   const timer = setTimeout(() => {
     // Streams that are cut off end as streams do, where their readers are quick enough.
-    void scheduler.close().then(() => setTimeout(() => server.destroy(), LAST_WORDS_MS));
+    void served.close().then(() => setTimeout(() => server.destroy(), LAST_WORDS_MS));
   }, limitMs);
   try {
     // Until the last answer is made, who asks is told that this server ends, and balancers see it.
     server.drain();
-    await scheduler.drain();
+    await served.drain();
     await server.stop();
   } finally {
     clearTimeout(timer);

@@ -13,14 +13,14 @@ import { type CountRequest, chatOfMessages, MESSAGES_NAMES, type MessageRequest 
 import { type MessageEvent, MessageWriter } from "./message-writer.ts";
 
 export async function countTokens(call: Call, request: CountRequest): Promise<Response> {
-  call.model(request.model);
+  await call.use(request.model);
   const text = await withNames(MESSAGES_NAMES, () => chatPrompt(call, chatOfMessages(request)));
   const ids = await encodePrompt(call, text, { addSpecialTokens: false });
   return Response.json({ input_tokens: ids.length });
 }
 
 export async function createMessage(call: Call, request: MessageRequest): Promise<Response> {
-  const model = call.model(request.model);
+  const model = await call.use(request.model);
   if (request.thread) throw noThreads();
   const chat = chatOfMessages(request);
   const plan = await withNames(MESSAGES_NAMES, () => planChat(call, chat));

@@ -53,7 +53,7 @@ const OUTCOMES = {
 } satisfies Record<FinishReason, object>;
 
 export async function createResponse(call: Call, request: ResponseRequest): Promise<Response> {
-  const model = call.model(request.model);
+  const model = await call.use(request.model);
   const previous = request.previous_response_id;
   const earlier = previous ? storedResponse(call, previous, "previous_response_id").messages : [];
   const chat = chatOf(request, earlier);
