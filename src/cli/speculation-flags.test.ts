@@ -2,9 +2,12 @@
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
+import { randomModel } from "../../test/support/random-model.ts";
 
 const TEXT = "The cat sat on the mat. The dog sat on the log. The cat sat on the mat. The dog";
 const RUN = ["run", "-m", "qwen3-1m", "-t", "1", "--raw", TEXT, "-n", "60"];
+
+const { args: ANY_MODEL } = randomModel();
 
 describe("--spec", () => {
   it("changes no token", async () => {
@@ -25,6 +28,26 @@ describe("--spec", () => {
     expect(err).toMatch(/^drafts that were right +\d+\.\d % +\d+ of \d+ tokens$/m);
   });
 
+  it("a draft model changes no token either, and another vocabulary is refused", async () => {
+    const argv = ["run", "-m", "qwen3-3m", "-t", "1", "--raw", TEXT, "-n", "24", "--json", "--temp", "0.8"];
+    const [plain, own] = [await runCommand(argv), await runCommand([...argv, "-md", "qwen3-1m", "--draft-max", "3"])];
+    const [without, report] = [plain, own].map(({ out }) => JSON.parse(out));
+    expect(report.tokens).toEqual(without.tokens);
+    expect(report.usage.acceptedTokens).toBeGreaterThan(0);
+    const refused = await runCommand([...argv, "-md", ANY_MODEL[1]!]);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain("has another vocabulary: token 3 is ");
+    const two = await runCommand([...argv, "-md", "qwen3-1m", "--spec", "prompt-lookup"]);
+    expect(two.code).toBe(2);
+    expect(two.err).toContain("two methods");
+  });
+
+  it("a draft model of several served models is refused", async () => {
+    const { code, err } = await runCommand(["serve", "-m", "qwen3-1m", "-m", "qwen3-3m", "-md", "qwen3-1m"]);
+    expect(code).toBe(2);
+    expect(err).toContain("--draft-model: it is for one model");
+  });
+
   it("options of drafts without drafts are refused, and so are values out of range", async () => {
     for (const command of [["run", "hello"], ["chat", "hello"], ["serve"]]) {
       const { code, err } = await runCommand([...command, "--draft-max", "3"]);
@@ -33,6 +56,6 @@ describe("--spec", () => {
     }
     const { code, err } = await runCommand([...RUN, "--spec", "prompt-lookup", "--prompt-lookup-min", "6"]);
     expect(code).toBe(2);
-    expect(err).toContain("promptLookupMax: expected a whole number from 6 to 64, got 4");
+    expect(err).toContain("promptLookupMax: expected a whole number from 6 to 64, got 5");
   });
 });

@@ -1,12 +1,16 @@
-/** @file Options of speculative decoding. The library checks their values. */
+/** @file Options of speculative decoding, and the draft model that they name. The library checks their values. */
 import { type Command, Option } from "commander";
+import type { LLM } from "../engine/llm.ts";
 import { SPECULATION_METHODS, type SpeculateOptions } from "../engine/speculation/speculation-options.ts";
 import { TurboQuantError } from "../errors.ts";
-import { wholeNumber } from "./options.ts";
+import { type CommandContext, progressOf } from "./context.ts";
+import { loadModel } from "./load-model.ts";
+import { type BackendFlags, backendOptionsOf, type OutputFlags, wholeNumber } from "./options.ts";
 import { sharing } from "./shared-options.ts";
 
 export interface SpeculationFlags {
   readonly spec: (typeof SPECULATION_METHODS)[number];
+  readonly draftModel?: string;
   readonly draftMax?: number;
   readonly promptLookupMax?: number;
   readonly promptLookupMin?: number;
@@ -20,25 +24,59 @@ export const addSpeculationOptions = sharing(
           .choices(SPECULATION_METHODS)
           .default("off"),
       )
-      .option("--draft-max <n>", "with --spec: most drafted tokens of a step (default: 8)", wholeNumber(1, 64))
-      .option("--prompt-lookup-max <n>", "most tokens that are looked for further up (default: 4)", wholeNumber(1, 64))
-      .option("--prompt-lookup-min <n>", "fewest of them (default: 2)", wholeNumber(1, 64)),
+      .option("--draft-model <ref>", "a smaller model with the same vocabulary drafts")
+      .option("--draft-max <n>", "most drafted tokens of a step (default: 8; of a draft model 4)", wholeNumber(1, 64))
+      .option("--prompt-lookup-max <n>", "most tokens that are looked for further up (default: 5)", wholeNumber(1, 64))
+      .option("--prompt-lookup-min <n>", "fewest of them (default: 3)", wholeNumber(1, 64)),
 );
 
-/**
- * What `speculate` is to be; absent where it is off.
- * @throws TurboQuantError invalid_argument — options of drafts where there are none
- */
-export function speculationOf(flags: SpeculationFlags): { readonly speculate?: SpeculateOptions } {
-  const { spec, draftMax: numSpeculativeTokens, promptLookupMax, promptLookupMin } = flags;
+/** What is said of drafts but for the model itself; null where there are none. */
+export type SpeculationSettings = Omit<SpeculateOptions, "model"> | null;
+
+/** @throws TurboQuantError invalid_argument — options of drafts where there are none, or two methods */
+export function checkSpeculation(flags: SpeculationFlags): SpeculationSettings {
+  const { spec, draftModel, draftMax: numSpeculativeTokens, promptLookupMax, promptLookupMin } = flags;
   const options = { numSpeculativeTokens, promptLookupMax, promptLookupMin };
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  if (spec !== "off") return { speculate: given };
+  if (spec !== "off" && draftModel !== undefined) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `--spec ${spec} and --draft-model are two methods; leave one of them out`,
+    );
+  }
+  if (spec !== "off" || draftModel !== undefined) return given;
   if (Object.keys(given).length > 0) {
     throw new TurboQuantError(
       "invalid_argument",
-      "--draft-max, --prompt-lookup-max and --prompt-lookup-min say how tokens are drafted, and none are; add --spec prompt-lookup",
+      "--draft-max, --prompt-lookup-max and --prompt-lookup-min say how tokens are drafted, and none are; add --spec prompt-lookup or --draft-model",
     );
   }
-  return {};
+  return null;
+}
+
+/**
+ * Loads the draft model, if one is named. settings: of `checkSpeculation`
+ * returns: what `speculate` is to be, absent where nothing is drafted; disposing of it disposes of the draft model
+ */
+export async function openSpeculation(
+  settings: SpeculationSettings,
+  flags: BackendFlags & OutputFlags & SpeculationFlags,
+  context: CommandContext,
+): Promise<{ readonly options: { readonly speculate?: SpeculateOptions } } & AsyncDisposable> {
+  const { draftModel } = flags;
+  const model: LLM | null =
+    settings === null || draftModel === undefined
+      ? null
+      : await loadModel(
+          { model: draftModel, quiet: flags.quiet === true },
+          context,
+          progressOf(context, flags),
+          backendOptionsOf(flags),
+        );
+  return {
+    options: settings === null ? {} : { speculate: { ...settings, ...(model && { model }) } },
+    async [Symbol.asyncDispose]() {
+      await model?.dispose();
+    },
+  };
 }

@@ -14,8 +14,9 @@ import {
 } from "./generation.ts";
 import type { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
+import type { DraftSource } from "./speculation/draft-source.ts";
 import type { DraftedRows, DrawnRow } from "./speculation/drafted-rows.ts";
-import { parseSpeculation } from "./speculation/speculation-options.ts";
+import { parseSpeculation, type Speculation } from "./speculation/speculation-options.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
@@ -38,6 +39,8 @@ export class Session {
   #busy = false;
   /** Whether ends of prompts are marked. Only sessions that were rewound once pay memory for that. */
   #goesBack = false;
+  /** What a draft model has read of this conversation. */
+  #drafting: { readonly model: object; readonly source: DraftSource } | null = null;
   /** Number of tokens that the last rewind removed from the cache although they are part of the conversation. */
   #rereadTokens = 0;
 
@@ -73,9 +76,10 @@ export class Session {
     const bound = await this.#model.bind(options);
     const config = parseSamplingConfig(bound, this.#model.samplingDefaults, GENERATE_ONLY);
     const { runner } = this.#model;
-    const createSpeculator = parseSpeculation(options.speculate, {
+    const speculation = parseSpeculation(options.speculate, {
       ops: runner.decoder.ops,
       config: runner.decoder.config,
+      tokenizer: this.#model.tokenizer,
       cache: this.#sequence.cache,
     });
     const ids = typeof prompt === "string" ? this.#model.tokenizer.encode(prompt) : prompt;
@@ -88,6 +92,7 @@ export class Session {
         "generate: this session is generating; fork it or wait for the end",
       );
     }
+    const speculator = speculation?.createSpeculator(this.#sourceOf(speculation)) ?? null;
     this.#busy = true;
     const submittedAt = performance.now();
     const rereadTokens = this.#rereadTokens;
@@ -103,7 +108,6 @@ export class Session {
       startedAt: submittedAt,
     };
     const continuation = new Continuation(this.#model, config);
-    const speculator = createSpeculator?.() ?? null;
     const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => ({
       finishReason,
       ...continuation.figures(report, speculator),
@@ -154,11 +158,22 @@ export class Session {
       }
     } finally {
       loop.close();
-      speculator?.release();
+      // A draft model's cache is kept for the next answer.
+      if (!speculation?.model) speculator?.release();
       this.#busy = false;
       // A constraint that the caller gave stays the caller's.
       if (bound !== options) continuation.release();
     }
+  }
+
+  /** A draft model goes on from what it has read; other sources are new ones. */
+  #sourceOf({ model, createSource }: Speculation): DraftSource {
+    if (!model) return createSource();
+    if (this.#drafting?.model !== model) {
+      this.#drafting?.source.release();
+      this.#drafting = { model, source: createSource() };
+    }
+    return this.#drafting.source;
   }
 
   /** Whether pages for so many more tokens are free without making others coarser. */
@@ -209,6 +224,8 @@ export class Session {
 
   /** Releases the pages. */
   release(): void {
+    this.#drafting?.source.release();
+    this.#drafting = null;
     this.#sequence.release();
   }
 }

@@ -5,6 +5,7 @@ import { closest } from "../../closest.ts";
 import type { GenerationChunk } from "../../engine/generation.ts";
 import type { LLM } from "../../engine/llm.ts";
 import { parseSamplingConfig, type SamplingParams } from "../../engine/sampling-params.ts";
+import { parseSpeculation } from "../../engine/speculation/speculation-options.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
@@ -30,7 +31,12 @@ import {
   loadOptionsOf,
   type ModelFlags,
 } from "../options.ts";
-import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
+import {
+  addSpeculationOptions,
+  checkSpeculation,
+  openSpeculation,
+  type SpeculationFlags,
+} from "../speculation-flags.ts";
 import { reasonOf, systemErrorLine } from "../system-error.ts";
 
 interface ChatFlags extends ModelFlags, GenerationFlags, SpeculationFlags {
@@ -72,7 +78,7 @@ Examples:
 async function run(first: string, flags: ChatFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
   // What is wrong with these is said before anything is loaded.
-  speculationOf(flags);
+  const speculation = checkSpeculation(flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
@@ -80,11 +86,13 @@ async function run(first: string, flags: ChatFlags, context: CommandContext): Pr
       `chat: ${llm.name} has no chat template (a base model); use: turboquant run --raw`,
     );
   }
-  const chat = new Chat(llm, flags, context);
+  await using drafts = await openSpeculation(speculation, flags, context);
+  const chat = new Chat(llm, flags, context, drafts.options);
   await chat.loop(first);
 }
 
 class Chat {
+  readonly #drafts: Pick<AnswerOptions, "speculate">;
   readonly #flags: ChatFlags;
   readonly #context: CommandContext;
   readonly #conversation: Conversation;
@@ -99,7 +107,10 @@ class Chat {
   #last: GenerationChunk | null = null;
   #saysHistoryFails = true;
 
-  constructor(llm: LLM, flags: ChatFlags, context: CommandContext) {
+  constructor(llm: LLM, flags: ChatFlags, context: CommandContext, drafts: Pick<AnswerOptions, "speculate">) {
+    this.#drafts = drafts;
+    // A draft model with another vocabulary is refused before the first answer.
+    parseSpeculation(drafts.speculate, llm);
     this.#flags = flags;
     this.#context = context;
     this.#loaded = llm;
@@ -196,7 +207,7 @@ class Chat {
     try {
       const options: AnswerOptions = {
         ...settings,
-        ...speculationOf(this.#flags),
+        ...this.#drafts,
         maxNewTokens: settings.maxNewTokens ?? this.#flags.maxNewTokens,
         shifts: this.#flags.contextShift,
         onForget: (turns) => {

@@ -1,6 +1,6 @@
 /** @file `turboquant run [PROMPT]`: answers one prompt, token by token, and prints what it cost. */
 import { type Command, Option } from "commander";
-import type { GenerationResult } from "../../engine/generation.ts";
+import type { GenerateOptions, GenerationResult } from "../../engine/generation.ts";
 import type { LLM } from "../../engine/llm.ts";
 import type { Session } from "../../engine/session.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -26,7 +26,12 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { type PromptFlags, readPrompt } from "../prompt-input.ts";
-import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
+import {
+  addSpeculationOptions,
+  checkSpeculation,
+  openSpeculation,
+  type SpeculationFlags,
+} from "../speculation-flags.ts";
 
 interface RunFlags extends ModelFlags, GenerationFlags, SpeculationFlags, Omit<PromptFlags, "quiet" | "json"> {
   readonly raw?: boolean;
@@ -78,8 +83,9 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const { prompt, isDefault } = await readPrompt(words, flags, context);
   const progress = progressOf(context, flags);
   // What is wrong with these is said before anything is loaded.
-  speculationOf(flags);
+  const speculation = checkSpeculation(flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
+  await using drafts = await openSpeculation(speculation, flags, context);
   // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
   const isVerbose = !flags.quiet && !flags.json;
@@ -87,7 +93,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
 
   const session = llm.createSession();
   try {
-    const { result, tokens } = await generate(llm, session, prompt, flags, context, progress);
+    const { result, tokens } = await generate(llm, session, prompt, drafts.options, flags, context, progress);
     if (!flags.json) io.stdout.write("\n");
     const wantsComparison = flags.compareF16 === true && result.finishReason !== "aborted";
     const agreement = wantsComparison
@@ -126,6 +132,7 @@ async function generate(
   llm: LLM,
   session: Session,
   prompt: string,
+  drafts: Pick<GenerateOptions, "speculate">,
   flags: RunFlags,
   { io, signal }: CommandContext,
   progress: ReturnType<typeof progressOf>,
@@ -145,7 +152,7 @@ async function generate(
   const tokens: number[] = [];
   const options = {
     ...samplingOf(flags),
-    ...speculationOf(flags),
+    ...drafts,
     signal,
     onPrefill: (done: number, total: number) =>
       progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { TOOL_FORMATS } from "../../chat/tools/formats.ts";
 import { POOLINGS, type Pooling } from "../../engine/scheduler/row-pool.ts";
+import type { SchedulerOptions } from "../../engine/scheduler/scheduler-options.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
@@ -27,7 +28,12 @@ import {
 } from "../options.ts";
 import { collectModels, wantedModel } from "../serve/model-flags.ts";
 import { type ServedModels, type ServedOptions, serveOne, serveSeveral } from "../serve/served-models.ts";
-import { addSpeculationOptions, type SpeculationFlags, speculationOf } from "../speculation-flags.ts";
+import {
+  addSpeculationOptions,
+  checkSpeculation,
+  openSpeculation,
+  type SpeculationFlags,
+} from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
 
 interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags {
@@ -146,6 +152,13 @@ Examples:
 
 async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { io } = context;
+  const speculation = checkSpeculation(flags);
+  if (flags.draftModel !== undefined && [flags.model].flat().length > 1) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "--draft-model: it is for one model; serve that one alone, or take --spec prompt-lookup for all",
+    );
+  }
   // Only this command loads the packages of the server.
   const [{ relayedApp }, { RateLimits }, logger, apiKeys] = await Promise.all([
     import("../../server/app.ts"),
@@ -154,7 +167,8 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     keysOf(flags),
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
-  await using served = await servedModels(flags, context, logger);
+  await using drafts = await openSpeculation(speculation, flags, context);
+  await using served = await servedModels(flags, context, logger, drafts.options);
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
   const access = {
@@ -213,7 +227,12 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   }
 }
 
-function servedModels(flags: ServeFlags, context: CommandContext, logger: Logger): Promise<ServedModels> {
+function servedModels(
+  flags: ServeFlags,
+  context: CommandContext,
+  logger: Logger,
+  drafts: Pick<SchedulerOptions, "speculate">,
+): Promise<ServedModels> {
   const { model, ...others } = flags;
   const wanted = [model].flat().map((text) => wantedModel(text));
   const options: ServedOptions = {
@@ -225,7 +244,7 @@ function servedModels(flags: ServeFlags, context: CommandContext, logger: Logger
       maxRunning: flags.parallel,
       maxWaiting: flags.queue,
       prefixCache: flags.prefixCache,
-      ...speculationOf(flags),
+      ...drafts,
       ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
     },
     maxWaiting: { texts: flags.parallel + flags.queue, requests: flags.queue },

@@ -36,7 +36,7 @@ export function makeRequest(
   if (pooling !== undefined && !POOLINGS.includes(pooling)) {
     throw new TurboQuantError("invalid_argument", `pooling: expected ${POOLINGS.join(" or ")}, got ${pooling}`);
   }
-  const createSpeculator = parseSpeculation(options.speculate ?? speculate, llm);
+  const speculation = parseSpeculation(options.speculate ?? speculate, llm);
   const ids = Array.from(prompt);
   checkPrompt(ids, llm, scoreOnly || pooling ? 0 : 1);
   const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined && !pooling;
@@ -64,7 +64,7 @@ export function makeRequest(
       request,
       index,
       continuation: new Continuation(llm, nthConfig(config, index)),
-      speculator: createSpeculator?.() ?? null,
+      speculator: speculation?.createSpeculator() ?? null,
       tokens: [...ids],
       sequence: null,
       saved: null,

@@ -3,6 +3,8 @@ import type { Ops } from "../../backends/ops.ts";
 import type { CacheParts } from "../../cache/cache-parts.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { refuseUnknownOptions } from "../../known-options.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { checkSameVocabulary, type DraftingModel, DraftModel } from "./draft-model.ts";
 import type { DraftSource } from "./draft-source.ts";
 import { mostDrafts } from "./most-drafts.ts";
 import { PromptLookup } from "./prompt-lookup.ts";
@@ -10,12 +12,14 @@ import { Speculator } from "./speculator.ts";
 
 /** Names are vLLM's, in our spelling. */
 export interface SpeculateOptions {
-  /** The most tokens that are drafted for a step, 1 to 64; default 8 by prompt lookup. */
+  /** The most tokens that are drafted for a step, 1 to 64; default 8 by prompt lookup, 4 by a draft model. */
   readonly numSpeculativeTokens?: number;
-  /** Prompt lookup: the most tokens at the end that have to be the same further up, at least `promptLookupMin`; default 4. */
+  /** Prompt lookup: the most tokens at the end that have to be the same further up, at least `promptLookupMin`; default 5. */
   readonly promptLookupMax?: number;
-  /** Prompt lookup: the fewest of them, at least 1; default 2. */
+  /** Prompt lookup: the fewest of them, at least 1; default 3. */
   readonly promptLookupMin?: number;
+  /** A smaller model with the same vocabulary drafts, in place of prompt lookup: an `LLM`, for the caller to dispose of. */
+  readonly model?: DraftingModel;
   /** Makes a source of one's own in place of prompt lookup, for each continuation. */
   readonly createSource?: () => DraftSource;
 }
@@ -26,7 +30,9 @@ export type Speculate = "off" | "prompt-lookup" | SpeculateOptions;
 /** The values that are texts. */
 export const SPECULATION_METHODS = ["off", "prompt-lookup"] as const;
 
-const DEFAULTS = { numSpeculativeTokens: 8, promptLookupMax: 4, promptLookupMin: 2 };
+const DEFAULTS = { promptLookupMax: 5, promptLookupMin: 3 };
+/** Most tokens of a draft, by prompt lookup and by a draft model, which takes a step of its own for each. */
+const DEFAULT_TOKENS = { lookup: 8, model: 4 };
 /** A longer draft is hardly ever right to its end. */
 const MOST_TOKENS = 64;
 
@@ -34,7 +40,9 @@ const OPTIONS: Readonly<Record<keyof SpeculateOptions, true> & Record<string, tr
   numSpeculativeTokens: true,
   promptLookupMax: true,
   promptLookupMin: true,
+  model: true,
   createSource: true,
+  draftModel: "model",
   draftMax: "numSpeculativeTokens",
   numDraftTokens: "numSpeculativeTokens",
   promptLookupNumTokens: "numSpeculativeTokens",
@@ -46,16 +54,23 @@ export interface SpeculatedModel {
   readonly ops: Pick<Ops, "isRowInvariant">;
   readonly cache: CacheParts;
   readonly config: { readonly vocabSize: number };
+  readonly tokenizer: Tokenizer;
 }
 
-/** Makes what drafts for one continuation. */
-export type CreateSpeculator = () => Speculator;
+/** Drafts as they are asked for, checked. */
+export interface Speculation {
+  /** The draft model, whose cache is worth keeping from one answer to the next; null for sources that keep nothing. */
+  readonly model: DraftingModel | null;
+  createSource(): DraftSource;
+  /** What drafts for one continuation. source: of `createSource`; default: a new one */
+  createSpeculator(source?: DraftSource): Speculator;
+}
 
 /**
  * returns: null where nothing is to be drafted
- * @throws TurboQuantError invalid_argument — an unknown name, a value out of range
+ * @throws TurboQuantError invalid_argument — an unknown name, a value out of range, a draft model with another vocabulary
  */
-export function parseSpeculation(speculate: Speculate | undefined, model: SpeculatedModel): CreateSpeculator | null {
+export function parseSpeculation(speculate: Speculate | undefined, model: SpeculatedModel): Speculation | null {
   if (speculate === undefined || speculate === "off") return null;
   if (typeof speculate === "string" && speculate !== "prompt-lookup") {
     throw new TurboQuantError(
@@ -66,13 +81,26 @@ export function parseSpeculation(speculate: Speculate | undefined, model: Specul
   const options = typeof speculate === "string" ? {} : speculate;
   refuseUnknownOptions("speculate", options, OPTIONS);
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const { numSpeculativeTokens, promptLookupMax: max, promptLookupMin: min } = { ...DEFAULTS, ...given };
+  const { model: draft = null } = options;
+  const defaults = { ...DEFAULTS, numSpeculativeTokens: draft ? DEFAULT_TOKENS.model : DEFAULT_TOKENS.lookup };
+  const { numSpeculativeTokens, promptLookupMax: max, promptLookupMin: min } = { ...defaults, ...given };
   checkWhole("numSpeculativeTokens", numSpeculativeTokens, 1, MOST_TOKENS);
   checkWhole("promptLookupMin", min, 1, MOST_TOKENS);
   checkWhole("promptLookupMax", max, min, MOST_TOKENS);
-  const { createSource = () => new PromptLookup({ max, min }) } = options;
+  if (draft && options.createSource) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "speculate: model and createSource are two sources; pass one of them",
+    );
+  }
+  if (draft) checkSameVocabulary(model.tokenizer, draft);
+  const { createSource = () => (draft ? new DraftModel(draft) : new PromptLookup({ max, min })) } = options;
   const mostTokens = Math.min(numSpeculativeTokens, mostDrafts(model.ops, model.cache));
-  return () => new Speculator(createSource(), mostTokens, model.config.vocabSize);
+  return {
+    model: draft,
+    createSource,
+    createSpeculator: (source = createSource()) => new Speculator(source, mostTokens, model.config.vocabSize),
+  };
 }
 
 function checkWhole(name: string, value: unknown, min: number, max: number): void {

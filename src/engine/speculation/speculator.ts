@@ -15,7 +15,7 @@ export class Speculator implements DraftCounts {
   #drafted = 0;
   #accepted = 0;
 
-  /** source: owned by this speculator from now on · mostTokens: of a step · vocabSize: of the model that checks */
+  /** source: released by `release` · mostTokens: of a step · vocabSize: of the model that checks */
   constructor(source: DraftSource, mostTokens: number, vocabSize: number) {
     this.#source = source;
     this.#mostTokens = mostTokens;
