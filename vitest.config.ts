@@ -1,4 +1,4 @@
-/** @file Tests in four projects, by what they need: `npx vitest run --project gpu`. */
+/** @file Tests in four projects, by what they need: `npx vitest run --project gpu`. `.ci/run` names each of them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
