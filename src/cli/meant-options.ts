@@ -34,11 +34,15 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
 
 const GPU = "the GPU computes all layers or none: --backend webgpu or --backend wasm";
 const MAPPED = "weights are read once, at load, and nothing has to be said for it; leave it out";
+const MODELS = "each model is named, -m NAME=PATH, and as many are loaded as --memory holds";
 /** Options that have no counterpart, and why. */
 const REASONS: Readonly<Record<string, string>> = {
   "gpu-layers": GPU,
   "n-gpu-layers": GPU,
   "flash-attn": "attention always reads the cache in one pass; leave it out",
+  "models-dir": MODELS,
+  "models-max": MODELS,
+  "models-preset": MODELS,
   mlock: MAPPED,
   mmap: MAPPED,
   "no-mmap": MAPPED,

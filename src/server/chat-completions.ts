@@ -16,11 +16,12 @@ import { chatLogprob } from "./wire-logprobs.ts";
 type Logprob = ReturnType<typeof chatLogprob>;
 
 export async function chatCompletions(call: Call, request: ChatRequest): Promise<Response> {
-  const model = await call.use(request.model);
-  const { llm } = call.model;
+  const model = call.modelName(request.model);
   if (typeof request.top_logprobs === "number" && !request.logprobs) {
     throw new ApiError(400, "top_logprobs: needs logprobs: true", { code: "invalid_value", param: "top_logprobs" });
   }
+  await call.use(model);
+  const { llm } = call.model;
   const top = request.top_logprobs ?? 0;
   const plan = await planChat(call, request);
   const chunks = chatChunks(call, request, plan);

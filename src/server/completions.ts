@@ -24,10 +24,10 @@ const MAX_CHOICES = 256;
 const MAX_ECHOED = 1 << 21;
 
 export async function completions(call: Call, request: CompletionRequest): Promise<Response> {
-  const model = await call.use(request.model);
-  const { llm } = call.model;
+  const model = call.modelName(request.model);
   const n = request.n ?? 1;
   const prompts = await completionPrompts(call, request);
+  const { llm } = call.model;
   const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
   const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
@@ -66,7 +66,7 @@ export async function completions(call: Call, request: CompletionRequest): Promi
 }
 
 /**
- * The token ids of a request's prompts.
+ * The token ids of a request's prompts, for which it takes its model.
  * @throws ApiError 400 — more choices than one request may have; as `encodePrompts`
  */
 export async function completionPrompts(
@@ -93,6 +93,7 @@ export async function completionPrompts(
       },
     );
   }
+  await call.use(request.model);
   return await encodePrompts(call, texts, { addSpecialTokens: request.add_special_tokens ?? true }, "prompt");
 }
 

@@ -233,6 +233,20 @@ it("unloading by hand waits for the requests at work; a load is cancelled", asyn
   expect(states()).toBe("unloaded unloaded");
 });
 
+it("garbage is collected when a model has gone, and after a load that came to nothing", async () => {
+  const at: string[] = [];
+  const { models, sources, use, log } = pool(
+    { a: 6, b: 6 },
+    { budgetBytes: 10, collectGarbage: () => void at.push(log.at(-1)!) },
+  );
+  await use("a");
+  await use("b");
+  sources[0]!.fails = new TurboQuantError("invalid_file", "broken");
+  await expect(use("a")).rejects.toThrow("broken");
+  expect(at).toEqual(["free a", "free b", "free b"]);
+  expect(models.loaded).toEqual([]);
+});
+
 it("too many who wait are refused", async () => {
   const { models, sources } = pool({ a: 4 }, { maxWaiting: 1 });
   sources[0]!.waits = true;

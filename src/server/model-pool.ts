@@ -16,6 +16,8 @@ export interface PoolOptions {
   readonly budgetBytes?: number;
   /** The most requests that may wait for a model. */
   readonly maxWaiting?: number;
+  /** Called when a model was freed, or one that was not loaded to its end, and nothing here refers to it any more. */
+  readonly collectGarbage?: () => void;
   readonly observer?: PoolObserver;
 }
 
@@ -283,6 +285,7 @@ export class ModelPool implements Models, AsyncDisposable {
         return model;
       } catch (error) {
         entry.bytes = 0;
+        if (hasRoom) this.#options.collectGarbage?.();
         // What a GPU holds nobody knows before it is full.
         const other = hasRoom && isOutOfMemory(error) && !signal.aborted ? this.#nextToLeave() : null;
         if (!other) throw error;
@@ -342,21 +345,24 @@ export class ModelPool implements Models, AsyncDisposable {
     const { leaving, model } = entry;
     if (!leaving || leaving.hasBegun || entry.holds > 0 || !model) return;
     leaving.hasBegun = true;
-    const { name } = entry.source;
-    const { observer } = this.#options;
-    void (async () => {
-      try {
-        await model.close();
-        await model[Symbol.asyncDispose]();
-        observer?.onUnloaded?.(name);
-      } catch (error) {
-        observer?.onFault?.(name, error);
-      }
+    void this.#free(entry.source.name, model).then(() => {
       entry.model = null;
+      this.#options.collectGarbage?.();
       entry.bytes = 0;
       entry.leaving = null;
       leaving.onGone();
-    })();
+    });
+  }
+
+  async #free(name: string, model: LoadedModel): Promise<void> {
+    const { observer } = this.#options;
+    try {
+      await model.close();
+      await model[Symbol.asyncDispose]();
+      observer?.onUnloaded?.(name);
+    } catch (error) {
+      observer?.onFault?.(name, error);
+    }
   }
 }
 

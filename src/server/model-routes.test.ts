@@ -182,6 +182,18 @@ it("a model stays for as long as one of its answers is read", async () => {
   expect(await states()).toEqual(["a loaded", "b unloaded"]);
 });
 
+it.each<[string, object]>([
+  ["/v1/chat/completions", { ...CHAT, top_logprobs: 2 }],
+  ["/v1/completions", { prompt: ["a", "b"], n: 200 }],
+  ["/v1/completions/render", { prompt: "a", best_of: 2 }],
+  ["/v1/responses", { input: "a", previous_response_id: "none" }],
+  ["/v1/messages", { ...CHAT, thread: {} }],
+  ["/v1/embeddings", { input: 1 }],
+])("no model is loaded for what %s refuses for another reason", async (path, body) => {
+  expect((await server.post(path, body)).status).toBeOneOf([400, 404]);
+  expect(await states()).toEqual(["a unloaded", "b unloaded"]);
+});
+
 it("models are loaded and unloaded by hand, also under /v1, and nobody else may where there are keys", async () => {
   expect(await server.post("/models/load", { model: "b" })).toMatchObject({ status: 200, json: { success: true } });
   expect(await states()).toEqual(["a unloaded", "b loaded"]);

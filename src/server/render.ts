@@ -30,10 +30,10 @@ export async function renderChat(call: Call, request: ChatRequest): Promise<Resp
 
 /** A list, also of a single prompt. */
 export async function renderCompletion(call: Call, request: CompletionRequest): Promise<Response> {
-  const model = await call.use(request.model);
-  const { llm } = call.model;
+  const model = call.modelName(request.model);
   const texts = promptList(request.prompt);
   const prompts = await completionPrompts(call, request);
+  const { llm } = call.model;
   for (const ids of prompts) checkPrompt(ids, llm, request.max_tokens === 0 ? 0 : 1);
   const rendered = prompts.map((ids, i): WirePrompt => {
     const text = texts[i]!;

@@ -6,6 +6,7 @@ import type { SchedulerOptions } from "../../engine/scheduler/scheduler-options.
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
+import { collectGarbage } from "../../node/collect-garbage.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { planMemory } from "../../plan/memory-plan.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
@@ -101,6 +102,7 @@ export async function serveSeveral(wanted: readonly WantedModel[], options: Serv
   const pool = new ModelPool(sources, {
     ...(load.memoryBytes !== undefined && { budgetBytes: load.memoryBytes }),
     maxWaiting: maxWaiting.requests,
+    collectGarbage,
     observer: {
       onLoaded(model, { llm }, ms) {
         loads.get(model)!.add(1, { outcome: "loaded" });

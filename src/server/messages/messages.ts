@@ -20,8 +20,9 @@ export async function countTokens(call: Call, request: CountRequest): Promise<Re
 }
 
 export async function createMessage(call: Call, request: MessageRequest): Promise<Response> {
-  const model = await call.use(request.model);
+  const model = call.modelName(request.model);
   if (request.thread) throw noThreads();
+  await call.use(model);
   const chat = chatOfMessages(request);
   const plan = await withNames(MESSAGES_NAMES, () => planChat(call, chat));
   const chunks = chatChunks(call, chat, plan);

@@ -53,9 +53,10 @@ const OUTCOMES = {
 } satisfies Record<FinishReason, object>;
 
 export async function createResponse(call: Call, request: ResponseRequest): Promise<Response> {
-  const model = await call.use(request.model);
+  const model = call.modelName(request.model);
   const previous = request.previous_response_id;
   const earlier = previous ? storedResponse(call, previous, "previous_response_id").messages : [];
+  await call.use(model);
   const chat = chatOf(request, earlier);
   const plan = await withNames(RESPONSE_NAMES, () => planChat(call, chat));
   const chunks = chatChunks(call, chat, plan);
