@@ -68,4 +68,19 @@ describe("bench", () => {
     ]);
     expect(rows[1].ratio_to_f16).toBeGreaterThan(0);
   });
+
+  it("speculation has a row for each way to draft, from the best to the worst", async () => {
+    const argv = ["bench", "speculation", ...ANY_MODEL, "-n", "8", "-r", "1", "--draft-max", "3", "-np", "2", "--json"];
+    const { code, out } = await runCommand([...argv, "--draft-model", ANY_MODEL[1]!]);
+    expect(code).toBe(0);
+    const { rows } = JSON.parse(out);
+    const methods = ["off", "prompt lookup", "model model", "all right", "none right"];
+    expect(rows.map((row: Record<string, unknown>) => row["drafts"])).toEqual([...methods, ...methods, ...methods]);
+    const [off, , same, best, worst] = rows;
+    expect(off).toMatchObject({ draft_n: 0, ratio_to_off: 1, tokens_per_step: 1, n_parallel: 2 });
+    expect(best.draft_n_accepted).toBe(best.draft_n);
+    expect(worst).toMatchObject({ draft_n_accepted: 0, tokens_per_step: 1 });
+    expect(worst.draft_n).toBeGreaterThan(best.draft_n);
+    expect(same.draft_n_accepted).toBeGreaterThan(0);
+  });
 });

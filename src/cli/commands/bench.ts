@@ -1,4 +1,4 @@
-/** @file `turboquant bench`: times prefill and decode of a whole model; subcommands are `attention`, `prefill`, `memory` and `load`. */
+/** @file `turboquant bench`: times prefill and decode of a whole model; subcommands are `attention`, `prefill`, `memory`, `load` and `speculation`. */
 import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
@@ -22,6 +22,7 @@ import { configure as configureAttention } from "./bench-attention.ts";
 import { configure as configureLoad } from "./bench-load.ts";
 import { configure as configureMemory } from "./bench-memory.ts";
 import { configure as configurePrefill } from "./bench-prefill.ts";
+import { configure as configureSpeculation } from "./bench-speculation.ts";
 
 interface BenchFlags extends Omit<BackendFlags, "threads">, BenchOutputFlags {
   readonly model?: string;
@@ -75,13 +76,15 @@ Examples:
   $ turboquant bench attention --shape qwen3-0.6b -d 1024,4096,16384 --kv f16,k4v4 -t 1,2
   $ turboquant bench prefill --shape qwen3-0.6b --layers 4 -p 2048
   $ turboquant bench memory --shape qwen3-0.6b
-  $ turboquant bench load -m model.gguf --weights auto,q8`,
+  $ turboquant bench load -m model.gguf --weights auto,q8
+  $ turboquant bench speculation --draft-model qwen3-1m`,
   );
   command.action((flags: BenchFlags) => run(flags, context));
   configureAttention(command.command("attention"), context);
   configurePrefill(command.command("prefill"), context);
   configureMemory(command.command("memory"), context);
   configureLoad(command.command("load"), context);
+  configureSpeculation(command.command("speculation"), context);
 }
 
 async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
