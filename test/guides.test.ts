@@ -22,7 +22,7 @@ async function helpOf(command: string): Promise<string> {
 
 describe.each([
   ["docs/tutorial.md", 5],
-  ["docs/speculation.md", 2],
+  ["docs/speculation.md", 3],
 ] as const)("%s", (path, least) => {
   const steps = [...read(path).matchAll(/```sh\n([\s\S]*?)```/g)]
     .flatMap(([, block]) => block!.split("\n"))

@@ -47,23 +47,27 @@ async function run(llm: LLM, prompt: readonly number[], options: GenerateOptions
   return outcome;
 }
 
-/** Drafts the answer, but for every fourth token of it. */
-function oracle(prompt: readonly number[], answer: readonly number[]): SpeculateOptions {
+/** Drafts the answer, but for every `wrong`-th token of it. */
+function oracle(prompt: readonly number[], answer: readonly number[], wrong: number): SpeculateOptions {
   const propose = async (tokens: readonly number[], most: number): Promise<number[]> => {
     const at = tokens.length - prompt.length;
-    return answer.slice(at, at + most).map((token, i) => ((at + i) % 4 === 3 ? (token + 1) % 250 : token));
+    return answer.slice(at, at + most).map((token, i) => ((at + i) % wrong === wrong - 1 ? (token + 1) % 250 : token));
   };
-  return { createSource: () => ({ propose, release() {} }), numSpeculativeTokens: 6 };
+  return { createSource: () => ({ propose, release() {} }), numSpeculativeTokens: 12 };
 }
 
 async function isSame(llm: LLM, prompt: readonly number[], options: GenerateOptions): Promise<void> {
   const { drafted: none, accepted: __, ...plain } = await run(llm, prompt, options);
   expect(none).toBe(0);
-  const speculate = oracle(prompt, plain.tokens);
-  const { drafted, accepted, ...own } = await run(llm, prompt, { ...options, speculate });
-  expect(own).toEqual(plain);
-  expect(accepted).toBeGreaterThan(0);
-  expect(drafted).toBeGreaterThan(accepted);
+  // Short drafts that are wrong here and there, and long ones that are right.
+  for (const wrong of [4, 1000]) {
+    const speculate = oracle(prompt, plain.tokens, wrong);
+    const { drafted, accepted, ...own } = await run(llm, prompt, { ...options, speculate });
+    expect(own).toEqual(plain);
+    expect(accepted).toBeGreaterThan(0);
+    if (wrong === 4) expect(drafted).toBeGreaterThan(accepted);
+    else expect(accepted).toBe(drafted);
+  }
 }
 
 describe("formats", () => {
