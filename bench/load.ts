@@ -6,7 +6,7 @@
  * temporary folder at a time.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,8 +19,13 @@ import { FILE_TYPES, type FileType, writeRandomQwen3 } from "./peers/random-qwen
 const SHAPE = "qwen3-0.6b";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Tensors in their own order; the header's entries are made first, as their sizes are known. */
-async function writeBf16(folder: string): Promise<string> {
+/**
+ * Tensors in their own order; the header's entries are made first, as their sizes are known. The checkpoint's folder is what it is called by, and
+ * has the name that GGUF files of this shape say.
+ */
+async function writeBf16(place: string): Promise<string> {
+  const folder = join(place, `random qwen3, ${shapeConfig(SHAPE).numLayers} layers`);
+  mkdirSync(folder);
   const checkpoint = new RandomCheckpoint(shapeJson(SHAPE), SHAPE);
   const infos = [...(await checkpoint.tensors()).values()];
   let at = 0;

@@ -7,7 +7,7 @@ import { FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/wei
 import { quantizeAffine } from "../linear/affine";
 import { blockBytes, codesToQ4, codesToQ8, isInQ4, isInQ8 } from "../linear/blocks";
 import { codeBytes, Q4, Q8 } from "../linear/grouped";
-import { blockAt, groupAt, limitOf, nearestCodes, peakOfGroup, repeatLast } from "../linear/source-groups";
+import { blockAt, groupAt, inverseOf, limitOf, nearestCodes, peakOfGroup, repeatLast } from "../linear/source-groups";
 import { loadHalf } from "../simd/vector";
 
 /** Nibbles of two bytes beside each other in one: of columns b and b + 1, for even b, in the low byte of each lane. */
@@ -53,7 +53,8 @@ import { loadHalf } from "../simd/vector";
       if (isStoredSo) {
         const block = from + <usize>(g >> 5) * (4 + codeBytes<T>());
         scale = load<u32>(block);
-        memory.copy(to, block + 4, codeBytes<T>());
+        v128.store(to, v128.load(block, 4));
+        if (isSigned<T>()) v128.store(to, v128.load(block, 20), 16);
       } else if (hasCodes) {
         const block = blockAt(dtype, from, g, bytes);
         if (isSigned<T>()) scale = reinterpret<u32>(codesToQ8(dtype, block, groupAt(dtype, g), to));
@@ -62,7 +63,7 @@ import { loadHalf } from "../simd/vector";
         const largest = peakOfGroup(dtype, from, g, cols, bytes, scratch);
         isFound = isFound || !(largest < limit);
         if (isSigned<T>()) {
-          const inverse = f32x4.splat(largest == 0 ? 0 : <f32>127 / largest);
+          const inverse = inverseOf(largest);
           scale = reinterpret<u32>(<f32>(largest / 127));
           v128.store(to, nearestCodes(scratch, inverse));
           v128.store(to, nearestCodes(scratch + 64, inverse), 16);

@@ -5,7 +5,7 @@
 import {
   IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0,
 } from "../generated/weight-types";
-import { loadHalf, toHalf } from "../simd/vector";
+import { loadSmallHalf, toHalf } from "../simd/vector";
 
 /** Bytes of a block. */
 export function blockBytes(dtype: i32): usize {
@@ -117,7 +117,7 @@ export function blockBytes(dtype: i32): usize {
 @inline function scaleOfXs(p: usize, s: i32): f32 {
   const four = (<i32>load<u8>(p + <usize>(s >> 1), 4) >> (4 * (s & 1))) & 15;
   const more = (<i32>load<u8>(p + <usize>(s >> 2), 2) >> (2 * (s & 3))) & 3;
-  return loadHalf(p) * <f32>((four | (more << 4)) - 32);
+  return loadSmallHalf(p) * <f32>((four | (more << 4)) - 32);
 }
 
 const NONE = 0;
@@ -150,30 +150,30 @@ const MINUS = 2;
 export function unpackGroup(dtype: i32, p: usize, s: i32, out: usize): void {
   const next = out + 64;
   if (dtype == Q8_0) {
-    const d = loadHalf(p);
+    const d = loadSmallHalf(p);
     put(out, v128.load(p, 2), d, 0, NONE);
     put(next, v128.load(p, 18), d, 0, NONE);
   } else if (dtype == Q4_0) {
-    const d = loadHalf(p);
+    const d = loadSmallHalf(p);
     const v = v128.load(p, 2);
     put(out, i8x16.sub(low(v), i8x16.splat(8)), d, 0, NONE);
     put(next, i8x16.sub(high(v), i8x16.splat(8)), d, 0, NONE);
   } else if (dtype == Q4_1) {
     const v = v128.load(p, 4);
-    put(out, low(v), loadHalf(p), loadHalf(p + 2), PLUS);
-    put(next, high(v), loadHalf(p), loadHalf(p + 2), PLUS);
+    put(out, low(v), loadSmallHalf(p), loadSmallHalf(p + 2), PLUS);
+    put(next, high(v), loadSmallHalf(p), loadSmallHalf(p + 2), PLUS);
   } else if (dtype == Q5_0) {
-    const d = loadHalf(p);
+    const d = loadSmallHalf(p);
     put(out, codesOfQ5(p, 0), d, 0, NONE);
     put(next, codesOfQ5(p, 1), d, 0, NONE);
   } else if (dtype == Q5_1) {
     const v = v128.load(p, 8);
-    put(out, v128.or(low(v), fifthBits(p + 4)), loadHalf(p), loadHalf(p + 2), PLUS);
-    put(next, v128.or(high(v), fifthBits(p + 6)), loadHalf(p), loadHalf(p + 2), PLUS);
+    put(out, v128.or(low(v), fifthBits(p + 4)), loadSmallHalf(p), loadSmallHalf(p + 2), PLUS);
+    put(next, v128.or(high(v), fifthBits(p + 6)), loadSmallHalf(p), loadSmallHalf(p + 2), PLUS);
   } else if (dtype == IQ4_NL) {
     const v = v128.load(p, 2);
-    put(out, levels(low(v)), loadHalf(p), 0, NONE);
-    put(next, levels(high(v)), loadHalf(p), 0, NONE);
+    put(out, levels(low(v)), loadSmallHalf(p), 0, NONE);
+    put(next, levels(high(v)), loadSmallHalf(p), 0, NONE);
   } else if (dtype == MXFP4) {
     const v = v128.load(p, 1);
     put(out, fp4(low(v)), scaleOfMxfp4(p), 0, NONE);
@@ -188,22 +188,22 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
   const pair = 2 * (s & 3);
   const nibble = 4 * (s & 1);
   if (dtype == Q2_K) {
-    const d = loadHalf(p + 80);
-    const dmin = loadHalf(p + 82);
+    const d = loadSmallHalf(p + 80);
+    const dmin = loadSmallHalf(p + 82);
     const first = <i32>load<u8>(p + 2 * <usize>s);
     const second = <i32>load<u8>(p + 2 * <usize>s, 1);
     put(out, pairs(p + 16 + half, pair), d * <f32>(first & 15), dmin * <f32>(first >> 4), MINUS);
     put(next, pairs(p + 32 + half, pair), d * <f32>(second & 15), dmin * <f32>(second >> 4), MINUS);
   } else if (dtype == Q3_K) {
-    const d = loadHalf(p + 108);
+    const d = loadSmallHalf(p + 108);
     const center = i8x16.splat(4);
     const first = v128.or(pairs(p + 32 + half, pair), bitOf(p, s, 2));
     const second = v128.or(pairs(p + 48 + half, pair), bitOf(p + 16, s, 2));
     put(out, i8x16.sub(first, center), d * scaleOfQ3(p + 96, 2 * s), 0, NONE);
     put(next, i8x16.sub(second, center), d * scaleOfQ3(p + 96, 2 * s + 1), 0, NONE);
   } else if (dtype == Q4_K || dtype == Q5_K) {
-    const a = loadHalf(p) * scaleOfQ4(p + 4, s);
-    const b = loadHalf(p + 2) * minimumOfQ4(p + 4, s);
+    const a = loadSmallHalf(p) * scaleOfQ4(p + 4, s);
+    const b = loadSmallHalf(p + 2) * minimumOfQ4(p + 4, s);
     const at = p + (dtype == Q4_K ? 16 : 48) + (<usize>(s >> 1) << 5);
     let first = nibbles(at, nibble);
     let second = nibbles(at + 16, nibble);
@@ -214,7 +214,7 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
     put(out, first, a, b, MINUS);
     put(next, second, a, b, MINUS);
   } else if (dtype == Q6_K) {
-    const d = loadHalf(p + 208);
+    const d = loadSmallHalf(p + 208);
     const lows = p + 2 * half + (<usize>(s & 1) << 5);
     const shift = 4 * ((s >> 1) & 1);
     const highs = p + 128 + half;
@@ -270,16 +270,17 @@ export function haveBadScales(dtype: i32, p: usize, numBytes: usize): bool {
 }
 
 /** The codes of group s of a block as int8 [32]. returns: the scale */
-export function codesToQ8(dtype: i32, p: usize, s: i32, codes: usize): f32 {
+// @ts-ignore: decorator
+@inline export function codesToQ8(dtype: i32, p: usize, s: i32, codes: usize): f32 {
   if (dtype == Q8_0) {
     v128.store(codes, v128.load(p, 2));
     v128.store(codes, v128.load(p, 18), 16);
-    return loadHalf(p);
+    return loadSmallHalf(p);
   }
   if (dtype == Q5_0) {
     v128.store(codes, codesOfQ5(p, 0));
     v128.store(codes, codesOfQ5(p, 1), 16);
-    return loadHalf(p);
+    return loadSmallHalf(p);
   }
   if (dtype == MXFP4) {
     const v = v128.load(p, 1);
@@ -290,7 +291,7 @@ export function codesToQ8(dtype: i32, p: usize, s: i32, codes: usize): f32 {
   const v = dtype == IQ4_XS ? v128.load(p + (<usize>s << 4), 8) : v128.load(p, 2);
   v128.store(codes, levels(low(v)));
   v128.store(codes, levels(high(v)), 16);
-  return dtype == IQ4_XS ? scaleOfXs(p, s) : loadHalf(p);
+  return dtype == IQ4_XS ? scaleOfXs(p, s) : loadSmallHalf(p);
 }
 
 /** f16 bits, infinite beyond the largest. */
@@ -300,10 +301,11 @@ export function codesToQ8(dtype: i32, p: usize, s: i32, codes: usize): f32 {
 }
 
 /** The nibbles of group s of a block as [16] bytes. returns: scale and minimum as f16 bits, the minimum above */
-export function codesToQ4(dtype: i32, p: usize, s: i32, codes: usize): u32 {
+// @ts-ignore: decorator
+@inline export function codesToQ4(dtype: i32, p: usize, s: i32, codes: usize): u32 {
   if (dtype == Q4_0) {
     v128.store(codes, v128.load(p, 2));
-    return <u32>load<u16>(p) | (halfBits(<f32>-8 * loadHalf(p)) << 16);
+    return <u32>load<u16>(p) | (halfBits(<f32>-8 * loadSmallHalf(p)) << 16);
   }
   if (dtype == Q4_1) {
     v128.store(codes, v128.load(p, 4));
@@ -312,6 +314,6 @@ export function codesToQ4(dtype: i32, p: usize, s: i32, codes: usize): u32 {
   const at = p + 16 + (<usize>(s >> 1) << 5);
   const shift = 4 * (s & 1);
   v128.store(codes, v128.or(nibbles(at, shift), i16x8.shl(nibbles(at + 16, shift), 4)));
-  const scale = halfBits(loadHalf(p) * scaleOfQ4(p + 4, s));
-  return scale | (halfBits(-loadHalf(p + 2) * minimumOfQ4(p + 4, s)) << 16);
+  const scale = halfBits(loadSmallHalf(p) * scaleOfQ4(p + 4, s));
+  return scale | (halfBits(-loadSmallHalf(p + 2) * minimumOfQ4(p + 4, s)) << 16);
 }

@@ -3,12 +3,13 @@
  * format, blocks into panels of their own, and ggml's blocks into both, by their codes where q8 or q4 have them.
  */
 import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, NOT_FINITE, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
-import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
+import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q4_0, Q4_1, Q4_K, Q6_K, Q8 as Q8_BLOCKS, Q8_0 } from "../generated/weight-types";
 import { toHalf } from "../simd/vector";
 import { quantizeAffine } from "./affine";
 import { blockBytes, codesToQ4, codesToQ8, haveBadScales, isInQ4, isInQ8, unpackGroup } from "./blocks";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
-import { blockAt, groupAt, limitOf, loadAs, nearestCodes, peakOfGroup, repeatLast } from "./source-groups";
+import { blockAt, groupAt, inverseOf, limitOf, loadAs, nearestCodes, peakOfGroup, repeatLast } from "./source-groups";
+import { placeQ4K, quantizeQ6K } from "./super-blocks";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 
 // @ts-ignore: decorator
@@ -73,18 +74,20 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
       convertBlocks<T>(dtype, from, to, cols, scratch);
       continue;
     }
-    for (let i = 0; i < cols; i += recordCols<T>()) {
+    // Whole records as they are.
+    const whole = dtype == type ? cols - (cols & (recordCols<T>() - 1)) : 0;
+    for (let i = 0; i < whole; i += recordCols<T>()) {
+      const v = v128.load(from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1));
+      found = v128.or(found, notFinite<T>(v));
+      v128.store(to, v);
+      to += RECORD;
+    }
+    for (let i = whole; i < cols; i += recordCols<T>()) {
       const count = min(recordCols<T>(), cols - i);
-      if (dtype == type && count == recordCols<T>()) {
-        const v = v128.load(from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1));
-        found = v128.or(found, notFinite<T>(v));
-        v128.store(to, v);
-      } else {
-        for (let c = 0; c < count; c++) {
-          const v = loadAs(dtype, from, i + c);
-          isFound = isFound || !(abs(v) < limit);
-          storeAs<T>(to, c, v);
-        }
+      for (let c = 0; c < count; c++) {
+        const v = loadAs(dtype, from, i + c);
+        isFound = isFound || !(abs(v) < limit);
+        storeAs<T>(to, c, v);
       }
       to += RECORD;
     }
@@ -121,13 +124,15 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
 @inline function placeBlocks<T>(from: usize, record: usize, lane: usize, stride: i32): void {
   for (let g = 0; g < stride; g += 32) {
     placeScale<T>(record, lane, load<u32>(from));
-    memory.copy(record + 16 + lane * codeBytes<T>(), from + 4, codeBytes<T>());
+    const codes = record + 16 + lane * codeBytes<T>();
+    v128.store(codes, v128.load(from, 4));
+    if (isSigned<T>()) v128.store(codes, v128.load(from, 20), 16);
     from += 4 + codeBytes<T>();
     record += groupRecord<T>();
   }
 }
 
-/** A row of ggml's blocks whose codes this format has. */
+/** A row of ggml's blocks whose codes this format has. dtype: a constant, or it is looked at for every block */
 // @ts-ignore: decorator
 @inline function placeCodes<T>(dtype: i32, from: usize, record: usize, lane: usize, stride: i32): void {
   const bytes = blockBytes(dtype);
@@ -163,8 +168,20 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       continue;
     }
     if (dtype >= FIRST_BLOCKS) isFound = isFound || haveBadScales(dtype, from, load<u32>(params, SOURCE_BYTES));
-    if (isSigned<T>() ? isInQ8(dtype) : isInQ4(dtype)) {
-      placeCodes<T>(dtype, from, record, lane, stride);
+    if (isSigned<T>()) {
+      if (dtype == Q6_K) {
+        quantizeQ6K(from, record, lane, stride, scratch);
+        continue;
+      }
+      if (isInQ8(dtype)) {
+        if (dtype == Q8_0) placeCodes<T>(Q8_0, from, record, lane, stride);
+        else placeCodes<T>(dtype, from, record, lane, stride);
+        continue;
+      }
+    } else if (isInQ4(dtype)) {
+      if (dtype == Q4_K) placeQ4K(from, record, lane, stride, scratch);
+      else if (dtype == Q4_0) placeCodes<T>(Q4_0, from, record, lane, stride);
+      else placeCodes<T>(Q4_1, from, record, lane, stride);
       continue;
     }
     for (let g = 0; g < stride; g += 32) {
@@ -172,7 +189,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       isFound = isFound || !(peak < limit);
       const codes = record + 16 + lane * codeBytes<T>();
       if (isSigned<T>()) {
-        const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);
+        const inverse = inverseOf(peak);
         store<f32>(record + (lane << 2), peak / 127);
         v128.store(codes, nearestCodes(scratch, inverse));
         v128.store(codes, nearestCodes(scratch + 64, inverse), 16);

@@ -1,6 +1,6 @@
 /** @file Groups of 32 values of a checkpoint's rows: where they lie, and their values as f32 in scratch. */
 import { BF16, F16, F32, FIRST_BLOCKS } from "../generated/weight-types";
-import { loadHalf } from "../simd/vector";
+import { loadHalf, roundToInt } from "../simd/vector";
 import { isSuper, unpackGroup } from "./blocks";
 
 // @ts-ignore: decorator
@@ -71,14 +71,29 @@ import { isSuper, unpackGroup } from "./blocks";
   return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
 }
 
+/** 127 over the largest magnitude of a group; 0 where it has none, or none that a number could be divided by. */
+// @ts-ignore: decorator
+@inline export function inverseOf(peak: f32): v128 {
+  const inverse = <f32>127 / peak;
+  return f32x4.splat(inverse == Infinity ? 0 : inverse);
+}
+
+/** Sixteen values as int8: nearest even. */
+// @ts-ignore: decorator
+@inline export function narrowed(a: v128, b: v128, c: v128, d: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(roundToInt(a), roundToInt(b));
+  return i8x16.narrow_i16x8_s(low, i16x8.narrow_i32x4_s(roundToInt(c), roundToInt(d)));
+}
+
 /** Sixteen values from p on, times `inverse`, as int8: nearest even. */
 // @ts-ignore: decorator
 @inline export function nearestCodes(p: usize, inverse: v128): v128 {
-  const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
-  const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
-  const c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
-  const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
-  return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  return narrowed(
+    f32x4.mul(v128.load(p), inverse),
+    f32x4.mul(v128.load(p, 16), inverse),
+    f32x4.mul(v128.load(p, 32), inverse),
+    f32x4.mul(v128.load(p, 48), inverse),
+  );
 }
 
 /** Puts the 32 values at column g of a row in scratch, zeros from `cols` on; returns the largest magnitude. bytes: of a block */

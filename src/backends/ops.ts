@@ -57,6 +57,13 @@ export interface WeightWriter {
   finish(): Weight;
 }
 
+/** Memory of a backend in which bytes of a checkpoint may lie. */
+export interface LentMemory {
+  readonly bytes: Uint8Array;
+  /** Nothing reads or writes it any more. */
+  giveBack(): void;
+}
+
 /** The part of a step that belongs to one sequence: rows [row, row + count) are its positions [start, start + count). */
 export interface Span {
   readonly sequence: Sequence;
@@ -193,6 +200,11 @@ export interface Ops {
    * @throws TurboQuantError out_of_memory; unsupported — no kernels for this type
    */
   createWeight(rows: number, cols: number, as: WeightType, unit?: number): WeightWriter;
+  /**
+   * Memory for the bytes of a checkpoint on their way: parts that lie in it are converted without a copy. Null where there is no room;
+   * absent where that is no use. Once at a time.
+   */
+  lendMemory?(numBytes: number): LentMemory | null;
   /** Gives back the memory of a weight that nothing uses any more. */
   freeWeight(weight: Weight): void;
   alloc(length: number): Buf;

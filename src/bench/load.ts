@@ -4,11 +4,11 @@ import type { BackendName } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { ReadAhead } from "../formats/read-ahead.ts";
+import { bufferBytes, ReadAhead, readPlanOf } from "../formats/read-ahead.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { layoutOf, weightSpecs } from "../models/layout.ts";
 import { storedLayout } from "../models/tensor-forms.ts";
-import { PIECE_BYTES, piecesOf, storedAs, type TensorPiece } from "../models/tensor-pieces.ts";
+import { piecesOf, storedAs, type TensorPiece } from "../models/tensor-pieces.ts";
 import { readPlannedModel } from "../plan/read-model.ts";
 import { weightMemory } from "../plan/weight-memory.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
@@ -149,12 +149,16 @@ function timeOfReading(ref: string, options: LoadBenchOptions): Promise<Timing> 
   return withSource(ref, options, async (source) => {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
+    const plan = readPlanOf(checkpoint);
     const pieces: TensorPiece[] = [];
     for (const { role, tensors } of weightSpecs(storedLayout(layoutOf(config), await checkpoint.tensors()))) {
-      for (const tensor of tensors) pieces.push(...piecesOf(await storedAs(checkpoint, role, tensor)));
+      for (const tensor of tensors) {
+        pieces.push(...piecesOf(await storedAs(checkpoint, role, tensor), plan.pieceBytes));
+      }
     }
     return timed(options.gauge, async () => {
-      const reads = new ReadAhead(checkpoint, pieces, PIECE_BYTES, options.signal);
+      const memory = new Uint8Array(bufferBytes(plan));
+      const reads = new ReadAhead(checkpoint, pieces, plan, { memory, signal: options.signal });
       try {
         for (const _ of pieces) await reads.next();
       } finally {

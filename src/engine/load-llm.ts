@@ -211,6 +211,7 @@ function shareSource(source: FileSource): FileSource {
     ...(source.modelName !== undefined && { modelName: source.modelName }),
     ...(source.weights !== undefined && { weights: source.weights }),
     ...(source.quant !== undefined && { quant: source.quant }),
+    ...(source.isLocal !== undefined && { isLocal: source.isLocal }),
     ...(source.list && { list: () => source.list!() }),
     has: (file) => source.has(file),
     size: (file) => source.size(file),

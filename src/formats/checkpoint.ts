@@ -38,6 +38,8 @@ export interface Checkpoint {
    * config.json and the tokenizer's and generation's files: stored beside the weights, or generated from the weight file's metadata.
    */
   readonly files: FileSource;
+  /** See `FileSource.isLocal`. */
+  readonly isLocal?: boolean;
   /** The file that the config is read from, for messages. */
   readonly configFile: string;
   /** The weight file's name without its ending, where a folder may hold several models; null where the folder is the model. */

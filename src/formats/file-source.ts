@@ -2,8 +2,8 @@
 import { TurboQuantError } from "../errors.ts";
 
 export interface ReadOptions {
-  /** Memory of the caller's. A source may put the bytes there, if they fit, and return a view of it. */
-  readonly into?: Uint8Array<ArrayBuffer>;
+  /** Memory of the caller's, which several threads may share. A source may put the bytes there, if they fit, and return a view of it. */
+  readonly into?: Uint8Array;
   /** Ends a read over the network early. A local one takes milliseconds and may be completed. */
   readonly signal?: AbortSignal;
 }
@@ -17,6 +17,8 @@ export interface FileSource {
   readonly weights?: string;
   /** Which of several GGUF files is meant: a quantization, or null for the default. Absent where one alone is expected. */
   readonly quant?: string | null;
+  /** Whether reads are calls of this machine's system, of which many small ones cost no more than few large ones. Default: false. */
+  readonly isLocal?: boolean;
   /** Names of the files there are; absent where they cannot be listed. */
   list?(): Promise<readonly string[]>;
   has(file: string): Promise<boolean>;

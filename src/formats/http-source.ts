@@ -301,7 +301,7 @@ export class HttpSource implements FileSource {
   }
 
   /** into: memory for as many bytes as were asked for */
-  async #body(file: string, response: Response, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  async #body(file: string, response: Response, into?: Uint8Array): Promise<Uint8Array> {
     try {
       if (!into || !response.body) return new Uint8Array(await response.arrayBuffer());
       const reader = response.body.getReader();

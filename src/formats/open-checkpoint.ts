@@ -24,6 +24,7 @@ class OpenCheckpoint implements Checkpoint {
   readonly modelName: string;
   readonly container: string | null;
   readonly files: FileSource;
+  readonly isLocal: boolean;
   readonly configFile: string;
   readonly stem: string | null;
   readonly #openTensors: () => Promise<TensorSet>;
@@ -36,6 +37,7 @@ class OpenCheckpoint implements Checkpoint {
     this.modelName = description?.modelName ?? source.modelName ?? nameOfPlace(source.name);
     this.container = container?.name ?? null;
     this.files = description?.files ?? source;
+    this.isLocal = source.isLocal ?? false;
     this.configFile = description?.configFile ?? `${source.name}/config.json`;
     this.stem = description?.stem ?? null;
     this.#openTensors = async () => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { ReadOptions } from "./file-source.ts";
-import { ReadAhead, type ReadRange, WINDOW_BYTES } from "./read-ahead.ts";
+import { bufferBytes, ReadAhead, type ReadRange, readPlanOf, WINDOW_BYTES } from "./read-ahead.ts";
 
-const PIECE = 4 << 20;
+const PLAN = readPlanOf({});
+const PIECE = PLAN.pieceBytes;
 
 interface Read {
   readonly tensor: string;
@@ -30,7 +31,8 @@ const names = (reads: readonly Read[]): string[] => reads.map(({ tensor }) => te
 describe("ReadAhead", () => {
   it("has eight reads under way, gives them in order, and uses their memory again", async () => {
     const { reads, read } = manual();
-    const ahead = new ReadAhead({ read }, ranges(10, PIECE), PIECE);
+    const memory = new Uint8Array(bufferBytes(PLAN));
+    const ahead = new ReadAhead({ read }, ranges(10, PIECE), PLAN, { memory });
     expect(names(reads)).toEqual(["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"]);
     reads[1]!.done();
     reads[0]!.done();
@@ -50,7 +52,7 @@ describe("ReadAhead", () => {
     const ahead = new ReadAhead(
       { read },
       sizes.map((end, i) => ({ tensor: `t${i}`, start: 0, end })),
-      PIECE,
+      PLAN,
     );
     expect(names(reads)).toEqual(["t0", "t1"]);
     for (const [i, started] of [2, 3, 3, 4, 5].entries()) {
@@ -64,7 +66,7 @@ describe("ReadAhead", () => {
 
   it("reports an error when it is its turn, and ends and awaits the other reads", async () => {
     const { reads, read } = manual();
-    const ahead = new ReadAhead({ read }, ranges(3, 10), PIECE);
+    const ahead = new ReadAhead({ read }, ranges(3, 10), PLAN);
     reads[1]!.fail(new Error("torn"));
     reads[0]!.done();
     await ahead.next();
@@ -83,7 +85,7 @@ describe("ReadAhead", () => {
   it("ends with the reason of its signal, before and while it waits", async () => {
     const { reads, read } = manual();
     const abort = new AbortController();
-    const ahead = new ReadAhead({ read }, ranges(3, 10), PIECE, abort.signal);
+    const ahead = new ReadAhead({ read }, ranges(3, 10), PLAN, { signal: abort.signal });
     const waiting = ahead.next();
     abort.abort(new Error("enough"));
     reads[0]!.done();
@@ -91,7 +93,7 @@ describe("ReadAhead", () => {
     await expect(ahead.next()).rejects.toThrow("enough");
     for (const { done } of reads) done();
     await ahead.close();
-    const never = new ReadAhead({ read }, ranges(1, 10), PIECE, abort.signal);
+    const never = new ReadAhead({ read }, ranges(1, 10), PLAN, { signal: abort.signal });
     reads.at(-1)!.done();
     await expect(never.next()).rejects.toThrow("enough");
     await never.close();

@@ -5,10 +5,26 @@ import type { Checkpoint } from "./checkpoint.ts";
 
 /** Bytes that are being read or wait to be used. A server 100 ms away then gives 320 MB a second. */
 export const WINDOW_BYTES = 32 << 20;
-/** Reads at the same time. Browsers open six connections to a server of HTTP/1, and Node reads files in four threads. */
-const MAX_READS = 8;
 /** Smaller reads take memory of their own, so that they do not hold a whole buffer. */
 const MIN_REUSED_BYTES = 64 << 10;
+
+/** How a checkpoint is read. */
+export interface ReadPlan {
+  /** Of a range at most, unless it is one row. */
+  readonly pieceBytes: number;
+  /** Reads at the same time. */
+  readonly reads: number;
+}
+
+/** Long pieces, since each is a request. Browsers open six connections to a server of HTTP/1. */
+const REMOTE: ReadPlan = { pieceBytes: 4 << 20, reads: 8 };
+/** Pieces that are still in a processor's cache when they are converted. Node reads files in four threads. */
+const LOCAL: ReadPlan = { pieceBytes: 512 << 10, reads: 4 };
+
+export const readPlanOf = ({ isLocal }: Pick<Checkpoint, "isLocal">): ReadPlan => (isLocal ? LOCAL : REMOTE);
+
+/** Bytes of the buffers that go round: one for each read under way, and one that is in use. */
+export const bufferBytes = ({ pieceBytes, reads }: ReadPlan): number => (reads + 1) * pieceBytes;
 
 export interface ReadRange {
   readonly tensor: string;
@@ -20,32 +36,39 @@ export interface ReadRange {
 interface Ahead {
   readonly bytes: Promise<Uint8Array>;
   readonly numBytes: number;
-  readonly buffer: Uint8Array<ArrayBuffer> | null;
+  readonly buffer: Uint8Array | null;
+}
+
+export interface ReadAheadOptions {
+  /** `bufferBytes` of it, for the buffers that go round; absent: each range has memory of its own. */
+  readonly memory?: Uint8Array;
+  readonly signal?: AbortSignal;
 }
 
 export class ReadAhead {
   readonly #checkpoint: Pick<Checkpoint, "read">;
   readonly #ranges: Iterator<ReadRange>;
-  readonly #pieceBytes: number;
+  readonly #plan: ReadPlan;
   readonly #abort = new AbortController();
   /** In order, the next one to be used first. */
   readonly #ahead: Ahead[] = [];
-  /** Cut from one allocation: an allocator gives one of more than 32 MiB back to the system at once, and may keep smaller ones. */
-  #buffers: Uint8Array<ArrayBuffer>[] | null = null;
+  readonly #buffers: Uint8Array[];
   #aheadBytes = 0;
   #waiting: ReadRange | undefined;
   #used: Ahead | undefined;
 
-  /** pieceBytes: no range is longer, unless it is one row; 0 for memory of its own for every range */
   constructor(
     checkpoint: Pick<Checkpoint, "read">,
     ranges: Iterable<ReadRange>,
-    pieceBytes: number,
-    signal?: AbortSignal,
+    plan: ReadPlan,
+    { memory, signal }: ReadAheadOptions = {},
   ) {
     this.#checkpoint = checkpoint;
     this.#ranges = ranges[Symbol.iterator]();
-    this.#pieceBytes = pieceBytes;
+    this.#plan = plan;
+    const { pieceBytes, reads } = plan;
+    const count = memory ? reads + 1 : 0;
+    this.#buffers = Array.from({ length: count }, (_, i) => memory!.subarray(i * pieceBytes, (i + 1) * pieceBytes));
     const stop = (): void => this.#abort.abort(signal!.reason);
     if (signal?.aborted) stop();
     else signal?.addEventListener("abort", stop, { once: true, signal: this.#abort.signal });
@@ -70,19 +93,20 @@ export class ReadAhead {
     await Promise.allSettled([this.#used, ...this.#ahead].map((read) => read?.bytes));
     this.#used = undefined;
     this.#ahead.length = 0;
-    this.#buffers = [];
+    this.#buffers.length = 0;
   }
 
   /** Starts the reads that the window has room for; one always has. */
   #advance(): void {
-    while (this.#ahead.length < MAX_READS) {
+    while (this.#ahead.length < this.#plan.reads) {
       this.#waiting ??= this.#take();
       if (!this.#waiting) return;
       const { tensor, start, end } = this.#waiting;
       const numBytes = end - start;
       if (this.#ahead.length > 0 && this.#aheadBytes + numBytes > WINDOW_BYTES) return;
       this.#waiting = undefined;
-      const buffer = numBytes >= MIN_REUSED_BYTES && numBytes <= this.#pieceBytes ? this.#buffer() : null;
+      const isPiece = numBytes >= MIN_REUSED_BYTES && numBytes <= this.#plan.pieceBytes;
+      const buffer = (isPiece && this.#buffers.pop()) || null;
       const { signal } = this.#abort;
       const bytes = this.#checkpoint.read(tensor, start, end, { signal, ...(buffer && { into: buffer }) });
       // A read that fails is reported when it is its turn; until then nobody waits for it.
@@ -97,22 +121,11 @@ export class ReadAhead {
     return next.done ? undefined : next.value;
   }
 
-  #buffer(): Uint8Array<ArrayBuffer> {
-    const size = this.#pieceBytes;
-    // One for each read under way, and one that is in use.
-    const count = MAX_READS + 1;
-    if (!this.#buffers) {
-      const all = new Uint8Array(count * size);
-      this.#buffers = Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
-    }
-    return this.#buffers.pop()!;
-  }
-
   #release(): void {
     const used = this.#used;
     this.#used = undefined;
     if (!used) return;
     this.#aheadBytes -= used.numBytes;
-    if (used.buffer) this.#buffers!.push(used.buffer);
+    if (used.buffer) this.#buffers.push(used.buffer);
   }
 }

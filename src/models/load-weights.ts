@@ -2,10 +2,10 @@
  * @file Loads the weights of a layout in the order of the forward pass. The next pieces are read while one is converted, and no
  * tensor is in memory as a whole.
  */
-import type { Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
+import type { LentMemory, Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
 import { StackedWeight } from "../backends/stacked-weight.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { ReadAhead, WINDOW_BYTES } from "../formats/read-ahead.ts";
+import { bufferBytes, ReadAhead, type ReadPlan, readPlanOf, WINDOW_BYTES } from "../formats/read-ahead.ts";
 import { bytesOf } from "../weights/elements.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
@@ -24,7 +24,7 @@ import { checkFinite } from "./checkpoint-weights.ts";
 import { endWeights, layerWeights, type ModelLayout, startWeights } from "./layout.ts";
 
 import { type PlacedPart, placedRows, placedVector, scaledPart } from "./placed-rows.ts";
-import { PIECE_BYTES, piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
+import { piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
 import { transposedPart } from "./transposed-part.ts";
 
 export interface WeightOptions {
@@ -90,7 +90,7 @@ export async function loadWeights(
   for (const { role, tensors } of loadedSpecs(places, layout)) {
     for (const tensor of tensors) stored.set(tensor, await storedAs(checkpoint, role, tensor));
   }
-  const loading = new Loading(checkpoint, stored, options);
+  const loading = new Loading(places.embedding, checkpoint, stored, options);
   try {
     const embedding = await loading.load(places.embedding, layout.embedding);
     const positions = layout.positions && (await loading.load(places.embedding, layout.positions));
@@ -149,6 +149,8 @@ function* loadedSpecs(places: WeightPlaces, layout: ModelLayout): Generator<Weig
 class Loading {
   readonly #stored: ReadonlyMap<TensorSpec, StoredMatrix>;
   readonly #options: WeightOptions;
+  readonly #plan: ReadPlan;
+  readonly #lent: LentMemory | null;
   readonly #reads: ReadAhead;
   readonly #checkpoint: Checkpoint;
   /** Those that are loaded, each with the operations it belongs to. */
@@ -158,7 +160,13 @@ class Loading {
   readonly #totalBytes: number;
   #doneBytes = 0;
 
-  constructor(checkpoint: Checkpoint, stored: ReadonlyMap<TensorSpec, StoredMatrix>, options: WeightOptions) {
+  /** lender: operations over memory that bytes may be read into */
+  constructor(
+    lender: Ops,
+    checkpoint: Checkpoint,
+    stored: ReadonlyMap<TensorSpec, StoredMatrix>,
+    options: WeightOptions,
+  ) {
     this.#checkpoint = checkpoint;
     this.#stored = stored;
     this.#options = options;
@@ -166,9 +174,16 @@ class Loading {
       (sum, { info, rows, cols }) => sum + matrixBytes(weightFormat(info.dtype), rows, cols),
       0,
     );
-    // A small model is read in memory of its own size: that of all buffers that are used again would cost it more than it saves.
-    const reusedBytes = this.#totalBytes > WINDOW_BYTES ? PIECE_BYTES : 0;
-    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored.values()), reusedBytes, options.signal);
+    this.#plan = readPlanOf(checkpoint);
+    const size = bufferBytes(this.#plan);
+    // Of a small model every piece has memory of its own: that of all buffers that are used again would cost it more than it saves.
+    const isSmall = this.#totalBytes <= Math.max(size, WINDOW_BYTES);
+    this.#lent = checkpoint.isLocal ? (lender.lendMemory?.(size) ?? null) : null;
+    const memory = this.#lent?.bytes ?? (isSmall ? null : new Uint8Array(size));
+    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored.values(), this.#plan), this.#plan, {
+      ...(memory && { memory }),
+      ...(options.signal && { signal: options.signal }),
+    });
   }
 
   /** Bytes of all weights on the backend. */
@@ -221,7 +236,8 @@ class Loading {
       let row = 0;
       for (const [i, matrix] of matrices.entries()) {
         const from = matrix.first ?? row;
-        for (const piece of piecesOf(matrix)) await this.#write(writer, from, matrix, piece, spec);
+        for (const piece of piecesOf(matrix, this.#plan.pieceBytes))
+          await this.#write(writer, from, matrix, piece, spec);
         row += shapes[i]!.rows;
       }
       if (copies > 0) await this.#writeCopies(writer, row, matrices[0]!, copies);
@@ -235,8 +251,9 @@ class Loading {
     for (const { ops, weight } of this.#weights) ops.freeWeight(weight);
   }
 
-  close(): Promise<void> {
-    return this.#reads.close();
+  async close(): Promise<void> {
+    await this.#reads.close();
+    this.#lent?.giveBack();
   }
 
   /** Writes the first row of a tensor to so many rows from `row` on. */
@@ -284,6 +301,6 @@ function keptShape({ rows, cols, order }: StoredMatrix) {
 const shapeIn = (role: WeightRole, { rows, cols }: { readonly rows: number; readonly cols: number }) =>
   role === "bias" || role === "taps" ? { rows: rows * cols, cols: 1 } : { rows, cols };
 
-function* piecesOfAll(matrices: Iterable<StoredMatrix>): Generator<TensorPiece> {
-  for (const matrix of matrices) yield* piecesOf(matrix);
+function* piecesOfAll(matrices: Iterable<StoredMatrix>, { pieceBytes }: ReadPlan): Generator<TensorPiece> {
+  for (const matrix of matrices) yield* piecesOf(matrix, pieceBytes);
 }

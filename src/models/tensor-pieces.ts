@@ -7,9 +7,6 @@ import { rowBytes } from "../weights/weight-format.ts";
 import { sizeOf, type TensorSpec, type WeightRole } from "./blocks/block.ts";
 import type { RowOrder } from "./blocks/row-order.ts";
 
-/** Few enough that many pieces fit the window of what is read ahead, many enough that asking for one costs nothing. */
-export const PIECE_BYTES = 4 << 20;
-
 /** A tensor as a matrix; vectors have one row, and several matrices lie one below the other. */
 export interface StoredMatrix {
   readonly info: TensorInfo;
@@ -67,12 +64,15 @@ async function storedTensor(checkpoint: Checkpoint, name: string): Promise<Tenso
   return info;
 }
 
-/** Whole rows, or units of them that change places together or are stored by columns, as many as `PIECE_BYTES` hold, and at least one. */
-export function* piecesOf({ info, rows, cols, order, transposedRows }: StoredMatrix): Generator<TensorPiece> {
+/** Whole rows, or units of them that change places together or are stored by columns, as many as `pieceBytes` hold, and at least one. */
+export function* piecesOf(
+  { info, rows, cols, order, transposedRows }: StoredMatrix,
+  pieceBytes: number,
+): Generator<TensorPiece> {
   const bytes = rowBytes(weightFormat(info.dtype), cols);
   // A matrix that is stored by columns has no row before it is there as a whole.
   const unit = transposedRows ?? (order && rows > 1 ? order.unit : 1);
-  const atOnce = unit * Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, bytes * unit)));
+  const atOnce = unit * Math.max(1, Math.floor(pieceBytes / Math.max(1, bytes * unit)));
   for (let firstRow = 0; firstRow < rows; firstRow += atOnce) {
     const count = Math.min(atOnce, rows - firstRow);
     const [start, end] = [firstRow * bytes, (firstRow + count) * bytes];

@@ -18,6 +18,7 @@ export class DirectorySource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights?: string;
+  readonly isLocal = true;
   readonly directory: string;
   readonly #files = new Map<string, Promise<OpenFile>>();
 

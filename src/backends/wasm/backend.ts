@@ -28,6 +28,7 @@ import type {
   Gates,
   HeadProduct,
   HeadTurn,
+  LentMemory,
   Ngrams,
   Ops,
   Rope,
@@ -163,6 +164,10 @@ class WasmBackend implements Ops {
 
   createWeight(rows: number, cols: number, as: WeightType, unit?: number): WeightWriter {
     return this.#loader.createWeight(rows, cols, as, unit);
+  }
+
+  lendMemory(numBytes: number): LentMemory | null {
+    return this.#loader.lendMemory(numBytes);
   }
 
   freeWeight(weight: Weight): void {

@@ -6,7 +6,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
 import { ACTIVATION_KINDS, activated, NORM_CASES, normed } from "../../../test/support/elementwise-grid.ts";
 import { GGML_TYPES, packed } from "../../../test/support/ggml-blocks.ts";
-import { download, embedTokens, gaussians, partOf, upload, WEIGHT_TYPES } from "../../../test/support/wasm-backend.ts";
+import {
+  download,
+  embedTokens,
+  gaussians,
+  partOf,
+  stored,
+  upload,
+  WEIGHT_TYPES,
+} from "../../../test/support/wasm-backend.ts";
 import { weightFormat } from "../../weights/registry.ts";
 import { matrixBytes } from "../../weights/weight-format.ts";
 import type { Ops, WeightType } from "../ops.ts";
@@ -194,6 +202,33 @@ describe("a weight that is being written", () => {
         }
       }
     }
+  });
+
+  it.each([...BLOCK_TYPES, "bf16" as const])("takes %s out of memory that was lent as from anywhere", async (dtype) => {
+    const [rows, wide] = [37, 512];
+    const ops = backends[1]!;
+    const data = packed(dtype, gaussians(6, rows * wide), wide);
+    const before = ops.usedBytes;
+    const lent = ops.lendMemory!(data.length + 100)!;
+    const own = lent.bytes.subarray(100, 100 + data.length);
+    own.set(data);
+    for (const type of WEIGHT_TYPES) {
+      const kept: Float32Array[] = [];
+      for (const bytes of [data, own]) {
+        const writer = ops.createWeight(rows + 2, wide, type);
+        expect(writer.write({ dtype, rows, cols: wide, data: bytes }, 1)).toBe(true);
+        const weight = writer.finish();
+        kept.push(await stored(ops, weight));
+        ops.freeWeight(weight);
+      }
+      expect(kept[1], type).toEqual(kept[0]);
+    }
+    lent.giveBack();
+    expect(own, "nothing was written there").toEqual(data);
+    expect(ops.usedBytes, "but for the memory of copies").toBeLessThanOrEqual(
+      before! + 1.5 * 2 ** 20 + rows * wide * 8,
+    );
+    expect(backends[0]!.lendMemory!(64), "memory that moves").toBeNull();
   });
 
   it("takes 1.125 bytes a weight in q8, 0.625 in q4, and says so", () => {

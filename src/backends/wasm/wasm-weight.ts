@@ -1,5 +1,5 @@
 /** @file Weight matrices in WASM memory, and loading them from the bytes of a checkpoint. */
-import { assert } from "../../errors.ts";
+import { assert, TurboQuantError } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
 import {
@@ -19,13 +19,14 @@ import {
   storedRows,
   type WeightPart,
 } from "../../weights/weight-part.ts";
-import type { Weight, WeightWriter } from "../ops.ts";
+import type { LentMemory, Weight, WeightWriter } from "../ops.ts";
 import { convert as convertParams } from "../parameters/activations.ts";
+import { alignUp } from "./heap.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { STAGING_BYTES } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
-import { panelRows, weightLayout } from "./weight-layout.ts";
+import { PANEL_ROWS, panelRows, weightLayout } from "./weight-layout.ts";
 
 export class WasmWeight implements Weight {
   readonly rows: number;
@@ -70,11 +71,38 @@ export class WeightLoader {
   readonly #memory: WasmMemory;
   readonly #pool: ThreadPool;
   readonly #staging: ScratchBuffer;
+  /** What lent memory is a part of. */
+  #lent: ArrayBufferLike | null = null;
 
   constructor(memory: WasmMemory, pool: ThreadPool) {
     this.#memory = memory;
     this.#pool = pool;
     this.#staging = new ScratchBuffer(memory);
+  }
+
+  /** See `Ops.lendMemory`. Memory that is not shared moves when it grows, with reads under way into where it was. */
+  lendMemory(numBytes: number): LentMemory | null {
+    if (!this.#memory.shared) return null;
+    const address = this.#roomFor(numBytes);
+    if (address === null) return null;
+    const bytes = this.#memory.u8.subarray(address, address + numBytes);
+    this.#lent = bytes.buffer;
+    return {
+      bytes,
+      giveBack: () => {
+        this.#lent = null;
+        this.#memory.heap.free(address, numBytes);
+      },
+    };
+  }
+
+  #roomFor(numBytes: number): number | null {
+    try {
+      return this.#memory.heap.allocate(numBytes, "bytes of a checkpoint").address;
+    } catch (error) {
+      if (error instanceof TurboQuantError && error.code === "out_of_memory") return null;
+      throw error;
+    }
   }
 
   /** @throws TurboQuantError out_of_memory */
@@ -97,18 +125,21 @@ export class WeightLoader {
   #convert(part: WeightPart, weight: WasmWeight, firstRow: number): boolean {
     const { source, code, rowsOf } = readable(part, weight.type);
     const bytes = rowBytes(source, part.cols);
-    const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
+    // Rows that the kernel can read as they are, in memory that it reads.
+    const lies = source.name === part.dtype && part.data.buffer === this.#lent ? part.data.byteOffset : null;
+    const rowsAtOnce = lies === null ? Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes))) : part.rows;
     let areFinite = isPlain(source) || code >= FIRST_BLOCKS_CODE;
-    const staging = this.#staging.ensure(rowsAtOnce * bytes);
+    const staging = lies === null ? this.#staging.ensure(rowsAtOnce * bytes) : 0;
     const { unit, unitRows } = weight;
     for (let row = 0, count = 0; row < part.rows; row += count) {
       const ofUnit = (firstRow + row) % unit;
       const together = unit === unitRows ? part.rows : unit - ofUnit;
       count = Math.min(rowsAtOnce, part.rows - row, together);
-      this.#memory.u8.set(rowsOf(row, count), staging);
-      const block = Math.ceil(count / (this.#pool.threads * 4));
+      if (lies === null) this.#memory.u8.set(rowsOf(row, count), staging);
+      // Whole panels, so that threads do not write to one line.
+      const block = alignUp(Math.ceil(count / (this.#pool.threads * 4)), PANEL_ROWS);
       convertParams.write(this.#memory.view, PARAMS_ADDRESS, {
-        from: staging,
+        from: lies === null ? staging : lies + row * bytes,
         dtype: code,
         to: weight.address,
         firstRow: unit === unitRows ? firstRow + row : ((firstRow + row - ofUnit) / unit) * unitRows + ofUnit,

@@ -4,7 +4,7 @@ import { isVector, type WasmWeightFormat } from "../../weights/weight-format.ts"
 import { alignUp } from "./heap.ts";
 
 /** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
-const PANEL_ROWS = 4;
+export const PANEL_ROWS = 4;
 
 /** Bytes of what `prepare` makes of rows of activations for a product with weights of this format. */
 export function preparedBytes(format: WasmWeightFormat, rows: number, stride: number) {

@@ -101,6 +101,7 @@ class OllamaSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights: string;
+  readonly isLocal = true;
   /** Where the model's calibration is, or would be. */
   readonly calibrationPath: string;
   readonly #sources: readonly DirectorySource[];
