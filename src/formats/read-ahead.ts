@@ -18,8 +18,8 @@ export interface ReadPlan {
 
 /** Long pieces, since each is a request. Browsers open six connections to a server of HTTP/1. */
 const REMOTE: ReadPlan = { pieceBytes: 4 << 20, reads: 8 };
-/** Pieces that are still in a processor's cache when they are converted. Node reads files in four threads. */
-const LOCAL: ReadPlan = { pieceBytes: 512 << 10, reads: 4 };
+/** Pieces that are still in a processor's cache when they are converted, and take longer to be converted than threads to be woken. */
+const LOCAL: ReadPlan = { pieceBytes: 1 << 20, reads: 2 };
 
 export const readPlanOf = ({ isLocal }: Pick<Checkpoint, "isLocal">): ReadPlan => (isLocal ? LOCAL : REMOTE);
 

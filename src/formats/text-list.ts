@@ -47,6 +47,11 @@ export class TextList {
     return this.starts.length;
   }
 
+  /** The same texts in a copy of the bytes. */
+  over(bytes: Uint8Array): TextList {
+    return new TextList(bytes, this.starts, this.ends);
+  }
+
   /** The text at a place that there is. */
   text(place: number): string {
     return textOf(this.bytes, this.starts[place]!, this.ends[place]!);

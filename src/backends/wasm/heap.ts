@@ -9,7 +9,7 @@ import { assert, TurboQuantError } from "../../errors.ts";
 
 /** Alignment of every allocation: a cache line. */
 export const ALIGNMENT = 64;
-/** Memory grows by at least this much. Pages that are never touched cost nothing. */
+/** Memory grows by at least this much, and by a quarter, since all threads are told. Pages that are never touched cost nothing. */
 const GROWTH_BYTES = 4 << 20;
 
 export interface GrowableMemory {
@@ -131,7 +131,8 @@ export class Heap {
     if (end > this.#memory.limitBytes) return null;
     const missing = end - this.#memory.numBytes;
     if (missing > 0) {
-      const generous = Math.min(Math.max(missing, GROWTH_BYTES), this.#memory.limitBytes - this.#memory.numBytes);
+      const { numBytes, limitBytes } = this.#memory;
+      const generous = Math.min(Math.max(missing, GROWTH_BYTES, numBytes >>> 2), limitBytes - numBytes);
       if (!this.#memory.grow(generous) && !this.#memory.grow(missing)) return null;
     }
     // Free blocks end before the top, so what alignment leaves out is a block by itself.

@@ -335,15 +335,17 @@ function headsOf(name: string): "q" | "k" | null {
 
 /**
  * Rows of each head from neighbouring pairs (0, 1), (2, 3), … to halves: all first ones of a pair, then all second ones.
- * bytes: of whole heads
+ * bytes: of whole heads, which are changed; returned
  */
 function bytesOfHalves(bytes: Uint8Array, headDim: number, headBytes: number): Uint8Array {
   const rowBytes = headBytes / headDim;
-  const out = new Uint8Array(bytes.length);
-  for (let row = 0; row * rowBytes < bytes.length; row++) {
-    const inHead = row % headDim;
-    const to = row - inHead + (inHead % 2) * (headDim / 2) + Math.floor(inHead / 2);
-    out.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);
+  const head = new Uint8Array(headBytes);
+  for (let start = 0; start < bytes.length; start += headBytes) {
+    head.set(bytes.subarray(start, start + headBytes));
+    for (let row = 0; row < headDim; row++) {
+      const to = (row % 2) * (headDim / 2) + Math.floor(row / 2);
+      bytes.set(head.subarray(row * rowBytes, (row + 1) * rowBytes), start + to * rowBytes);
+    }
   }
-  return out;
+  return bytes;
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type GgufFile, type Written, writeGguf } from "../../../test/support/gguf-file.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { MemorySource } from "../memory-source.ts";
+import type { TextList } from "../text-list.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
 
 const key = (name: string, value: Written): readonly [string, Written] => [name, value];
@@ -23,6 +24,14 @@ async function refusal(bytes: Uint8Array): Promise<TurboQuantError> {
 }
 
 describe("a header that is right", () => {
+  it("keeps its own bytes, and none of what lies behind it", async () => {
+    const weights = { name: "a", type: 0, shape: [1 << 16], data: new Uint8Array(1 << 18) };
+    const { metadata } = await readFile({ metadata: [key("a.texts", { strings: ["x", "yz"] })], tensors: [weights] });
+    const texts = metadata.get("a.texts") as TextList;
+    expect(texts.toJSON()).toEqual(["x", "yz"]);
+    expect(texts.bytes.buffer.byteLength).toBeLessThan(256);
+  });
+
   it.each([2, 3])(
     "version %i: every type of value, shapes outermost first, offsets from the beginning",
     async (version) => {

@@ -4,12 +4,18 @@
  */
 import { TurboQuantError } from "../../errors.ts";
 import type { FileSource } from "../file-source.ts";
+import { TextList } from "../text-list.ts";
 import { Cursor, Damage, type GgufValue, MoreBytes } from "./cursor.ts";
 import { type GgufType, ggufType, readTypes, typeName } from "./types.ts";
 
 const MAGIC = 0x46554747;
-/** Bytes of the first read. A header that is longer is read again with four times as many. */
+/** Bytes of the first read. Of a header that is longer, four times as many. */
 const FIRST_BYTES = 1 << 20;
+/**
+ * Room for a header; a longer one gets the room for the longest. What is not written takes no memory, and an allocator gives one of more than
+ * 32 MiB back to the system at once, and may keep smaller ones.
+ */
+const ROOM_BYTES = 33 << 20;
 /** The longest header that is read. Vocabularies take some ten megabytes, the largest that we know 20. */
 const MAX_HEADER_BYTES = 64 << 20;
 const MAX_KEYS = 100_000;
@@ -40,10 +46,21 @@ export interface GgufHeader {
 export async function readGgufHeader(source: FileSource, file: string): Promise<GgufHeader> {
   const size = await source.size(file);
   const where = `${source.name}/${file}`;
-  for (let length = Math.min(size, FIRST_BYTES); ; length = Math.min(size, length * 4)) {
-    const cursor = new Cursor(await source.read(file, 0, length), size);
+  let room = new Uint8Array(Math.min(size, ROOM_BYTES));
+  for (let length = Math.min(size, FIRST_BYTES), done = 0; ; length = Math.min(size, length * 4)) {
+    if (length > room.length) {
+      const larger = new Uint8Array(length);
+      larger.set(room.subarray(0, done));
+      room = larger;
+    }
+    const into = room.subarray(done, length);
+    const bytes = await source.read(file, done, length, { into });
+    if (bytes.buffer !== into.buffer) into.set(bytes);
+    done = length;
+    const cursor = new Cursor(room.subarray(0, length), size);
     try {
-      return parse(cursor, file, where, size);
+      const header = parse(cursor, file, where, size);
+      return { ...header, metadata: textsOver(header.metadata, room.slice(0, cursor.at)) };
     } catch (error) {
       if (error instanceof Damage) throw damaged(where, error.message);
       if (!(error instanceof MoreBytes)) throw error;
@@ -54,6 +71,12 @@ export async function readGgufHeader(source: FileSource, file: string): Promise<
       }
     }
   }
+}
+
+/** Lists of texts keep the bytes that they lie in, which shall be those of the header and not all that there was room for. */
+function textsOver(metadata: GgufHeader["metadata"], bytes: Uint8Array): GgufHeader["metadata"] {
+  const own = (value: GgufValue): GgufValue => (value instanceof TextList ? value.over(bytes) : value);
+  return new Map(Array.from(metadata, ([key, value]) => [key, own(value)]));
 }
 
 function damaged(where: string, what: string, context: Record<string, unknown> = {}): TurboQuantError {
