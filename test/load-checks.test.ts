@@ -6,6 +6,7 @@ import "../src/node/install.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWasmBackend } from "../src/backends/wasm/backend.ts";
 import { TurboQuantError } from "../src/errors.ts";
+import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { MemorySource } from "../src/formats/memory-source.ts";
 import { LLM } from "../src/index.ts";
 import { parseModelConfig } from "../src/models/config.ts";
@@ -98,16 +99,18 @@ describe.each([
     const before = ops.usedBytes;
     const abort = new AbortController();
     const checkpoint = Object.assign(new RandomCheckpoint(config, "random"), { isLocal });
-    const own: typeof checkpoint.read = async (name, start, end, options) => {
-      const bytes = await RandomCheckpoint.prototype.read.call(checkpoint, name, start, end);
+    const drawn = checkpoint.read.bind(checkpoint);
+    const own: Checkpoint["read"] = async (name, start, end, options) => {
+      const bytes = await drawn(name, start, end);
       if (!options?.into) return bytes;
       options.into.set(bytes);
       isRead = true;
       return options.into.subarray(0, bytes.length);
     };
     let isRead = false;
-    checkpoint.read = (name, ...range) => (name === LATE ? read(own(name, ...range), abort) : own(name, ...range));
-    const loading = Decoder.load(ops, checkpoint, {
+    const placed: Checkpoint["read"] = (name, ...range) =>
+      name === LATE ? read(own(name, ...range), abort) : own(name, ...range);
+    const loading = Decoder.load(ops, Object.assign(checkpoint, { read: placed }), {
       config: parseModelConfig(config, "config.json"),
       kv: parseKvSpec("f16"),
       weights: "q8",
