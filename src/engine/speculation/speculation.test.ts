@@ -154,6 +154,43 @@ describe.each([false, true])("drawn on the device: %s", (samples) => {
     expect(batch.map((result) => result.tokens)).toEqual([tokens, other]);
   });
 
+  it("requests that are preempted, with their pages saved or computed again", async () => {
+    const prompts = [1, 2, 3, 4].map((first) => [300 + first, ...PROMPT]);
+    const options = { ...SEEDED, maxNewTokens: 260 };
+    const answers = new Map<number, readonly number[]>();
+    let most = 0;
+    for (const ids of prompts) {
+      const session = llm.createSession();
+      answers.set(ids[0]!, (await collect(session.generate(ids, options))).tokens);
+      most = Math.max(most, session.kvBytes);
+      session.release();
+    }
+    const createSource = (): DraftSource => ({
+      propose: async (tokens, count) => {
+        const at = tokens.length - PROMPT.length - 1;
+        const next = answers.get(tokens[0]!)!.slice(at, at + count);
+        return next.map((token, i) => ((at + i) % 5 === 4 ? token + 1 : token));
+      },
+      release() {},
+    });
+    for (const savedBudgetBytes of [Number.POSITIVE_INFINITY, 0]) {
+      const tight = await loadFake({ samples }, { kv: KV, kvBudgetBytes: Math.ceil(3.2 * most) });
+      let preemptions = 0;
+      const scheduler = new Scheduler(tight.llm, {
+        savedBudgetBytes,
+        speculate: { createSource },
+        observer: { onPreemption: () => void preemptions++ },
+      });
+      const results = await Promise.all(prompts.map((ids) => collect(scheduler.generate(ids, options))));
+      expect(results.map(({ tokens }) => tokens)).toEqual(prompts.map((ids) => answers.get(ids[0]!)));
+      for (const { usage } of results) expect(usage.acceptedTokens).toBeGreaterThan(30);
+      expect(preemptions).toBeGreaterThan(0);
+      await scheduler.close();
+      expect(tight.llm.cache.numBytes).toBe(0);
+      await tight.llm.dispose();
+    }
+  });
+
   it("a kept prefix is what it is without drafts", async () => {
     const { tokens } = (await alone(llm, GREEDY)).answer;
     const bytesOf = async (options: GenerateOptions): Promise<number> => {
