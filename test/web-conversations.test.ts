@@ -170,7 +170,7 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
       Object.assign(globalThis, { seen });
       new MutationObserver((changes) => {
         seen.rows += changes.length;
-      }).observe(document.querySelector(".conversations ul")!, {
+      }).observe(document.querySelector(".conversation-list")!, {
         subtree: true,
         childList: true,
         attributes: true,

@@ -22,6 +22,8 @@ import { whereWordsGo } from "./where-words-go.ts";
 
 /** With fewer there is nothing to search. */
 const SEARCH_FROM = 6;
+/** What the browser leaves out as one, where it is out of sight: looking after each of a thousand rows by itself takes milliseconds of every frame. */
+const GROUP_ROWS = 25;
 
 export function ConversationList({ onNavigate }: { readonly onNavigate: () => void }) {
   const others = useStore(chatStore, (state) => state.others);
@@ -61,14 +63,27 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
       )}
       {others.length === 0 && <p class="hint">{whereWordsGo(choice)}</p>}
       {others.length > 0 && shown.length === 0 && <p class="hint">None has these words.</p>}
-      <ul>
-        {shown.map(({ id, title, updatedAt }) => (
-          <Row key={id} id={id} title={title} updatedAt={updatedAt} isCurrent={id === currentId} onOpen={openRow} />
+      <div class="conversation-list">
+        {groupsOf(shown).map((group, index, { length }) => (
+          // Counted from the oldest: what comes or goes at the top leaves the groups below as they are.
+          <ul key={length - index} class="conversation-group" style={{ "--rows": group.length }}>
+            {group.map(({ id, title, updatedAt }) => (
+              <Row key={id} id={id} title={title} updatedAt={updatedAt} isCurrent={id === currentId} onOpen={openRow} />
+            ))}
+          </ul>
         ))}
-      </ul>
+      </div>
       <Files others={others} />
     </section>
   );
+}
+
+/** Groups of `GROUP_ROWS`, full ones from the oldest on. */
+function groupsOf<T>(rows: readonly T[]): T[][] {
+  const first = rows.length % GROUP_ROWS || GROUP_ROWS;
+  const groups = rows.length > 0 ? [rows.slice(0, first)] : [];
+  for (let at = first; at < rows.length; at += GROUP_ROWS) groups.push(rows.slice(at, at + GROUP_ROWS));
+  return groups;
 }
 
 const matches = ({ title, messages }: Conversation, query: string): boolean => {
