@@ -4,6 +4,7 @@ import "../node/install.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { benchAttention } from "./attention.ts";
 import { loadBenchModel } from "./bench-model.ts";
+import { benchLoad } from "./load.ts";
 import { fillCache } from "./memory.ts";
 import { peakOfPrefill } from "./prefill-peak.ts";
 import { benchThroughput, randomTokens, testName } from "./throughput.ts";
@@ -124,4 +125,23 @@ it("peak of a prefill counts the cache and more", async () => {
   expect(peak.peakGrowthBytes).toBe(4000 + 256 * 4 * 2 * 2 * 128);
   expect(readings, "reset once, then a look after each of three steps").toEqual([0, 1, 1, 1]);
   await model.dispose();
+});
+
+it("loading: as many readings of the same bytes, into buffers and into new memory, beside memory and the plan", async () => {
+  const gauge = {
+    bytesAfterGc: () => 7,
+    resetPeak: () => {},
+    sample: () => {},
+    peak: () => 9,
+    cpuMs: () => 0,
+    heapBytes: () => 3,
+  };
+  const options = { backend: "wasm", weights: "auto", threads: 1, repeats: 2, gauge } as const;
+  const result = await benchLoad("qwen3-1m", { ...options, signal: new AbortController().signal });
+  for (const timings of [result.reads, result.newReads, result.loads]) {
+    expect(timings).toHaveLength(2);
+    expect(timings.every(({ ms }) => ms > 0)).toBe(true);
+  }
+  expect(result).toMatchObject({ model: "qwen3-1m", keptAs: "bf16", peakBytes: 2, residentBytes: 0, heapBytes: 0 });
+  expect(result.usedBytes).toBeGreaterThan(result.plannedBytes);
 });

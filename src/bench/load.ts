@@ -3,8 +3,9 @@ import type { WeightType } from "../backends/ops.ts";
 import type { BackendName } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { bufferBytes, ReadAhead, readPlanOf } from "../formats/read-ahead.ts";
+import { bufferBytes, ReadAhead, type ReadPlan, readPlanOf } from "../formats/read-ahead.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { layoutOf, weightSpecs } from "../models/layout.ts";
 import { storedLayout } from "../models/tensor-forms.ts";
@@ -35,6 +36,9 @@ export interface LoadBenchOptions {
 /** Collections, and the time after each in which another thread gives buffers back to the system. */
 const SETTLE = { rounds: 3, ms: 200 };
 
+/** Bytes that are read into memory that is new: of larger models the time is in proportion. */
+const MOST_NEW_BYTES = 2 ** 30;
+
 /** Some 130 MB of them, four times what the engine keeps for young ones at most. */
 const YOUNG_OBJECTS = 2_000_000;
 
@@ -53,6 +57,8 @@ export interface LoadResult {
   /** Reading these bytes and nothing else, and loading the model; one after the other in every repeat. */
   readonly reads: readonly Timing[];
   readonly loads: readonly Timing[];
+  /** Reading the bytes into memory that nobody had before, as every weight's is: what is left of loading without conversion, tokenizer and threads. */
+  readonly newReads: readonly Timing[];
   /** Growth of resident memory over the started backend: at most while loading, and afterwards when garbage is collected. */
   readonly peakBytes: number;
   readonly residentBytes: number;
@@ -68,9 +74,10 @@ export interface LoadResult {
 export async function benchLoad(ref: string, options: LoadBenchOptions): Promise<LoadResult> {
   const { gauge, repeats } = options;
   const memory = await memoryOfLoad(ref, options);
-  const [reads, loads]: [Timing[], Timing[]] = [[], []];
+  const [reads, newReads, loads]: [Timing[], Timing[], Timing[]] = [[], [], []];
   for (let i = 0; i < repeats; i++) {
-    reads.push(await timeOfReading(ref, options));
+    reads.push(await timeOfReading(ref, options, readPieces));
+    newReads.push(await timeOfReading(ref, options, readIntoNew));
     let llm: LLM | undefined;
     const load = async (): Promise<void> => {
       llm = await LLM.load(ref, loadOptions(options));
@@ -78,7 +85,7 @@ export async function benchLoad(ref: string, options: LoadBenchOptions): Promise
     loads.push(await timed(gauge, load));
     await llm!.dispose();
   }
-  return { ...memory, reads, loads };
+  return { ...memory, reads, newReads, loads };
 }
 
 const loadOptions = ({ backend, threads, weights, signal, onProgress }: LoadBenchOptions) => ({
@@ -144,8 +151,20 @@ async function timed(gauge: ProcessGauge, work: () => Promise<void>): Promise<Ti
   return { ms: performance.now() - start, cpuMs: gauge.cpuMs() - cpu };
 }
 
+/** What is read of a model, and how. */
+interface Reading {
+  readonly checkpoint: Checkpoint;
+  readonly pieces: readonly TensorPiece[];
+  readonly plan: ReadPlan;
+  readonly options: LoadBenchOptions;
+}
+
 /** The bytes of all weights in the pieces that loading reads them in; the model's header is read before. */
-function timeOfReading(ref: string, options: LoadBenchOptions): Promise<Timing> {
+function timeOfReading(
+  ref: string,
+  options: LoadBenchOptions,
+  read: (reading: Reading) => Promise<Timing>,
+): Promise<Timing> {
   return withSource(ref, options, async (source) => {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
@@ -156,16 +175,42 @@ function timeOfReading(ref: string, options: LoadBenchOptions): Promise<Timing> 
         pieces.push(...piecesOf(await storedAs(checkpoint, role, tensor), plan.pieceBytes));
       }
     }
-    return timed(options.gauge, async () => {
-      const memory = new Uint8Array(bufferBytes(plan));
-      const reads = new ReadAhead(checkpoint, pieces, plan, { memory, signal: options.signal });
-      try {
-        for (const _ of pieces) await reads.next();
-      } finally {
-        await reads.close();
-      }
-    });
+    return read({ checkpoint, pieces, plan, options });
   });
+}
+
+/** Into buffers that go round. */
+function readPieces({ checkpoint, pieces, plan, options: { gauge, signal } }: Reading): Promise<Timing> {
+  const memory = new Uint8Array(bufferBytes(plan));
+  return timed(gauge, async () => {
+    const reads = new ReadAhead(checkpoint, pieces, plan, { memory, signal });
+    try {
+      for (const _ of pieces) await reads.next();
+    } finally {
+      await reads.close();
+    }
+  });
+}
+
+async function readIntoNew({ checkpoint, pieces, plan, options: { gauge, signal } }: Reading): Promise<Timing> {
+  const total = pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+  let [next, at] = [0, 0];
+  const { ms, cpuMs } = await timed(gauge, async () => {
+    const memory = new Uint8Array(Math.min(total, MOST_NEW_BYTES));
+    const readMore = async (): Promise<void> => {
+      for (let piece = pieces[next++]; piece; piece = pieces[next++]) {
+        const { tensor, start, end } = piece;
+        if (at + end - start > memory.length) return;
+        const into = memory.subarray(at, at + end - start);
+        at += end - start;
+        const bytes = await checkpoint.read(tensor, start, end, { signal, into });
+        if (bytes.buffer !== into.buffer) into.set(bytes);
+      }
+    };
+    await Promise.all(Array.from({ length: plan.reads }, readMore));
+  });
+  const factor = total / Math.max(1, at);
+  return { ms: ms * factor, cpuMs: cpuMs * factor };
 }
 
 async function withSource<T>(

@@ -23,7 +23,7 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .summary("loading: time beside that of reading, memory beside the plan")
     .description(
-      "Loads a model and reads the same bytes alone, in turn, each way to keep weights in a process of its own. The files are in the " +
+      "Loads a model and reads the same bytes alone, in turn, into buffers that go round and into memory that is new, as weights are; each way to keep weights in a process of its own. The files are in the " +
         "page cache: the first load brings them there and is not timed; its memory is measured.",
     )
     .option("-m, --model <ref>", "checkpoint", DEFAULT_MODEL)
@@ -62,6 +62,7 @@ async function run(flags: LoadFlags, context: CommandContext): Promise<void> {
     left("weights"),
     right("read"),
     right("read, ms"),
+    right("into new, ms"),
     right("load, ms"),
     right("load / read"),
     right("CPU ms"),
@@ -80,6 +81,7 @@ async function run(flags: LoadFlags, context: CommandContext): Promise<void> {
     const result = await measureInChild<LoadResult>(argv, context.signal);
     backend = result.backend;
     const [read, load] = [medianOf(result.reads, "ms"), medianOf(result.loads, "ms")];
+    const newRead = medianOf(result.newReads, "ms");
     const ratio = load / read;
     const difference = (result.residentBytes - result.heapBytes) / result.plannedBytes - 1;
     const cpu = medianOf(result.loads, "cpuMs");
@@ -89,6 +91,7 @@ async function run(flags: LoadFlags, context: CommandContext): Promise<void> {
         weights,
         formatBytes(result.readBytes),
         significant(read),
+        significant(newRead),
         significant(load),
         ratio.toFixed(2),
         significant(cpu),
@@ -107,11 +110,13 @@ async function run(flags: LoadFlags, context: CommandContext): Promise<void> {
         n_threads: flags.threads ?? null,
         read_bytes: result.readBytes,
         read_ms: read,
+        new_read_ms: newRead,
         load_ms: load,
         load_ratio: ratio,
         read_cpu_ms: medianOf(result.reads, "cpuMs"),
         load_cpu_ms: cpu,
         reads: result.reads,
+        new_reads: result.newReads,
         loads: result.loads,
         peak_bytes: result.peakBytes,
         resident_bytes: result.residentBytes,

@@ -17,7 +17,7 @@ import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 import { Metadata } from "./metadata.ts";
 import { chooseModel, firstPath, ggufModels, isGgufPath, type ModelsPlace, onlyModel } from "./model-files.ts";
 import { firstPart, splitParts } from "./split.ts";
-import { tokenizerFiles } from "./tokenizer-json.ts";
+import { type TokenizerFiles, tokenizerFiles } from "./tokenizer-json.ts";
 
 /** A file with its metadata understood. */
 interface Gguf {
@@ -36,19 +36,19 @@ export const gguf: CheckpointContainer = {
   async describe(source) {
     const file = await open(source);
     checkTokens(file);
-    const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
     const own = await configOf(source, file);
+    let made: TokenizerFiles | null = tokenizerFiles(file.metadata, file.where);
+    const { config, generation } = made;
     // A vocabulary takes megabytes: it is kept until it is asked for, and made again for who asks once more.
-    let made: JsonObject | null = tokenizer;
-    const madeOnce = (): JsonObject => {
-      const first = made ?? tokenizerFiles(file.metadata, file.where).tokenizer;
+    const tokenizer = (): JsonObject => {
+      const first = made ?? tokenizerFiles(file.metadata, file.where);
       made = null;
-      return first;
+      return first.tokenizer;
     };
     const files = new MadeFiles(
       {
         "config.json": () => own,
-        "tokenizer.json": madeOnce,
+        "tokenizer.json": tokenizer,
         "tokenizer_config.json": () => config,
         "generation_config.json": () => generation,
       },

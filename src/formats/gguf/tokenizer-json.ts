@@ -29,6 +29,10 @@ const NAMED_TEMPLATES: Readonly<Record<string, string>> = {
 };
 
 export interface TokenizerFiles {
+  /**
+   * Made whenever it is asked for, which takes longer than the others together.
+   * @throws TurboQuantError as `tokenizerFiles`
+   */
   readonly tokenizer: JsonObject;
   readonly config: JsonObject;
   readonly generation: JsonObject;
@@ -42,29 +46,31 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
     : Array.from({ length: tokens.length }, () => NORMAL);
   for (const id of controlTokens(tokens)) if (types[id] === NORMAL) types[id] = CONTROL;
   const kind = metadata.string("tokenizer.ggml.model");
-  const parts = partsOf(metadata, { kind, tokens, types, where });
   const special = specialTokens(metadata, tokens, types, kind === "llama" ? SENTENCE_PIECE_IDS : {});
-  // Files of Gemma 4 have said that it has none.
-  const mayAddBos = kind === GEMMA4 || metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos);
-  const addsBos = mayAddBos && special.bos !== undefined;
-  const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
   const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens.text(id));
   const template = chatTemplate(metadata);
   return {
-    tokenizer: {
-      version: "1.0",
-      added_tokens: addedTokens(tokens, types, isPhi3(metadata, tokens)),
-      normalizer: parts.normalizer,
-      pre_tokenizer: parts.preTokenizer,
-      post_processor: around(tokens, addsBos ? special.bos : undefined, addsEos ? special.eos : undefined),
-      decoder: parts.decoder,
-      model: {
-        type: "BPE",
-        vocab: tokens,
-        repeated_tokens: tokens.repeated.map((id) => ({ id, content: tokens.text(id) })),
-        ...parts.model,
-        unk_token: textOf(special.unknown),
-      },
+    get tokenizer() {
+      const parts = partsOf(metadata, { kind, tokens, types, where });
+      // Files of Gemma 4 have said that it has none.
+      const mayAddBos = kind === GEMMA4 || metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos);
+      const addsBos = mayAddBos && special.bos !== undefined;
+      const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
+      return {
+        version: "1.0",
+        added_tokens: addedTokens(tokens, types, isPhi3(metadata, tokens)),
+        normalizer: parts.normalizer,
+        pre_tokenizer: parts.preTokenizer,
+        post_processor: around(tokens, addsBos ? special.bos : undefined, addsEos ? special.eos : undefined),
+        decoder: parts.decoder,
+        model: {
+          type: "BPE",
+          vocab: tokens,
+          repeated_tokens: tokens.repeated.map((id) => ({ id, content: tokens.text(id) })),
+          ...parts.model,
+          unk_token: textOf(special.unknown),
+        },
+      };
     },
     config: {
       bos_token: textOf(special.bos),
