@@ -247,6 +247,26 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
   });
 
   // The last one: it leaves no `webgpu`.
+  it("drafts, drawn on the device, leave the answer as it is and need no kernel that is not there", async () => {
+    const ids = webgpu.tokenizer.encode(PROMPT);
+    const before = gpuOf(webgpu).commands.compilation.kernels;
+    for (const options of [OPTIONS, { ...OPTIONS, temperature: 0.8, topK: 20, seed: 3 }]) {
+      const own = { ...options, maxNewTokens: 10 };
+      const { tokens } = await collect(webgpu.generate(ids, own));
+      const propose = async (known: readonly number[], most: number): Promise<number[]> => {
+        const at = known.length - ids.length;
+        return tokens.slice(at, at + most).map((token, i) => ((at + i) % 3 === 2 ? token + 1 : token));
+      };
+      const createSource = () => ({ propose, release() {} });
+      const drafted = await collect(webgpu.generate(ids, { ...own, speculate: { createSource } }));
+      expect(drafted.tokens).toEqual(tokens);
+      expect(drafted.usage.acceptedTokens).toBeGreaterThan(3);
+      expect(drafted.usage.draftedTokens).toBeGreaterThan(drafted.usage.acceptedTokens!);
+    }
+    expect(gpuOf(webgpu).commands.compilation.kernels).toBe(before);
+    expect(webgpu.cache.numBytes).toBe(0);
+  });
+
   it("a device lost in mid-generation rejects the caller; the saved session goes on elsewhere, and another device can be opened", async () => {
     const whole = wasm.createSession();
     const expected = [...(await tokensOf(whole, PROMPT, 6)), ...(await tokensOf(whole, " and", 10))];
