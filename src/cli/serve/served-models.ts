@@ -150,7 +150,7 @@ export async function serveSeveral(wanted: readonly WantedModel[], options: Serv
       async load({ signal, onProgress, makeRoom }) {
         const llm = await LLM.load(ref, { ...loadOptions, onProgress, signal, onFit: makeRoom });
         if (flags.explain) explain(llm, context.io.stderr);
-        const engine = await engineOf(llm, metrics.of(shown), options);
+        const engine = await engineOf(llm, metrics.of(shown), { ...options, logger: naming(shown, logger) });
         engine.calibrateWhenIdle(calibration, () => pool.isIdle);
         return engine;
       },
@@ -172,6 +172,13 @@ export async function serveSeveral(wanted: readonly WantedModel[], options: Serv
     [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   };
 }
+
+/** A logger whose lines say which model they are about. */
+const naming = (model: string, logger: Logger): Logger => ({
+  info: (fields, message) => logger.info({ model, ...fields }, message),
+  warn: (fields, message) => logger.warn({ model, ...fields }, message),
+  error: (fields, message) => logger.error({ model, ...fields }, message),
+});
 
 /** The model is disposed of with the engine, or here where that cannot be made. */
 async function engineOf(llm: LLM, metrics: ModelMetrics, options: ServedOptions): Promise<ModelEngine> {

@@ -1,6 +1,7 @@
 /** @file Errors of a device reach the caller who waits: a device of ours that reports them, and SwiftShader's own reports. */
 import { describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu } from "../../../../test/support/gpu.ts";
+import { collectGarbage } from "../../../node/collect-garbage.ts";
 import { GpuContext } from "./context.ts";
 
 class GPUOutOfMemoryError {
@@ -103,6 +104,20 @@ describe.skipIf(gpuSkip)(`a real device${gpuSkip ? ` (${gpuSkip})` : ""}`, () =>
     expect((await commands.read(buffer, 0, 16)).byteLength).toBe(16);
     context.check();
     dispose();
+  });
+
+  it("is collected after dispose, as nothing refers to it any more", async () => {
+    const open = async (): Promise<WeakRef<GPUDevice>> => {
+      const { context, dispose } = await openTestGpu();
+      dispose();
+      return new WeakRef(context.device);
+    };
+    const device = await open();
+    for (let i = 0; i < 3; i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collectGarbage();
+    }
+    expect(device.deref()).toBeUndefined();
   });
 
   it("that is destroyed rejects reads that are under way and later ones", async () => {

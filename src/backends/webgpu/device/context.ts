@@ -120,8 +120,9 @@ export class GpuContext {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#isBorrowed) this.device.removeEventListener("uncapturederror", this.#onError);
-    else this.device.destroy();
+    if (!this.#isBorrowed) this.device.destroy();
+    // A device refers to its listeners from outside of the heap, and this one to the device: neither would ever be collected.
+    this.device.removeEventListener("uncapturederror", this.#onError);
     this.#release();
   }
 
