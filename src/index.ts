@@ -30,6 +30,7 @@ export type { Pooling } from "./engine/scheduler/row-pool.ts";
 export { Scheduler } from "./engine/scheduler/scheduler.ts";
 export type { SchedulerOptions } from "./engine/scheduler/scheduler-options.ts";
 export { Session } from "./engine/session.ts";
+export type { DraftSource } from "./engine/speculation/draft-source.ts";
 export type { Speculate, SpeculateOptions } from "./engine/speculation/speculation-options.ts";
 export type { TokenConstraint } from "./engine/token-constraint.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";

@@ -292,6 +292,23 @@ describe("what is refused or limited", () => {
     await llm.dispose();
   });
 
+  it("no page grows coarser for a draft", async () => {
+    const kv = "tiers=8:auto,4:auto,2";
+    const options = { ...GREEDY, maxNewTokens: 600 };
+    const probe = await loadFake({}, { kv, kvBudgetBytes: 2 ** 30 });
+    const { answer, state } = await alone(probe.llm, options);
+    await probe.llm.dispose();
+    const { llm } = await loadFake({}, { kv, kvBudgetBytes: Math.ceil(0.7 * state.bytes) });
+    const plain = await alone(llm, options);
+    const { numPages } = llm.runner.coarsening;
+    const drafted = await alone(llm, { ...options, speculate: oracle(answer.tokens, 9) });
+    expect(numPages).toBeGreaterThan(0);
+    expect(drafted).toMatchObject({ answer: plain.answer, state: plain.state });
+    expect(llm.runner.coarsening.numPages).toBe(2 * numPages);
+    expect(drafted.acceptedTokens).toBeGreaterThan(100);
+    await llm.dispose();
+  });
+
   it("without room for drafts there are none, and the answer is as long as without", async () => {
     const probe = await loadFake({}, { kv: KV });
     const { answer, state } = await alone(probe.llm, GREEDY);
