@@ -1,5 +1,6 @@
 /** @file WebGPU in Node: Dawn, from the optional package `webgpu`. */
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { TurboQuantError } from "../errors.ts";
 import type { GpuHandle } from "../platform.ts";
 import { systemPlaces, whyNoVulkan } from "./vulkan-driver.ts";
@@ -29,13 +30,16 @@ const INITIALIZER = "use_vulkan_zero_initialize_workgroup_memory_extension";
 /** Dawn crashes if the object that `create` returned is garbage-collected while one of its devices is in use. */
 const instances = new Set<GPU>();
 
+/** By a path, because bundlers of servers follow `createRequire(import.meta.url)` into the package, whose binary they cannot read. */
+const requireHere = (): NodeJS.Require => createRequire(fileURLToPath(import.meta.url));
+
 async function loadDawn(): Promise<DawnModule> {
   // Path of a Dawn binary without its npm package, for machines without access to a registry.
   const binary = process.env.DAWN_NODE;
   try {
-    if (binary) return createRequire(import.meta.url)(binary) as DawnModule;
+    if (binary) return requireHere()(binary) as DawnModule;
     const name = "webgpu";
-    return (await import(name)) as DawnModule;
+    return (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ name)) as DawnModule;
   } catch (cause) {
     throw new TurboQuantError(
       "unsupported",
@@ -50,7 +54,7 @@ async function loadDawn(): Promise<DawnModule> {
 function isInstalled(): boolean {
   if (process.env.DAWN_NODE) return true;
   try {
-    createRequire(import.meta.url).resolve("webgpu");
+    requireHere().resolve("webgpu");
     return true;
   } catch {
     return false;
