@@ -54,7 +54,15 @@ describe("--spec", () => {
       expect(code).toBe(2);
       expect(err).toContain("add --spec prompt-lookup");
     }
-    const { code, err } = await runCommand([...RUN, "--spec", "prompt-lookup", "--prompt-lookup-min", "6"]);
+    const { code, err } = await runCommand([
+      ...RUN,
+      "--spec",
+      "prompt-lookup",
+      "--prompt-lookup-min",
+      "6",
+      "--prompt-lookup-max",
+      "5",
+    ]);
     expect(code).toBe(2);
     expect(err).toContain("promptLookupMax: expected a whole number from 6 to 64, got 5");
   });

@@ -14,9 +14,9 @@ import { Speculator } from "./speculator.ts";
 export interface SpeculateOptions {
   /** The most tokens that are drafted for a step, 1 to 64; default 8 by prompt lookup, 4 by a draft model. */
   readonly numSpeculativeTokens?: number;
-  /** Prompt lookup: the most tokens at the end that have to be the same further up, at least `promptLookupMin`; default 5. */
+  /** Prompt lookup: the most tokens at the end that have to be the same further up, at least `promptLookupMin`; default 5, or that if it is more. */
   readonly promptLookupMax?: number;
-  /** Prompt lookup: the fewest of them, at least 1; default 3. */
+  /** Prompt lookup: the fewest of them, at least 1; default 3, or `promptLookupMax` if it is less. */
   readonly promptLookupMin?: number;
   /** A smaller model with the same vocabulary drafts, in place of prompt lookup: an `LLM`, for the caller to dispose of. */
   readonly model?: DraftingModel;
@@ -30,7 +30,7 @@ export type Speculate = "off" | "prompt-lookup" | SpeculateOptions;
 /** The values that are texts. */
 export const SPECULATION_METHODS = ["off", "prompt-lookup"] as const;
 
-const DEFAULTS = { promptLookupMax: 5, promptLookupMin: 3 };
+const DEFAULT_LOOKUP = { max: 5, min: 3 };
 /** Most tokens of a draft, by prompt lookup and by a draft model, which takes a step of its own for each. */
 const DEFAULT_TOKENS = { lookup: 8, model: 4 };
 /** A longer draft is hardly ever right to its end. */
@@ -80,10 +80,13 @@ export function parseSpeculation(speculate: Speculate | undefined, model: Specul
   }
   const options = typeof speculate === "string" ? {} : speculate;
   refuseUnknownOptions("speculate", options, OPTIONS);
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const { model: draft = null } = options;
-  const defaults = { ...DEFAULTS, numSpeculativeTokens: draft ? DEFAULT_TOKENS.model : DEFAULT_TOKENS.lookup };
-  const { numSpeculativeTokens, promptLookupMax: max, promptLookupMin: min } = { ...defaults, ...given };
+  const {
+    numSpeculativeTokens = draft ? DEFAULT_TOKENS.model : DEFAULT_TOKENS.lookup,
+    // Where one of the two is given, the other is its default as far as they go together.
+    promptLookupMax: max = Math.max(DEFAULT_LOOKUP.max, options.promptLookupMin ?? 0),
+    promptLookupMin: min = Math.min(DEFAULT_LOOKUP.min, options.promptLookupMax ?? DEFAULT_LOOKUP.min),
+  } = options;
   checkWhole("numSpeculativeTokens", numSpeculativeTokens, 1, MOST_TOKENS);
   checkWhole("promptLookupMin", min, 1, MOST_TOKENS);
   checkWhole("promptLookupMax", max, min, MOST_TOKENS);

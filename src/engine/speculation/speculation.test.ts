@@ -258,6 +258,13 @@ describe("what is refused or limited", () => {
     await expect(tried({ promptLookupMin: 3, promptLookupMax: 2 })).rejects.toThrow(
       "speculate: promptLookupMax: expected a whole number from 3 to 64, got 2",
     );
+    // Where one of the two is given, the other goes along with it.
+    for (const speculate of [{ promptLookupMin: 9 }, { promptLookupMax: 1 }]) {
+      await collect(llm.generate(PROMPT, { ...GREEDY, maxNewTokens: 2, speculate }));
+    }
+    for (const value of [null, "5", 1.5]) {
+      await expect(tried({ promptLookupMin: value })).rejects.toThrow("expected a whole number from 1 to 64");
+    }
     expect(() => new Scheduler(llm, { speculate: "ngram" as "off" })).toThrow("speculate: expected off");
     expect(llm.cache.numBytes).toBe(0);
     await llm.dispose();
