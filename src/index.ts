@@ -2,13 +2,10 @@
 export type { WeightType } from "./backends/ops.ts";
 export type { GpuRange, GpuRows } from "./backends/outside-buffers.ts";
 export type { BackendName } from "./backends/registry.ts";
-export {
-  AttentionCache,
-  type AttentionCacheOptions,
-  CachedSequence,
-} from "./engine/attention-cache.ts";
+export { AttentionCache, type AttentionCacheOptions } from "./engine/attention-cache.ts";
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";
 export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
+export { CachedSequence } from "./engine/cached-sequence.ts";
 export { calibrateWhenIdle, type IdleOptions } from "./engine/calibration/idle-calibration.ts";
 export { type EmbedOptions, embed } from "./engine/embed.ts";
 export {

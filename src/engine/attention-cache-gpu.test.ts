@@ -5,7 +5,8 @@ import { GPU_TIMEOUT_MS, gpuSkip } from "../../test/support/gpu.ts";
 import { gaussians } from "../../test/support/wasm-backend.ts";
 import { BufferUsage, MAP_READ } from "../backends/webgpu/device/gpu-flags.ts";
 import { getPlatform } from "../platform.ts";
-import { AttentionCache, type CachedSequence } from "./attention-cache.ts";
+import { AttentionCache } from "./attention-cache.ts";
+import type { CachedSequence } from "./cached-sequence.ts";
 
 const [KEYS, QUERIES] = [2 * 16, 4 * 16];
 const BOTH = BufferUsage.copySrc | BufferUsage.copyDst;
