@@ -29,7 +29,7 @@ describe("--spec", () => {
   });
 
   it("a draft model changes no token either, and another vocabulary is refused", async () => {
-    const argv = ["run", "-m", "qwen3-3m", "-t", "1", "--raw", TEXT, "-n", "24", "--json", "--temp", "0.8"];
+    const argv = ["run", "-m", "qwen3-3m", "-t", "1", "--raw", TEXT, "-n", "40", "--json", "--temp", "0"];
     const [plain, own] = [await runCommand(argv), await runCommand([...argv, "-md", "qwen3-1m", "--draft-max", "3"])];
     const [without, report] = [plain, own].map(({ out }) => JSON.parse(out));
     expect(report.tokens).toEqual(without.tokens);
