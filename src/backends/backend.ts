@@ -16,7 +16,7 @@ export interface BackendOpenOptions {
   readonly hardwareOnly?: boolean;
   /** For a backend on a GPU: a device of the caller's to work on, which stays when the backend is disposed of. */
   readonly device?: GPUDevice;
-  /** Whether others work on the device that a backend opens: then each call is checked, as in a browser. */
+  /** Whether others work on the device that a backend opens: then each call is checked, as in a browser, and their errors are theirs. */
   readonly isShared?: boolean;
 }
 

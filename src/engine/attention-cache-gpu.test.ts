@@ -184,6 +184,21 @@ describe.skipIf(gpuSkip)("on a device that others made", { timeout: GPU_TIMEOUT_
     other.destroy();
   });
 
+  it("an error of those whose device it is stays theirs, and the cache goes on", async () => {
+    const heard = new Promise<void>((resolve) => {
+      device.addEventListener("uncapturederror", (event) => {
+        event.preventDefault();
+        resolve();
+      });
+    });
+    device.createBuffer({ size: 16, usage: 0xffff_0000 });
+    await heard;
+    expect(errors.splice(0)).toHaveLength(1);
+    const sequence = begun();
+    expect(await sequence.attend(0, gaussians(3, QUERIES))).toHaveLength(QUERIES);
+    sequence.release();
+  });
+
   it("leaves the device as it is", async () => {
     expect(cache.device).toBe(device);
     await cache.dispose();

@@ -42,7 +42,7 @@ export interface AttentionCacheOptions {
   readonly threads?: number;
   /**
    * A GPU device of yours, whose buffers the cache then reads and writes (`append`, `attend`). It works with the features and limits that the device has,
-   * and leaves it as it is. An error on it that nobody caught, whoever caused it, ends the cache.
+   * and leaves it as it is; errors of yours on it are yours alone. When it is lost, so is the cache.
    */
   readonly device?: GPUDevice;
   /** Factor of q · k before the softmax. Default: 1/√headDim. */

@@ -1,8 +1,7 @@
 /** @file Errors of a device reach the caller who waits: a device of ours that reports them, and SwiftShader's own reports. */
 import { describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu } from "../../../../test/support/gpu.ts";
-import { collectGarbage } from "../../../node/collect-garbage.ts";
-import { GpuContext } from "./context.ts";
+import { GpuContext, type GpuContextOptions } from "./context.ts";
 
 class GPUOutOfMemoryError {
   readonly message = "1 GiB could not be had";
@@ -11,19 +10,28 @@ class GPUValidationError {
   readonly message = "the binding is too small";
 }
 
-/** A device that does nothing but fail. */
-function fakeDevice() {
+/** A device that does nothing but fail. `fail` returns whether nobody has heard of the error. */
+function fakeDevice(options: Pick<GpuContextOptions, "isShared"> = {}) {
   let lose: (info: { reason: string; message: string }) => void = () => {};
   const lost = new Promise((resolve) => {
     lose = resolve;
   });
+  const scopes: { readonly filter: string; error: object | null }[] = [];
   const device = Object.assign(new EventTarget(), {
     lost,
+    pushErrorScope: (filter: string) => void scopes.push({ filter, error: null }),
+    popErrorScope: async () => scopes.pop()!.error,
     limits: { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 },
     destroy: () => lose({ reason: "destroyed", message: "by hand" }),
   });
-  const fail = (error: object) =>
-    device.dispatchEvent(Object.assign(new Event("uncapturederror", { cancelable: true }), { error }));
+  const fail = (error: object): boolean => {
+    const filter = error instanceof GPUOutOfMemoryError ? "out-of-memory" : "validation";
+    const scope = scopes.findLast((one) => one.filter === filter);
+    if (!scope)
+      return device.dispatchEvent(Object.assign(new Event("uncapturederror", { cancelable: true }), { error }));
+    scope.error ??= error;
+    return false;
+  };
   const features = { f16: false, subgroups: false, subgroupSize: 0, timestamps: false, matrices: false };
   const context = new GpuContext({
     device: device as unknown as GPUDevice,
@@ -31,6 +39,7 @@ function fakeDevice() {
     features,
     missing: [],
     isSoftware: true,
+    ...options,
   });
   return { context, device, fail, lose };
 }
@@ -81,6 +90,44 @@ describe("a device that fails", () => {
     expect(() => context.check()).toThrow(/used after dispose\(\)/);
     expect(context.isLost).toBe(false);
   });
+
+  it("after dispose nothing of the context listens, as the device would be kept by that for as long as the process", () => {
+    const { context, fail } = fakeDevice();
+    expect(fail(new GPUValidationError())).toBe(false);
+    context.dispose();
+    expect(fail(new GPUValidationError())).toBe(true);
+  });
+});
+
+describe("a device that others use too", () => {
+  it("an error of theirs is left to them", async () => {
+    const { context, fail } = fakeDevice({ isShared: true });
+    context.own(() => {});
+    expect(fail(new GPUValidationError())).toBe(true);
+    await expect(context.wait(Promise.resolve(1))).resolves.toBe(1);
+  });
+
+  it("an error of ours rejects the next wait, and is not left to them", async () => {
+    const { context, fail } = fakeDevice({ isShared: true });
+    expect(context.own(() => fail(new GPUOutOfMemoryError()))).toBe(false);
+    await expect(context.wait(Promise.resolve(1))).rejects.toMatchObject({ code: "out_of_memory" });
+    expect(() => context.check()).toThrow(/out of memory/);
+  });
+
+  it("calls that throw leave no scope behind", async () => {
+    const { context, fail } = fakeDevice({ isShared: true });
+    const calls = (): never => {
+      throw new RangeError("ours");
+    };
+    expect(() => context.own(calls)).toThrow(RangeError);
+    expect(fail(new GPUValidationError())).toBe(true);
+  });
+
+  it("its loss is ours as well", async () => {
+    const { context, lose } = fakeDevice({ isShared: true });
+    lose({ reason: "unknown", message: "the driver was reset" });
+    await expect(context.wait(Promise.resolve())).rejects.toMatchObject({ code: "device_lost" });
+  });
 });
 
 describe.skipIf(gpuSkip)(`a real device${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
@@ -106,18 +153,22 @@ describe.skipIf(gpuSkip)(`a real device${gpuSkip ? ` (${gpuSkip})` : ""}`, () =>
     dispose();
   });
 
-  it("is collected after dispose, as nothing refers to it any more", async () => {
-    const open = async (): Promise<WeakRef<GPUDevice>> => {
-      const { context, dispose } = await openTestGpu();
-      dispose();
-      return new WeakRef(context.device);
-    };
-    const device = await open();
-    for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setImmediate(resolve));
-      collectGarbage();
-    }
-    expect(device.deref()).toBeUndefined();
+  it("that others use tells our mistakes from theirs", async () => {
+    const { context, commands, allocator, dispose } = await openTestGpu({ isShared: true });
+    const buffer = allocator.allocate(16, "test");
+    const mistake = () => context.device.createBuffer({ size: 16, usage: 0xffff_0000 });
+    const theirs = new Promise<void>((resolve) => {
+      context.device.addEventListener("uncapturederror", (event) => {
+        event.preventDefault();
+        resolve();
+      });
+    });
+    mistake();
+    await theirs;
+    expect((await commands.read(buffer, 0, 16)).byteLength).toBe(16);
+    context.own(mistake);
+    await expect(commands.read(buffer, 0, 16)).rejects.toMatchObject({ code: "internal" });
+    dispose();
   });
 
   it("that is destroyed rejects reads that are under way and later ones", async () => {

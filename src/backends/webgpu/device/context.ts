@@ -3,6 +3,8 @@
  *
  * WebGPU reports errors away from the call that caused them. The first one is kept here and rejects the caller's next wait
  * (`readback`, a page read), so no error is only in the console.
+ *
+ * On a device of our own every error is ours. Where others use the device too, error scopes around our own calls (`own`) tell ours from theirs.
  */
 import { TurboQuantError } from "../../../errors.ts";
 
@@ -37,11 +39,15 @@ export interface GpuContextOptions {
   readonly isSoftware: boolean;
   /** A limit for the bytes of one storage buffer below the device's own, for tests of small adapters. */
   readonly bindingLimit?: number;
-  /** Whether others made the device and go on using it: it is not destroyed, and they see errors too. */
+  /** Whether others use the device too: an error that nobody caught may be theirs, and is left to them. */
+  readonly isShared?: boolean;
+  /** Whether others made the device and go on using it: it is shared, and not destroyed. */
   readonly isBorrowed?: boolean;
   /** Releases what the device depends on (Dawn's instance), which the context keeps alive. */
   readonly release?: () => void;
 }
+
+const FILTERS = ["validation", "out-of-memory", "internal"] as const;
 
 export class GpuContext {
   readonly device: GPUDevice;
@@ -52,11 +58,14 @@ export class GpuContext {
   readonly isSoftware: boolean;
   readonly #release: () => void;
   readonly #isBorrowed: boolean;
+  readonly #isShared: boolean;
   readonly #onError = (event: Event): void => {
-    if (!this.#isBorrowed) event.preventDefault();
+    event.preventDefault();
     this.#fail(asTurboQuantError((event as GPUUncapturedErrorEvent).error));
   };
   #error: TurboQuantError | null = null;
+  /** Resolves when the error scopes of all calls so far have been heard. */
+  #heard: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
   /** The most bytes that one storage buffer can have and be bound with. */
@@ -74,7 +83,8 @@ export class GpuContext {
     this.isSoftware = isSoftware;
     this.#release = release ?? (() => {});
     this.#isBorrowed = options.isBorrowed ?? false;
-    device.addEventListener("uncapturederror", this.#onError);
+    this.#isShared = options.isShared ?? this.#isBorrowed;
+    if (!this.#isShared) device.addEventListener("uncapturederror", this.#onError);
     void device.lost.then(({ reason, message }) => {
       if (this.#disposed) return;
       this.#error = new TurboQuantError(
@@ -103,10 +113,29 @@ export class GpuContext {
       throw new TurboQuantError("invalid_argument", "webgpu: used after dispose(); load the model again");
   }
 
+  /**
+   * Makes calls to the device that may be in error: those that create something, write or submit. What the device says against them is an error of
+   * this context, and on a shared device no other is. Scopes are a stack that all users of a device share, so nothing is awaited inside.
+   */
+  own<T>(calls: () => T): T {
+    if (!this.#isShared) return calls();
+    for (const filter of FILTERS) this.device.pushErrorScope(filter);
+    try {
+      return calls();
+    } finally {
+      for (const _ of FILTERS) this.#hear(this.device.popErrorScope());
+    }
+  }
+
+  createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
+    return this.own(() => this.device.createBuffer(descriptor));
+  }
+
   /** Awaits a promise; when it fails, throws the reason that the device gave. */
   async wait<T>(promise: Promise<T>): Promise<T> {
     try {
       const result = await promise;
+      await this.#heard;
       this.check();
       return result;
     } catch (error) {
@@ -124,6 +153,15 @@ export class GpuContext {
     // A device refers to its listeners from outside of the heap, and this one to the device: neither would ever be collected.
     this.device.removeEventListener("uncapturederror", this.#onError);
     this.#release();
+  }
+
+  #hear(scope: Promise<GPUError | null>): void {
+    const heard = scope.then(
+      (error) => error && this.#fail(asTurboQuantError(error)),
+      // The scopes of a device that is lost may fail; the loss is told by itself.
+      () => {},
+    );
+    this.#heard = Promise.all([this.#heard, heard]);
   }
 
   #fail(error: TurboQuantError): void {

@@ -108,6 +108,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
     missing: missingFeatures(features, without),
     isSoftware: isSoftware(adapter),
     ...(options.bindingLimit !== undefined && { bindingLimit: options.bindingLimit }),
+    ...(options.isShared !== undefined && { isShared: options.isShared }),
     ...(release && { release }),
   });
 }

@@ -66,11 +66,8 @@ export class BufferAllocator {
         { requestedBytes: size, limitBytes: limit },
       );
     }
-    const raw = this.#context.device.createBuffer({
-      label: what,
-      size,
-      usage: BufferUsage.storage | BufferUsage.copySrc | BufferUsage.copyDst,
-    });
+    const usage = BufferUsage.storage | BufferUsage.copySrc | BufferUsage.copyDst;
+    const raw = this.#context.createBuffer({ label: what, size, usage });
     const buffer = new GpuBuffer(raw, size);
     this.#live.add(buffer);
     this.#numBytes += size;

@@ -57,10 +57,11 @@ export class Commands {
 
   constructor(context: GpuContext, allocator: BufferAllocator) {
     this.context = context;
-    this.#uniforms = new Uniforms(context.device, () => {
+    const onFull = (): void => {
       this.flush();
       this.#lookups++;
-    });
+    };
+    this.#uniforms = context.own(() => new Uniforms(context.device, onFull));
     allocator.onFree = (buffer) => {
       this.#lookups++;
       for (const kernel of this.#kernels.values()) kernel.forget(buffer);
@@ -192,13 +193,9 @@ export class Commands {
   write(buffer: GpuBuffer, offset: number, data: Uint8Array | Uint32Array | Float32Array): void {
     if (buffer.usedIn === this.#submits) this.flush();
     this.#writtenBytes += data.byteLength;
-    this.context.device.queue.writeBuffer(
-      buffer.raw,
-      offset,
-      data.buffer as ArrayBuffer,
-      data.byteOffset,
-      data.byteLength,
-    );
+    const { queue } = this.context.device;
+    const { buffer: from, byteOffset, byteLength } = data;
+    this.context.own(() => queue.writeBuffer(buffer.raw, offset, from as ArrayBuffer, byteOffset, byteLength));
   }
 
   /**
@@ -235,10 +232,13 @@ export class Commands {
 
   /** Submits everything queued to the device. */
   flush(): void {
-    if (!this.#encoder) return;
+    const encoder = this.#encoder;
+    if (!encoder) return;
     this.#endPass();
-    this.#uniforms.upload();
-    this.context.device.queue.submit([this.#encoder.finish()]);
+    this.context.own(() => {
+      this.#uniforms.upload();
+      this.context.device.queue.submit([encoder.finish()]);
+    });
     this.#encoder = null;
     this.#submits++;
     this.#destroyRetired();
@@ -252,7 +252,7 @@ export class Commands {
     this.#staging = null;
     if (!staging || staging.size < numBytes) {
       staging?.destroy();
-      staging = this.context.device.createBuffer({
+      staging = this.context.createBuffer({
         label: "readback",
         size: Math.max(1024, 2 ** Math.ceil(Math.log2(numBytes))),
         usage: BufferUsage.mapRead | BufferUsage.copyDst,

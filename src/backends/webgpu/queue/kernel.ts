@@ -38,27 +38,29 @@ export class Kernel<P extends Struct> {
     this.#context = context;
     this.#device = device;
     this.#uniforms = uniforms;
-    this.#layout = device.createBindGroupLayout({
-      label,
-      entries: [
-        { binding: 0, visibility: COMPUTE_STAGE, buffer: { type: "uniform", hasDynamicOffset: true } },
-        ...buffers.map((access, i) => ({
-          binding: i + 1,
-          visibility: COMPUTE_STAGE,
-          buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
-        })),
-      ],
+    const entries: GPUBindGroupLayoutEntry[] = [
+      { binding: 0, visibility: COMPUTE_STAGE, buffer: { type: "uniform", hasDynamicOffset: true } },
+      ...buffers.map((access, i) => ({
+        binding: i + 1,
+        visibility: COMPUTE_STAGE,
+        buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+      })),
+    ];
+    const { group, layout, module } = context.own(() => {
+      const made = device.createBindGroupLayout({ label, entries });
+      return {
+        group: made,
+        layout: device.createPipelineLayout({ label, bindGroupLayouts: [made] }),
+        module: device.createShaderModule({ label, code: shader.code }),
+      };
     });
-    this.#descriptor = {
-      label,
-      layout: device.createPipelineLayout({ label, bindGroupLayouts: [this.#layout] }),
-      compute: { module: device.createShaderModule({ label, code: shader.code }), entryPoint: "main" },
-    };
+    this.#layout = group;
+    this.#descriptor = { label, layout, compute: { module, entryPoint: "main" } };
   }
 
   /** Blocks the caller for compiling, unless the pipeline was compiled ahead. */
   get pipeline(): GPUComputePipeline {
-    this.#pipeline ??= this.#device.createComputePipeline(this.#descriptor);
+    this.#pipeline ??= this.#context.own(() => this.#device.createComputePipeline(this.#descriptor));
     return this.#pipeline;
   }
 
@@ -82,14 +84,12 @@ export class Kernel<P extends Struct> {
     for (const { id } of buffers) key += `${id},`;
     let known = this.#groups.get(key);
     if (!known) {
-      const group = this.#device.createBindGroup({
-        label: this.label,
-        layout: this.#layout,
-        entries: [
-          { binding: 0, resource: { buffer: this.#uniforms, size: PARAM_BYTES } },
-          ...buffers.map(({ raw }, i) => ({ binding: i + 1, resource: { buffer: raw } })),
-        ],
-      });
+      const entries = [
+        { binding: 0, resource: { buffer: this.#uniforms, size: PARAM_BYTES } },
+        ...buffers.map(({ raw }, i) => ({ binding: i + 1, resource: { buffer: raw } })),
+      ];
+      const descriptor = { label: this.label, layout: this.#layout, entries };
+      const group = this.#context.own(() => this.#device.createBindGroup(descriptor));
       known = { group, buffers };
       this.#groups.set(key, known);
     }

@@ -221,7 +221,7 @@ export class GpuSampling implements DeviceSampling {
   #createStaging(): GpuBuffer {
     const size = MAX_ROWS * SAMPLE_BYTES;
     const usage = BufferUsage.mapRead | BufferUsage.copyDst;
-    const raw = this.#commands.context.device.createBuffer({ label: "tokens readback", size, usage });
+    const raw = this.#commands.context.createBuffer({ label: "tokens readback", size, usage });
     const buffer = new GpuBuffer(raw, size);
     this.#staging.push(buffer);
     return buffer;
