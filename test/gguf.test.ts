@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import "../src/node/install.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
+import { MemorySource } from "../src/formats/memory-source.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
 import { checkWeights } from "../src/models/check-weights.ts";
@@ -92,6 +93,19 @@ describe("the rows of q and k", () => {
       }
     },
   );
+
+  it("of a source that gives views of its own memory: it stays as it is, and is read again alike", async () => {
+    const { checkpoint, file } = await randomModel("llama");
+    const [name, stored] = ["model.layers.0.self_attn.q_proj.weight", writeGguf(file)];
+    const own = stored.slice();
+    const kept = new MemorySource({ "model.gguf": own }, "dir");
+    kept.read = async (_, start, end) => own.subarray(start, end);
+    const expected = await checkpoint.read(name);
+    const into = new Uint8Array(expected.length);
+    for (const options of [{}, { into }, {}])
+      expect(await (await openCheckpoint(kept)).read(name, 0, expected.length, options)).toEqual(expected);
+    expect(own).toEqual(stored);
+  });
 });
 
 describe("gemma", () => {

@@ -28,7 +28,7 @@ export interface FileSource {
   size(file: string): Promise<number>;
   /** What differs when another file took this one's place, such as an ETag; null or absent where nobody says. */
   version?(file: string): Promise<string | null>;
-  /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */
+  /** Bytes [start, end), which nobody changes unless they lie in `into`: they may be a view of what the source keeps. @throws TurboQuantError invalid_file when the file is shorter */
   read(file: string, start: number, end: number, options?: ReadOptions): Promise<Uint8Array>;
   close(): Promise<void>;
 }

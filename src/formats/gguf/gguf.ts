@@ -292,7 +292,9 @@ function tensorSet(source: FileSource, { where, architecture, tensors: stored, m
       const headBytes = numBytes / count;
       const first = Math.floor(start / headBytes) * headBytes;
       const bytes = await source.read(file, offset + first, offset + Math.ceil(last / headBytes) * headBytes, options);
-      return bytesOfHalves(bytes, rows / count, headBytes).subarray(start - first, last - first);
+      // Only what lies in memory that was handed over may be changed: other bytes may be the source's own.
+      const changeable = bytes.buffer === options?.into?.buffer ? bytes : bytes.slice();
+      return bytesOfHalves(changeable, rows / count, headBytes).subarray(start - first, last - first);
     },
   };
 }
