@@ -246,7 +246,6 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     expect(allocator.numBytes).toBeLessThan(bytes * 1.5);
   });
 
-  // The last one: it leaves no `webgpu`.
   it("drafts, drawn on the device, leave the answer as it is and need no kernel that is not there", async () => {
     const ids = webgpu.tokenizer.encode(PROMPT);
     const before = gpuOf(webgpu).commands.compilation.kernels;
@@ -267,6 +266,7 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     expect(webgpu.cache.numBytes).toBe(0);
   });
 
+  // The last one: it leaves no `webgpu`.
   it("a device lost in mid-generation rejects the caller; the saved session goes on elsewhere, and another device can be opened", async () => {
     const whole = wasm.createSession();
     const expected = [...(await tokensOf(whole, PROMPT, 6)), ...(await tokensOf(whole, " and", 10))];
