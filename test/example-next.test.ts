@@ -49,7 +49,11 @@ describe.skipIf(skip)(`examples/next${skip ? ` (${skip})` : ""}`, { timeout: GPU
       stdio: ["ignore", "pipe", "inherit"],
     });
     await new Promise<void>((resolve, reject) => {
-      server!.stdout!.on("data", (text) => String(text).includes("Ready") && resolve());
+      let said = "";
+      server!.stdout!.on("data", (text) => {
+        said += text;
+        if (said.includes("Ready")) resolve();
+      });
       server!.on("exit", (code) => reject(new Error(`next start ended with ${code}`)));
     });
   }, GPU_TIMEOUT_MS);
@@ -77,6 +81,8 @@ describe.skipIf(skip)(`examples/next${skip ? ` (${skip})` : ""}`, { timeout: GPU
       page.on("pageerror", (error) => errors.push(String(error)));
       for (const where of ["tab", "server"]) {
         await page.goto(url);
+        // What is chosen before the page's script has begun may be lost.
+        await page.locator("button:enabled").waitFor();
         await page.getByLabel("Where").selectOption(where);
         await page.getByLabel("Question").fill(QUESTION);
         await page.getByRole("button", { name: "Ask" }).click();

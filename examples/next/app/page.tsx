@@ -32,9 +32,13 @@ function askWorker(worker: Worker, question: string, onText: OnText): Promise<vo
 export default function Page() {
   const [where, setWhere] = useState<"tab" | "server">("tab");
   const [answer, setAnswer] = useState("");
-  const [state, setState] = useState<"ready" | "busy" | "failed">("ready");
+  const [state, setState] = useState<"starting" | "ready" | "busy" | "failed">("starting");
   const worker = useRef<Worker | null>(null);
-  useEffect(() => () => worker.current?.terminate(), []);
+  useEffect(() => {
+    // From here on `ask` is there. Before, the browser itself would send the form.
+    setState("ready");
+    return () => worker.current?.terminate();
+  }, []);
 
   async function ask(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -60,7 +64,7 @@ export default function Page() {
           <option value="tab">in this tab</option>
           <option value="server">on the server</option>
         </select>
-        <button disabled={state === "busy"}>Ask</button>
+        <button disabled={state === "starting" || state === "busy"}>Ask</button>
       </form>
       <p id="answer" aria-live="polite" data-state={state}>
         {answer}
