@@ -151,8 +151,10 @@ export class Runner {
         this.#checkContext(sequence.length + tokens.length);
         begun.push(sequence);
         // One after the other, so that a state of fixed size is left at each length that the sequence may get.
-        for (let count = tokens.length - reserved; count <= tokens.length; count++) {
-          this.#reserve(sequence, count, works);
+        const least = tokens.length - reserved;
+        // Nothing grows coarser for tokens that may be dropped.
+        for (let count = least; count <= tokens.length; count++) {
+          this.#reserve(sequence, count, count > least ? [] : works);
         }
       }
       const step = makeStep(works, order);
@@ -192,7 +194,7 @@ export class Runner {
     return last;
   }
 
-  /** Reserves positions of a sequence; where memory is short and the format allows it, pages of the step's sequences grow coarser. */
+  /** Reserves positions of a sequence; where memory is short and the format allows it, pages of the sequences of `works` grow coarser. */
   #reserve(sequence: Sequence, count: number, works: readonly Work[]): void {
     try {
       sequence.reserve(count);

@@ -149,11 +149,13 @@ export class Session {
           taken = continuation.next(this.#tokens, followed.logits, followed.sample);
           continue;
         }
-        const drafts = await speculator?.propose(this.#tokens, continuation, (count) => this.#isRoom(count));
+        const drafts = loop.takesDrafts
+          ? await speculator?.propose(this.#tokens, continuation, (count) => this.#isRoom(count))
+          : undefined;
         const span = { row, count: 1, logits: "last", ...(drafts && { drafts }) } as const;
         const [outcome] = await (loop.ahead.length > 0 ? loop.next(true) : loop.step([span]));
-        speculator?.onDrafted(drafts?.length ?? 0);
         drafted = outcome!.drafted;
+        speculator?.onDrafted(drafted?.tokens.length ?? 0);
         taken = continuation.next(this.#tokens, outcome!.logits, outcome!.sample);
       }
     } finally {

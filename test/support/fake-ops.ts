@@ -94,6 +94,8 @@ export class FakeOps implements Ops {
   loseDeviceAt = Number.POSITIVE_INFINITY;
   /** Steps queued so far. */
   steps = 0;
+  /** The most values of a buffer: the device has no memory for a longer one. */
+  mostValues = Number.POSITIVE_INFINITY;
   /** Values read back so far. */
   valuesRead = 0;
   isDisposed = false;
@@ -129,6 +131,9 @@ export class FakeOps implements Ops {
   freeWeight(): void {}
 
   alloc(length: number): Buf {
+    if (length > this.mostValues) {
+      throw new TurboQuantError("out_of_memory", `fake device: no room for ${length} values`, { length });
+    }
     return new FakeBuf(length);
   }
 

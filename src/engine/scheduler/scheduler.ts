@@ -23,6 +23,7 @@ import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import type { DraftedRows, DrawnRow } from "../speculation/drafted-rows.ts";
+import { mostDraftedRows } from "../speculation/most-drafts.ts";
 import { parseSpeculation, type Speculate } from "../speculation/speculation-options.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
@@ -312,24 +313,30 @@ export class Scheduler {
     }
   }
 
-  /** Adds drafts to the choices that decode and speculate, as far as pages for them are free. */
+  /** Adds drafts to the choices that decode and speculate, as far as pages for them are free. They share the drafted rows that a step may have. */
   async #withDrafts(spans: readonly PlannedSpan[]): Promise<readonly PlannedSpan[]> {
-    if (spans.every(({ choice }) => choice.speculator === null)) return spans;
-    const { pool } = this.llm.cache;
+    const isDrafted = ({ choice }: PlannedSpan): boolean => choice.speculator !== null && isDecoding(choice);
+    let choices = spans.filter(isDrafted).length;
+    if (choices === 0 || !this.#steps.takesDrafts) return spans;
+    const { cache, config } = this.llm;
+    const { pool } = cache;
     const all: PlannedSpan[] = [];
     let bytes = bytesToReserve(spans);
+    let rows = mostDraftedRows(config.vocabSize);
     for (const span of spans) {
-      const { tokens, sequence, continuation, speculator } = span.choice;
-      if (!speculator || !isDecoding(span.choice)) {
+      if (!isDrafted(span)) {
         all.push(span);
         continue;
       }
+      const { tokens, sequence, continuation, speculator } = span.choice;
       const more = (count: number): number => sequence!.bytesToReserve(count) - sequence!.bytesToReserve(1);
-      const drafts = await speculator.propose(
+      const drafts = await speculator!.propose(
         tokens,
         continuation,
         (count) => pool.numBytes + bytes + more(count) <= this.#manager.limitBytes,
+        Math.ceil(rows / choices--),
       );
+      rows -= drafts.length;
       bytes += more(1 + drafts.length);
       all.push({ ...span, drafts });
     }
@@ -368,7 +375,8 @@ export class Scheduler {
       else this.#fail(this.#running[0]!.request, error);
       return;
     }
-    this.#onStep(rows, decodeRows, performance.now() - started);
+    const drafted = outcomes.reduce((sum, outcome) => sum + (outcome.drafted?.tokens.length ?? 0), 0);
+    this.#onStep(rows + drafted, decodeRows + drafted, performance.now() - started);
     for (const outcome of outcomes) this.#accept(outcome, starts.get(outcome.row)!);
   }
 
@@ -479,10 +487,9 @@ const shuttingDown = (): TurboQuantError =>
 const isOutOfMemory = (error: unknown): error is TurboQuantError =>
   error instanceof TurboQuantError && error.code === "out_of_memory";
 
-const rowsOf = ({ count, drafts }: PlannedSpan): number => count + (drafts?.length ?? 0);
+/** Rows of a step, without its drafts. */
+const countRows = (spans: readonly PlannedSpan[]): number => spans.reduce((sum, { count }) => sum + count, 0);
 
-const countRows = (spans: readonly PlannedSpan[]): number => spans.reduce((sum, span) => sum + rowsOf(span), 0);
-
-/** Bytes of the pages that a step needs in addition. */
+/** Bytes of the pages that a step needs in addition, without drafts. */
 const bytesToReserve = (spans: readonly PlannedSpan[]): number =>
-  spans.reduce((sum, span) => sum + span.choice.sequence!.bytesToReserve(rowsOf(span)), 0);
+  spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0);

@@ -98,7 +98,7 @@ export function parseSpeculation(speculate: Speculate | undefined, model: Specul
   }
   if (draft) checkSameVocabulary(model.tokenizer, draft);
   const { createSource = () => (draft ? new DraftModel(draft) : new PromptLookup({ max, min })) } = options;
-  const mostTokens = Math.min(numSpeculativeTokens, mostDrafts(model.ops, model.cache));
+  const mostTokens = Math.min(numSpeculativeTokens, mostDrafts(model.ops, model.cache, model.config.vocabSize));
   return {
     model: draft,
     createSource,

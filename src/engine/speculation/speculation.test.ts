@@ -1,14 +1,18 @@
 /** Drafted tokens against none: nothing of an answer or a saved session may differ, whatever the drafts are. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
+import { FAKE_VOCAB } from "../../../test/support/fake-checkpoint.ts";
 import { type FakeOps, loadFake } from "../../../test/support/fake-ops.ts";
+import { answers } from "../../../test/support/scheduled.ts";
 import { generateBatch } from "../batch.ts";
 import { collect, type GenerateOptions } from "../generation.ts";
 import type { LLM } from "../llm.ts";
+import type { SchedulerObserver } from "../scheduler/observer.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { Session } from "../session.ts";
 import type { TokenConstraint } from "../token-constraint.ts";
 import type { DraftSource } from "./draft-source.ts";
+import { mostDraftedRows, mostDrafts } from "./most-drafts.ts";
 import type { SpeculateOptions } from "./speculation-options.ts";
 
 /** A window and sinks smaller than a generation, so that 16-bit pages are dropped on the way. */
@@ -191,6 +195,54 @@ describe.each([false, true])("drawn on the device: %s", (samples) => {
     }
   });
 
+  it.each(["pages", "logits"] as const)(
+    "a device without memory for %s of drafts makes its steps without",
+    async (of) => {
+      const own = await loadFake({ samples }, { kv: KV });
+      const { pages } = own.ops;
+      let most = 0;
+      const allocate = pages.allocate.bind(pages);
+      pages.allocate = (numBytes) => {
+        const page = allocate(numBytes);
+        most = Math.max(most, pages.numBytes);
+        return page;
+      };
+      const { tokens } = await collect(own.llm.generate(PROMPT, SEEDED));
+      pages.allocate = allocate;
+      const scheduler = new Scheduler(own.llm);
+      // A prefix of another request is kept, which nobody gives up for a draft.
+      await collect(scheduler.generate([900, 901, ...PROMPT], { ...SEEDED, maxNewTokens: 2 }));
+      const kept = pages.numBytes;
+      if (of === "logits") own.ops.mostValues = 2 * FAKE_VOCAB;
+      const speculate = oracle(tokens, 1000, 40);
+      let proposals = 0;
+      const createSource = (): DraftSource => {
+        const source = speculate.createSource!();
+        const propose: DraftSource["propose"] = (...all) => {
+          proposals++;
+          return source.propose(...all);
+        };
+        return { ...source, propose };
+      };
+      const drafting = { ...SEEDED, speculate: { ...speculate, createSource } };
+      for (const make of [own.llm, scheduler]) {
+        if (of === "pages") pages.limitBytes = kept + most;
+        proposals = 0;
+        const { tokens: actual, usage } = await collect(make.generate(PROMPT, drafting));
+        expect(actual).toEqual(tokens);
+        // The step that failed has none that count, and there are none behind it.
+        expect(usage.draftedTokens).toBe(usage.acceptedTokens);
+        if (of === "logits") expect([usage.draftedTokens, proposals]).toEqual([0, 1]);
+        pages.limitBytes = Number.POSITIVE_INFINITY;
+      }
+      const { prefixEvictions, preempted } = scheduler.stats;
+      expect({ prefixEvictions, preempted }).toEqual({ prefixEvictions: 0, preempted: 0 });
+      await scheduler.close();
+      expect(own.llm.cache.numBytes).toBe(0);
+      await own.llm.dispose();
+    },
+  );
+
   it("a kept prefix is what it is without drafts", async () => {
     const { tokens } = (await alone(llm, GREEDY)).answer;
     const bytesOf = async (options: GenerateOptions): Promise<number> => {
@@ -287,6 +339,29 @@ describe("what is refused or limited", () => {
     await llm.dispose();
   });
 
+  it("logits of drafted rows are few, and sequences that share a step share them", async () => {
+    const { llm } = await loadFake({}, { kv: KV });
+    const rowsOf = (vocabSize: number): number => mostDrafts(llm.ops, llm.cache, vocabSize);
+    expect([152_000, 262_144, 2 ** 23].map(rowsOf)).toEqual([27, 16, 0]);
+    const n = 20;
+    const options = { ...GREEDY, maxNewTokens: 140 };
+    const { tokens } = (await alone(llm, options)).answer;
+    const rows: number[] = [];
+    const drafts: number[] = [];
+    const observer: SchedulerObserver = {
+      onStep: (_, decodeRows) => void rows.push(decodeRows),
+      onDrafts: (drafted) => void drafts.push(drafted),
+    };
+    const scheduler = new Scheduler(llm, { observer, speculate: oracle(tokens, 1000, 64) });
+    const all = await answers(scheduler.generate(PROMPT, { ...options, n }));
+    expect(all.map((answer) => answer.tokens)).toEqual(Array.from({ length: n }, () => tokens));
+    // Of 64 for each there would be more. Each gets its part.
+    expect(Math.max(...rows)).toBe(n + mostDraftedRows(FAKE_VOCAB));
+    expect(drafts.filter((drafted) => drafted > 50)).toHaveLength(n);
+    await scheduler.close();
+    await llm.dispose();
+  });
+
   it("what is no token is not drafted", async () => {
     const { llm } = await loadFake({}, { kv: KV });
     const { tokens } = (await alone(llm, GREEDY)).answer;
@@ -313,6 +388,29 @@ describe("what is refused or limited", () => {
     expect(drafted).toMatchObject({ answer: plain.answer, state: plain.state });
     expect(llm.runner.coarsening.numPages).toBe(2 * numPages);
     expect(drafted.acceptedTokens).toBeGreaterThan(100);
+    await llm.dispose();
+  });
+
+  it("nor where others took the room that was free for it", async () => {
+    const kv = "tiers=8:auto,4:auto,2";
+    const ids = Array.from({ length: 600 }, (_, i) => 300 + (i % 90));
+    const probe = await loadFake({}, { kv, kvBudgetBytes: 2 ** 30 });
+    const sequence = probe.llm.cache.createSequence();
+    await probe.llm.runner.prefill(sequence, ids);
+    const kvBudgetBytes = sequence.numBytes + sequence.bytesToReserve(1);
+    await probe.llm.dispose();
+    const { llm } = await loadFake({}, { kv, kvBudgetBytes });
+    const { runner, cache } = llm;
+    const own = cache.createSequence();
+    await runner.prefill(own, ids);
+    const before = runner.coarsening.numPages;
+    const step = (reserved: number) =>
+      runner.step([{ sequence: own, tokens: ids.slice(0, 1 + reserved), reserved, logits: "last" }]);
+    await expect(step(200)).rejects.toMatchObject({ code: "out_of_memory" });
+    expect(runner.coarsening.numPages).toBe(before);
+    await step(0);
+    expect(own.length).toBe(ids.length + 1);
+    own.release();
     await llm.dispose();
   });
 

@@ -46,4 +46,6 @@ it("none where the answer ends, or without room", async () => {
   expect(await speculator.propose([1], left(3), () => true)).toEqual([5, 5]);
   expect(await speculator.propose([1], left(9), (count) => count < 5)).toEqual([]);
   expect(await speculator.propose([1], left(9), (count) => count < 6)).toEqual([5, 5, 5, 5]);
+  expect(await speculator.propose([1], left(9), (count) => count < 6, 2)).toEqual([5, 5]);
+  expect(await speculator.propose([1], left(9), () => true, 0)).toEqual([]);
 });

@@ -51,12 +51,14 @@ export class Speculator implements DraftCounts {
 
   /**
    * Tokens for the next step, which reads the last of `tokens`; none where the answer is about to end, or where the source has no idea.
-   * isRoom: whether pages for so many tokens are free, so that drafts take no room from others
+   * isRoom: whether pages for so many tokens are free, so that drafts take no room from others · mostRows: what others that share the step
+   * leave of its drafted rows; default: all
    */
   async propose(
     tokens: readonly number[],
     draw: RowDraw,
     isRoom: (count: number) => boolean,
+    mostRows = Number.POSITIVE_INFINITY,
   ): Promise<readonly number[]> {
     this.#learn();
     if (this.#pauseLeft > 0) {
@@ -64,7 +66,7 @@ export class Speculator implements DraftCounts {
       return [];
     }
     // The step itself gives one token more than it has drafts.
-    const most = Math.min(this.#length, draw.left(tokens.length) - 1);
+    const most = Math.min(this.#length, mostRows, draw.left(tokens.length) - 1);
     if (most < 1 || !isRoom(1 + most)) return [];
     const proposed = (await this.#source.propose(tokens, most, draw)).slice(0, most);
     // What is no token cannot be right, and what stands behind it neither.

@@ -21,7 +21,8 @@
  * turn out to be too many leave nothing behind. Any other step is in flight alone.
  *
  * A row may have drafts, tokens that somebody guesses to follow it. They are rows of the same step, and the outcome says what is drawn behind
- * each; the client draws token by token and asks on (`DraftedRows.follow`) while these are the ones that were guessed.
+ * each; the client draws token by token and asks on (`DraftedRows.follow`) while these are the ones that were guessed. A step that memory is
+ * too short for is made once more without drafts, before anybody gives up anything for it.
  */
 import type { Buf, Step } from "../../backends/ops.ts";
 import { STEPS_IN_FLIGHT } from "../../backends/planner.ts";
@@ -93,6 +94,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   readonly #ended = new Set<Row>();
   /** Drafts of the latest step, some of which may not be followed yet. */
   readonly #drafted = new Map<Row, DraftedRows>();
+  #takesDrafts = true;
 
   /** onFull: called to make room for the pages of steps ahead; returns false when it cannot */
   constructor(runner: Runner, onFull: () => boolean = () => false) {
@@ -103,6 +105,11 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   /** Rows of the steps in flight; empty when there are none. */
   get ahead(): readonly Row[] {
     return this.#inFlight.length > 0 ? this.#rows : [];
+  }
+
+  /** Whether drafts are of use: false from a step on that memory was too short for with them, until the loop is closed. */
+  get takesDrafts(): boolean {
+    return this.#takesDrafts;
   }
 
   /** Whether the tokens of this row, except the first, are drawn on the device. */
@@ -123,9 +130,20 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
 
   /**
    * Runs a step while none is in flight, and may begin further ones. returns: outcomes in the order of the spans
-   * @throws TurboQuantError out_of_memory — no room for the step; any error of the backend. No sequence has advanced.
+   * @throws TurboQuantError out_of_memory — no room for the step, even without drafts; any error of the backend. No sequence has advanced.
    */
   async step(spans: readonly StepSpan<Row>[]): Promise<StepOutcome<Row>[]> {
+    try {
+      return await this.#step(spans);
+    } catch (error) {
+      const hasDrafts = spans.some(({ drafts = [] }) => drafts.length > 0);
+      if (!hasDrafts || !(error instanceof TurboQuantError && error.code === "out_of_memory")) throw error;
+      this.#takesDrafts = false;
+      return this.#step(spans.map(({ drafts: _, ...span }) => span));
+    }
+  }
+
+  async #step(spans: readonly StepSpan<Row>[]): Promise<StepOutcome<Row>[]> {
     assert(this.#inFlight.length === 0, "a step while others are in flight");
     this.#dropDrafts();
     const groups = this.#groups(spans);
@@ -188,6 +206,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     this.cancel();
     for (const stream of this.#streams.values()) stream?.close();
     this.#streams.clear();
+    this.#takesDrafts = true;
   }
 
   #dropDrafts(): void {
