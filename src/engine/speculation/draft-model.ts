@@ -2,7 +2,8 @@
  * @file A second, smaller model drafts: it reads what the large one reads and says how it would go on.
  *
  * Its own steps run on positions that are reserved and not committed, as steps ahead do. What the answer became is committed when the next
- * draft is asked for, and the rest is dropped, so its cache is never cut back.
+ * draft is asked for, and the rest is dropped. So within an answer its cache is never cut back; it is where a session goes back to an earlier
+ * place, or on from other tokens.
  *
  * It draws as the answer is drawn, with the same random numbers. Where the two models agree on the distribution they draw the same token, and an
  * answer at a temperature has as many right drafts as their distributions overlap; a draft of likeliest tokens would have fewer.
