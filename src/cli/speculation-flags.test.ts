@@ -1,8 +1,10 @@
 /** `--spec` of `run`: the answer is the one without it, and the figures say what was right. */
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { runCommand } from "../../test/support/cli-io.ts";
+import { captureIo, runCommand } from "../../test/support/cli-io.ts";
 import { randomModel } from "../../test/support/random-model.ts";
+import type { CommandContext } from "./context.ts";
+import { openSpeculation } from "./speculation-flags.ts";
 
 const TEXT = "The cat sat on the mat. The dog sat on the log. The cat sat on the mat. The dog";
 const RUN = ["run", "-m", "qwen3-1m", "-t", "1", "--raw", TEXT, "-n", "60"];
@@ -40,6 +42,32 @@ describe("--spec", () => {
     const two = await runCommand([...argv, "-md", "qwen3-1m", "--spec", "prompt-lookup"]);
     expect(two.code).toBe(2);
     expect(two.err).toContain("two methods");
+  });
+
+  it("a draft model's memory is part of what there is for both", async () => {
+    const flags = {
+      spec: "off",
+      draftModel: "qwen3-1m",
+      backend: "wasm",
+      weights: "auto",
+      threads: 1,
+      quiet: true,
+    } as const;
+    const context = { io: captureIo(), signal: new AbortController().signal } as unknown as CommandContext;
+    const sizes = { kvBudget: 9e6, memory: 300e6 };
+    await using drafts = await openSpeculation({}, { ...flags, ...sizes }, context);
+    const { cache } = drafts.options.speculate!.model!;
+    expect(cache.pool.budgetBytes).toBe(3e6);
+    expect(drafts.limits.kvBudget).toBe(6e6);
+    // Weights, work and the budget.
+    const taken = sizes.memory - drafts.limits.memory!;
+    expect(taken).toBeGreaterThan(4e6);
+    expect(taken).toBeLessThan(100e6);
+    await expect(openSpeculation({}, { ...flags, memory: 3e6 }, context)).rejects.toThrow(
+      "--draft-model: of --memory it gets a third: ",
+    );
+    const none = await openSpeculation(null, { ...flags, ...sizes }, context);
+    expect(none).toMatchObject({ options: {}, limits: {} });
   });
 
   it("a draft model of several served models is refused", async () => {

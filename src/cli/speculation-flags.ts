@@ -5,7 +5,7 @@ import { SPECULATION_METHODS, type SpeculateOptions } from "../engine/speculatio
 import { TurboQuantError } from "../errors.ts";
 import { type CommandContext, progressOf } from "./context.ts";
 import { loadModel } from "./load-model.ts";
-import { type BackendFlags, backendOptionsOf, type OutputFlags, wholeNumber } from "./options.ts";
+import { type BackendFlags, backendOptionsOf, type ModelFlags, type OutputFlags, wholeNumber } from "./options.ts";
 import { sharing } from "./shared-options.ts";
 
 export interface SpeculationFlags {
@@ -54,29 +54,69 @@ export function checkSpeculation(flags: SpeculationFlags): SpeculationSettings {
   return null;
 }
 
+/** The limits of memory that a draft model and the model that checks its drafts have in common. */
+export type MemoryLimits = Pick<ModelFlags, "kvBudget" | "memory">;
+
+/** What a draft model gets of each limit. Its keys and values are those of a small model, and take no small part of the large one's. */
+const DRAFT_SHARE = 1 / 3;
+
 /**
- * Loads the draft model, if one is named. settings: of `checkSpeculation`
- * returns: what `speculate` is to be, absent where nothing is drafted; disposing of it disposes of the draft model
+ * Loads the draft model, if one is named, before the model that checks its drafts, which has what is left of the limits.
+ *
+ * settings: of `checkSpeculation` · returns: what `speculate` is to be, absent where nothing is drafted; disposing of it disposes of the draft model
+ * @throws TurboQuantError as `LLM.load`; out_of_memory — a draft model that needs more than its share
  */
 export async function openSpeculation(
   settings: SpeculationSettings,
-  flags: BackendFlags & OutputFlags & SpeculationFlags,
+  flags: BackendFlags & OutputFlags & SpeculationFlags & MemoryLimits,
   context: CommandContext,
-): Promise<{ readonly options: { readonly speculate?: SpeculateOptions } } & AsyncDisposable> {
-  const { draftModel } = flags;
-  const model: LLM | null =
+): Promise<
+  { readonly options: { readonly speculate?: SpeculateOptions }; readonly limits: MemoryLimits } & AsyncDisposable
+> {
+  const { draftModel, quiet = false } = flags;
+  const { model, limits } =
     settings === null || draftModel === undefined
-      ? null
-      : await loadModel(
-          { model: draftModel, quiet: flags.quiet === true },
-          context,
-          progressOf(context, flags),
-          backendOptionsOf(flags),
-        );
+      ? { model: null, limits: {} }
+      : await loadDraftModel({ ...flags, model: draftModel, quiet, explain: false }, context);
   return {
     options: settings === null ? {} : { speculate: { ...settings, ...(model && { model }) } },
+    limits,
     async [Symbol.asyncDispose]() {
       await model?.dispose();
+    },
+  };
+}
+
+/** returns: the model, and of the limits what it leaves */
+async function loadDraftModel(
+  flags: BackendFlags & OutputFlags & MemoryLimits & { readonly model: string; readonly quiet: boolean },
+  context: CommandContext,
+): Promise<{ readonly model: LLM; readonly limits: MemoryLimits }> {
+  const { kvBudget, memory } = flags;
+  const share = memory === undefined ? undefined : Math.floor(memory * DRAFT_SHARE);
+  const budget = kvBudget === undefined ? undefined : Math.floor(Math.min(kvBudget, memory ?? kvBudget) * DRAFT_SHARE);
+  let taken = share;
+  const model = await loadModel(flags, context, progressOf(context, flags), {
+    ...backendOptionsOf(flags),
+    ...(budget !== undefined && { kvBudgetBytes: budget }),
+    ...(share !== undefined && { memoryBytes: share }),
+    onFit: ({ bytes }) => {
+      if (Number.isFinite(bytes)) taken = bytes;
+    },
+  }).catch((error: unknown) => {
+    if (share === undefined || !(error instanceof TurboQuantError && error.code === "out_of_memory")) throw error;
+    throw new TurboQuantError(
+      error.code,
+      `--draft-model: of --memory it gets a third: ${error.message}`,
+      error.detail,
+      { cause: error },
+    );
+  });
+  return {
+    model,
+    limits: {
+      ...(kvBudget !== undefined && { kvBudget: kvBudget - budget! }),
+      ...(memory !== undefined && { memory: memory - taken! }),
     },
   };
 }

@@ -79,14 +79,14 @@ async function run(first: string, flags: ChatFlags, context: CommandContext): Pr
   const progress = progressOf(context, flags);
   // What is wrong with these is said before anything is loaded.
   const speculation = checkSpeculation(flags);
-  await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
+  await using drafts = await openSpeculation(speculation, flags, context);
+  await using llm = await loadModel(flags, context, progress, loadOptionsOf({ ...flags, ...drafts.limits }));
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
       "unsupported",
       `chat: ${llm.name} has no chat template (a base model); use: turboquant run --raw`,
     );
   }
-  await using drafts = await openSpeculation(speculation, flags, context);
   const chat = new Chat(llm, flags, context, drafts.options);
   await chat.loop(first);
 }

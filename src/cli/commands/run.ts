@@ -84,8 +84,8 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const progress = progressOf(context, flags);
   // What is wrong with these is said before anything is loaded.
   const speculation = checkSpeculation(flags);
-  await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   await using drafts = await openSpeculation(speculation, flags, context);
+  await using llm = await loadModel(flags, context, progress, loadOptionsOf({ ...flags, ...drafts.limits }));
   // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
   const isVerbose = !flags.quiet && !flags.json;

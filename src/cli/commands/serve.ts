@@ -64,7 +64,7 @@ interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags {
   readonly logLevel: string;
 }
 
-/** Default of `--kv-budget`: bytes for the KV pages of all conversations with a model. */
+/** Default of `--kv-budget`: bytes for the KV pages of all conversations with a model, those of its draft model included. */
 const DEFAULT_KV_BUDGET = 1 << 30;
 const KEEP_ALIVE_MS = 75_000;
 /** Time for the last events of streams that are cut off. */
@@ -150,8 +150,9 @@ Examples:
     .action((flags: ServeFlags) => serve(flags, context));
 }
 
-async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
+async function serve(asked: ServeFlags, context: CommandContext): Promise<void> {
   const { io } = context;
+  const flags = { ...asked, kvBudget: asked.kvBudget ?? DEFAULT_KV_BUDGET };
   const speculation = checkSpeculation(flags);
   if (flags.draftModel !== undefined && [flags.model].flat().length > 1) {
     throw new TurboQuantError(
@@ -168,7 +169,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
   await using drafts = await openSpeculation(speculation, flags, context);
-  await using served = await servedModels(flags, context, logger, drafts.options);
+  await using served = await servedModels({ ...flags, ...drafts.limits }, context, logger, drafts.options);
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
   const access = {
@@ -228,7 +229,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
 }
 
 function servedModels(
-  flags: ServeFlags,
+  flags: ServeFlags & { readonly kvBudget: number },
   context: CommandContext,
   logger: Logger,
   drafts: Pick<SchedulerOptions, "speculate">,
@@ -239,7 +240,7 @@ function servedModels(
     flags,
     context,
     logger,
-    load: { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(others) },
+    load: { ...loadOptionsOf(others), kvBudgetBytes: flags.kvBudget },
     scheduler: {
       maxRunning: flags.parallel,
       maxWaiting: flags.queue,
