@@ -54,7 +54,8 @@ export class Firefox {
     try {
       const file = join(profile, "MarionetteActivePort");
       while (!existsSync(file) || readFileSync(file, "utf8") === "") {
-        if (child.exitCode !== null) throw new Error(`${path} ended with ${child.exitCode}`);
+        const { exitCode, signalCode } = child;
+        if (exitCode !== null || signalCode !== null) throw new Error(`${path} ended with ${exitCode ?? signalCode}`);
         await wait(50);
       }
       const socket = connect(Number(readFileSync(file, "utf8")), "127.0.0.1");
