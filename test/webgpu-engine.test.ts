@@ -235,7 +235,8 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
 
   it("nothing of a session is left behind", async () => {
     const { allocator } = gpuOf(webgpu);
-    await tokensOf(webgpu.createSession(), PROMPT, 4);
+    const first = webgpu.createSession();
+    await tokensOf(first, PROMPT, 4);
     const [count, bytes] = [allocator.count, allocator.numBytes];
     for (let i = 0; i < 2; i++) {
       const session = webgpu.createSession();
@@ -244,6 +245,8 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     }
     expect(allocator.count).toBeLessThanOrEqual(count + 2);
     expect(allocator.numBytes).toBeLessThan(bytes * 1.5);
+    first.release();
+    expect(webgpu.cache.numBytes).toBe(0);
   });
 
   it("drafts, drawn on the device, leave the answer as it is and need no kernel that is not there", async () => {
