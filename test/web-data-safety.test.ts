@@ -1,6 +1,7 @@
 /** @file What was said is not lost: deletion races, full storage, two tabs, leaving in mid-answer, in a real browser. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { holdAnswersOf, letPiecesCome } from "./support/held-answers.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
@@ -91,6 +92,7 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
   });
 
   it("an answer goes on while another conversation is open, and is whole when one comes back", async () => {
+    await holdAnswersOf(context);
     const { page } = await openPage(context, server.url, { maxNewTokens: 400, temperature: 2 });
     await begin(page, STORY);
     const early = (await answerText(page)).length;
@@ -99,6 +101,7 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
     // A second question waits for the first answer; the engine has one model.
     await page.getByLabel("Message", { exact: true }).fill("What is the capital of France?");
     await page.keyboard.press("Enter");
+    await letPiecesCome(page);
     await answerEnd(page);
     await page.locator(".conversation-open", { hasText: "Once upon" }).click();
     await answerEnd(page);
@@ -151,11 +154,13 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
   });
 
   it("an answer of another tab is shown while it is written; when that tab closes, it is marked", async () => {
+    await holdAnswersOf(context);
     const { page: one } = await openPage(context, server.url, ENDLESS);
     await begin(one, STORY);
     const { page: two } = await openPage(context, server.url, ENDLESS);
     await two.locator(".message-answer[aria-busy=true]").waitFor();
     const before = (await answerText(two)).length;
+    await letPiecesCome(one, 30);
     await two.waitForFunction(
       (length) => (document.querySelector(".message-answer .prose")?.textContent?.length ?? 0) > length,
       before,
