@@ -10,7 +10,7 @@
 import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { partsOf } from "./rows.ts";
@@ -61,7 +61,22 @@ function checkOut(commit: string): string {
   return folder;
 }
 
+/** The commit of a folder; where git knows none there, the folder's own name. Asked before anything is measured, so that nothing measured is lost. */
+function commitOf(folder: string): string {
+  try {
+    const said = execFileSync("git", ["describe", "--always", "--dirty"], {
+      cwd: folder,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    return said.trim();
+  } catch {
+    return basename(folder);
+  }
+}
+
 const base = values.base ? resolve(values.base) : checkOut(positionals[0]!);
+const commits = { old: commitOf(base), new: commitOf(root) };
 say("this checkout: building");
 build(root);
 
@@ -88,10 +103,6 @@ for (const name of chosen) {
   }
 }
 
-const commits = {
-  old: execFileSync("git", ["describe", "--always"], { cwd: base, encoding: "utf8" }).trim(),
-  new: git("describe", "--always", "--dirty"),
-};
 console.log(`time of ${commits.new} / time of ${commits.old}, median [least, most] of ${values.rounds} rounds`);
 for (const [name, all] of ratios) {
   const sorted = all.toSorted((a, b) => a - b);

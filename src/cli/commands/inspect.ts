@@ -13,19 +13,19 @@ import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
 import { layerKindsOf, layoutOf, sharedStates, stateShapes } from "../../models/layout.ts";
 import { isRemote } from "../../node/hub/remote-source.ts";
-import { openMetadataSource } from "../../node/metadata-source.ts";
 import { cacheKinds } from "../../plan/cache-kinds.ts";
 import { modelOfConfig } from "../../plan/planned-model.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
 import { storedDim } from "../../quant/head-dim.ts";
 import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
-import { type CommandContext, progressOf } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { plainTable, tableWidth, titledTable } from "../format.ts";
 import { headsText } from "../heads-text.ts";
 import { kindsTable } from "../kinds-text.ts";
 import { namingFile } from "../naming-file.ts";
 import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
+import { withMetadata } from "../with-metadata.ts";
 
 interface InspectFlags extends OutputFlags {
   readonly model?: string;
@@ -115,15 +115,7 @@ async function inspectSnapshot(path: string): Promise<Report> {
 }
 
 async function inspectRef(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
-  const progress = progressOf(context, flags);
-  const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
-  try {
-    const report = await inspectModel(source, flags, tableWidth(context.io.stdout));
-    progress.clear();
-    return report;
-  } finally {
-    await source.close();
-  }
+  return withMetadata(ref, flags, context, (source) => inspectModel(source, flags, tableWidth(context.io.stdout)));
 }
 
 /** What is known of a model from its config and headers. width: characters of a line, for tables */

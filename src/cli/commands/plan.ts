@@ -8,14 +8,13 @@ import { plannedBackends } from "../../backends/registry.ts";
 import { hasGpu } from "../../engine/create-backend.ts";
 import { shapeConfig } from "../../models/shapes.ts";
 import { machineMemory } from "../../node/machine-memory.ts";
-import { openMetadataSource } from "../../node/metadata-source.ts";
 import { type MemoryPlan, type PlanOptions, planMemory } from "../../plan/memory-plan.ts";
 import { fixedStateBytes, type PlannedModel } from "../../plan/model-memory.ts";
 import { planNotes } from "../../plan/notes.ts";
 import { modelOfConfig } from "../../plan/planned-model.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
-import { type CommandContext, progressOf } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { tableWidth } from "../format.ts";
 import {
   addModelOption,
@@ -27,6 +26,7 @@ import {
   wholeNumbers,
 } from "../options.ts";
 import { planText } from "../plan-output.ts";
+import { withMetadata } from "../with-metadata.ts";
 
 /** The answer is no. */
 const EXIT_NO = 3;
@@ -109,14 +109,7 @@ async function run(ref: string, flags: PlanFlags, context: CommandContext): Prom
 
 async function readModel(ref: string, flags: PlanFlags, context: CommandContext): Promise<PlannedModel> {
   if (flags.shape !== undefined) return modelOfConfig(shapeConfig(flags.shape), flags.shape);
-  const progress = progressOf(context, flags);
-  const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
-  try {
-    return await readPlannedModel(source);
-  } finally {
-    progress.clear();
-    await source.close();
-  }
+  return withMetadata(ref, flags, context, readPlannedModel);
 }
 
 /** 128K, 256K, 512K and 1M tokens; for a model meant for less than 32K, its limit and a half, a quarter and an eighth of it. */

@@ -9,13 +9,13 @@ import { calibratedShape, loadCalibration } from "../../models/calibration-file.
 import { parseModelConfig } from "../../models/config.ts";
 import { layerKindsOf, layoutOf } from "../../models/layout.ts";
 import { shapeConfig, shapeNames } from "../../models/shapes.ts";
-import { openMetadataSource } from "../../node/metadata-source.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
-import { type CommandContext, progressOf } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { plainTable } from "../format.ts";
 import { type DescribedFeatures, type KernelRequest, type KernelText, kernelTexts } from "../kernels/kernel-texts.ts";
 import { addModelOption, type OutputFlags, WEIGHTS, wholeNumber } from "../options.ts";
+import { withMetadata } from "../with-metadata.ts";
 
 const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as const;
 type Feature = (typeof FEATURES)[number];
@@ -133,9 +133,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
     const contextLength = contextOf(flags.ctx, config.maxPositionEmbeddings);
     return { model: flags.shape, config, calibration: [], storedType: () => "bf16", contextLength };
   }
-  const progress = progressOf(context, flags);
-  const source = await openMetadataSource(flags.model, { onProgress: progress.onEvent, signal: context.signal });
-  try {
+  return withMetadata(flags.model, flags, context, async (source) => {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
     kv.forModel(layerKindsOf(layoutOf(config)));
@@ -147,10 +145,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
       storedType: (tensor) => storedTypeOf?.get(tensor) ?? storedType,
       contextLength: contextOf(flags.ctx, config.maxPositionEmbeddings),
     };
-  } finally {
-    progress.clear();
-    await source.close();
-  }
+  });
 }
 
 function contextOf(asked: number | undefined, most: number): number {

@@ -14,7 +14,6 @@ import { loadPlot } from "../../lab/report/plot-context.ts";
 import { parseModelConfig } from "../../models/config.ts";
 import { layerKindsOf, layoutOf } from "../../models/layout.ts";
 import { shapeConfig, shapeNames } from "../../models/shapes.ts";
-import { openMetadataSource } from "../../node/metadata-source.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { kernelPlanShelf, type TextShelf } from "../../platform.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
@@ -25,6 +24,7 @@ import { tuneQuestions } from "../kernels/tune-questions.ts";
 import { addModelOption, duration, type OutputFlags, WEIGHTS, wholeNumbers } from "../options.ts";
 import { checkOutputFile, checkOutputFolder, writeOutput } from "../output-file.ts";
 import { writePictures } from "../report/write-pictures.ts";
+import { withMetadata } from "../with-metadata.ts";
 
 interface TuneFlags extends OutputFlags {
   readonly model: string;
@@ -163,20 +163,15 @@ async function questionsOf(
       requestOf(shapeConfig(flags.shape), () => "bf16"),
       scope,
     );
-  const progress = progressOf(context, flags);
-  const source = await openMetadataSource(flags.model, { onProgress: progress.onEvent, signal: context.signal });
-  try {
+  return withMetadata(flags.model, flags, context, async (source) => {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
     const { storedType, storedTypeOf } = await readPlannedModel(source);
-    return await tuneQuestions(
+    return tuneQuestions(
       requestOf(config, (tensor) => storedTypeOf?.get(tensor) ?? storedType),
       scope,
     );
-  } finally {
-    progress.clear();
-    await source.close();
-  }
+  });
 }
 
 async function plot(device: string, rows: readonly TuneRow[], folder: string): Promise<void> {

@@ -7,7 +7,6 @@ import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { collectGarbage } from "../../node/collect-garbage.ts";
-import { openMetadataSource } from "../../node/metadata-source.ts";
 import { planMemory } from "../../plan/memory-plan.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
@@ -22,6 +21,7 @@ import { explain } from "../explain.ts";
 import { loadModel } from "../load-model.ts";
 import type { ModelFlags } from "../options.ts";
 import { TextThreads } from "../text-threads.ts";
+import { withMetadata } from "../with-metadata.ts";
 import { checkNames, type WantedModel } from "./model-flags.ts";
 
 export interface ServedModels extends AsyncDisposable {
@@ -127,7 +127,7 @@ export async function serveSeveral(wanted: readonly WantedModel[], options: Serv
 
   async function sourceOf(name: string | undefined, ref: string): Promise<ModelSource> {
     const { calibration, ...loadOptions } = load;
-    const model = await readHeaders(ref, options);
+    const model = await withMetadata(ref, options.flags, options.context, readPlannedModel);
     const { weights } = planMemory(model, {
       memoryBytes: Number.MAX_SAFE_INTEGER,
       kv: [kv],
@@ -192,17 +192,6 @@ async function engineOf(llm: LLM, metrics: ModelMetrics, options: ServedOptions)
   } catch (error) {
     await llm.dispose();
     throw error;
-  }
-}
-
-async function readHeaders(ref: string, { flags, context }: ServedOptions) {
-  const progress = progressOf(context, flags);
-  const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
-  try {
-    return await readPlannedModel(source);
-  } finally {
-    progress.clear();
-    await source.close();
   }
 }
 
