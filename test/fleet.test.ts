@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { runCli } from "../src/cli/run-cli.ts";
 import { type CapturedIo, captureIo } from "./support/cli-io.ts";
+import { replay, unpack } from "./support/kv-events.ts";
 import { skipReason } from "./support/optional.ts";
 import { until } from "./support/server.ts";
 import { repoRoot } from "./support/shared.ts";
@@ -16,6 +17,7 @@ const docs = readFileSync(join(repoRoot, "docs/fleet.md"), "utf8");
 const blocks = [...docs.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, code]) => code!);
 const curlBlocks = blocks.filter((code) => code.includes("curl"));
 const serveLines = [...docs.matchAll(/^npx turboquant (serve .*) &$/gm)].map(([, line]) => line!.split(" "));
+const [, events] = /^npx turboquant (serve .* --kv-events .*)$/m.exec(docs)!;
 const [, launch] = /^smg (launch .*)$/m.exec(docs)!;
 const curlSkip = skipReason("curl", spawnSync("curl", ["--version"]).status === 0, "install curl");
 const smg = process.env["SMG"] ?? "smg";
@@ -24,6 +26,7 @@ const smgSkip = skipReason("smg", spawnSync(smg, ["--help"]).status === 0, "pip 
 interface Served {
   readonly address: string;
   readonly url: string;
+  readonly kvEventsReplay: string;
   readonly io: CapturedIo;
   readonly code: Promise<number>;
 }
@@ -43,11 +46,14 @@ afterAll(async () => {
 /** The command in this process, on a free port. */
 async function serve(argv: readonly string[]): Promise<Served> {
   const port = argv[argv.indexOf("--port") + 1]!;
-  const own = argv.map((arg) => (arg === port ? "0" : arg === "conversations" ? folder : arg));
+  const own = argv.map((arg) =>
+    arg === port ? "0" : arg === "conversations" ? folder : arg.replace(/^'(tcp:.*:)\d+'$/, "$10"),
+  );
   const io = captureIo();
   const code = runCli([...own, "-t", "1", "--json"], io);
   await until(() => io.out().endsWith("\n"), "the server listens");
-  return { address: `http://127.0.0.1:${port}`, url: JSON.parse(io.out()).url, io, code };
+  const { url, kvEventsReplay = "" } = JSON.parse(io.out());
+  return { address: `http://127.0.0.1:${port}`, url, kvEventsReplay, io, code };
 }
 
 const placed = (text: string): string =>
@@ -81,6 +87,29 @@ describe("docs/fleet.md", () => {
         .map((line) => JSON.parse(line));
       const [first, last] = [answers[0].usage, answers.at(-1).usage];
       expect(last.prompt_tokens_details.cached_tokens).toBe(first.total_tokens - 1);
+    }
+  });
+
+  it("events of the cache tell what a server has of a chat", async () => {
+    const { url, kvEventsReplay, io, code } = await serve(events!.split(" "));
+    try {
+      const messages = [{ role: "user", content: `The road was long. ${"It went on and on. ".repeat(20)}` }];
+      const post = async (path: string, more: object = {}) => {
+        const response = await fetch(url + path, { method: "POST", body: JSON.stringify({ messages, ...more }) });
+        return response.json();
+      };
+      const { token_ids } = await post("/v1/chat/completions/render");
+      await post("/v1/chat/completions", { max_tokens: 1, temperature: 0 });
+      const [[topic, , payload]] = (await replay(kvEventsReplay.replace("0.0.0.0", "127.0.0.1"), 0n)) as [
+        [Buffer, Buffer, Buffer],
+      ];
+      expect(topic.toString()).toBe("kv@127.0.0.1:8083@qwen3-3m");
+      const [{ block_size, token_ids: stored }] = unpack(payload)[1];
+      expect(stored).toEqual(token_ids.slice(0, Math.floor(token_ids.length / block_size) * block_size));
+      expect(stored.length).toBeGreaterThan(100);
+    } finally {
+      io.terminate();
+      await code;
     }
   });
 

@@ -26,6 +26,7 @@ import {
   realNumber,
   wholeNumber,
 } from "../options.ts";
+import { addKvEventOptions, type KvEventFlags, openKvEvents } from "../serve/kv-event-flags.ts";
 import { collectModels, wantedModel } from "../serve/model-flags.ts";
 import { type ServedModels, type ServedOptions, serveOne, serveSeveral } from "../serve/served-models.ts";
 import {
@@ -36,7 +37,7 @@ import {
 } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
 
-interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags {
+interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEventFlags {
   /** The default, or what was given. */
   readonly model: string | readonly string[];
   readonly host: string;
@@ -134,6 +135,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option("--no-web", "the API alone, without the web page")
     .addOption(new Option("--log-level <level>", "JSON lines on stderr").choices(LOG_LEVELS).default("info"));
+  addKvEventOptions(command);
   addSpeculationOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
@@ -169,7 +171,11 @@ async function serve(asked: ServeFlags, context: CommandContext): Promise<void> 
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
   await using drafts = await openSpeculation(speculation, flags, context);
-  await using served = await servedModels({ ...flags, ...drafts.limits }, context, logger, drafts.options);
+  await using events = await openKvEvents(flags, apiKeys, logger);
+  await using served = await servedModels({ ...flags, ...drafts.limits }, context, logger, {
+    ...drafts.options,
+    ...(events && { pageListener: events.listener }),
+  });
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
   const access = {
@@ -205,11 +211,16 @@ async function serve(asked: ServeFlags, context: CommandContext): Promise<void> 
     if (flags.json) {
       const { url, port } = server;
       const web = staticFiles !== null;
-      io.stdout.write(`${JSON.stringify({ url, port, ...served.summary, web })}\n`);
+      const addresses = events && {
+        kvEvents: events.publisher.endpoint,
+        ...(events.publisher.replayEndpoint !== null && { kvEventsReplay: events.publisher.replayEndpoint }),
+      };
+      io.stdout.write(`${JSON.stringify({ url, port, ...served.summary, web, ...addresses })}\n`);
     } else if (!flags.quiet) {
       io.stdout.write(
         `${served.headline}` +
           `API       ${server.url}/v1\n` +
+          `${events ? `KV events ${events.publisher.endpoint}\n` : ""}` +
           `web page  ${staticFiles ? server.url : flags.web ? "not built: npm run build" : "off"}\n`,
       );
       if (!isLoopback && apiKeys.length === 0) {
@@ -232,26 +243,26 @@ function servedModels(
   flags: ServeFlags & { readonly kvBudget: number },
   context: CommandContext,
   logger: Logger,
-  drafts: Pick<SchedulerOptions, "speculate">,
+  more: Pick<SchedulerOptions, "speculate" | "pageListener">,
 ): Promise<ServedModels> {
-  const { model, ...others } = flags;
+  const { model, ...modelFlags } = flags;
   const wanted = [model].flat().map((text) => wantedModel(text));
   const options: ServedOptions = {
     flags,
     context,
     logger,
-    load: { ...loadOptionsOf(others), kvBudgetBytes: flags.kvBudget },
+    load: { ...loadOptionsOf(modelFlags), kvBudgetBytes: flags.kvBudget },
     scheduler: {
       maxRunning: flags.parallel,
       maxWaiting: flags.queue,
       prefixCache: flags.prefixCache,
-      ...drafts,
+      ...more,
       ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
     },
     maxWaiting: { texts: flags.parallel + flags.queue, requests: flags.queue },
   };
-  const [first, ...more] = wanted;
-  return more.length === 0 ? serveOne(first!, options) : serveSeveral(wanted, options);
+  const [first, ...others] = wanted;
+  return others.length === 0 ? serveOne(first!, options) : serveSeveral(wanted, options);
 }
 
 /** Waits for running requests to finish, for at most `limitMs`. */

@@ -8,12 +8,13 @@ import type { Sequence } from "../../cache/sequence.ts";
 import { restoreSequence, type SnapshotIdentity, saveSequence } from "../../cache/snapshot.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
+import type { PageListener } from "./kept-pages.ts";
 import { PrefixCache, type PrefixEntry } from "./prefix-cache.ts";
 import type { Choice, Request } from "./request.ts";
 import { MIN_SPAN } from "./step-plan.ts";
 
 export class KvCacheManager {
-  readonly prefixes = new PrefixCache();
+  readonly prefixes: PrefixCache;
   /** Whether generated tokens may be read again as part of a prompt with equal results. */
   readonly isRowInvariant: boolean;
   readonly identity: SnapshotIdentity;
@@ -23,7 +24,8 @@ export class KvCacheManager {
   /** The bytes that the device was found to hold, when that is less than the budget. */
   #deviceBytes = Number.POSITIVE_INFINITY;
 
-  constructor(llm: LLM, savedBudgetBytes: number) {
+  constructor(llm: LLM, savedBudgetBytes: number, pageListener?: PageListener) {
+    this.prefixes = new PrefixCache(pageListener);
     this.#llm = llm;
     this.#savedBudgetBytes = savedBudgetBytes;
     const { layers, slots } = llm.cache;
@@ -95,12 +97,13 @@ export class KvCacheManager {
   }
 
   /** Caches the sequence at a page end of a prompt. */
-  keepPageEnd({ ids, hashes }: Request, sequence: Sequence): void {
+  keepPageEnd(request: Request, sequence: Sequence): void {
+    const { ids, hashes } = request;
     const hash = hashes[sequence.length / PAGE_TOKENS - 1];
     if (hash === undefined) return;
     // The last page end helps when the same prompt comes again. Where conversations are found by their end, that entry is better.
     const isLast = sequence.length + PAGE_TOKENS > ids.length - MIN_SPAN;
-    this.prefixes.addPageEnd(sequence, hash, this.isRowInvariant || !isLast);
+    this.prefixes.addPageEnd(sequence, hash, this.isRowInvariant || !isLast, request);
   }
 
   /** Takes over the sequence of a choice that ends. returns: the new prefix, or null when the sequence was not kept */

@@ -7,6 +7,7 @@
  */
 import type { Sequence } from "../../cache/sequence.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { type HashedTokens, KeptPages, type PageListener } from "./kept-pages.ts";
 import { pageHashes, ROOT_HASH } from "./page-hashes.ts";
 
 export interface PrefixEntry {
@@ -29,7 +30,13 @@ export class PrefixCache {
   readonly #kept = new Set<PrefixEntry>();
   /** Entries at page ends inside prompts. Only a prompt that differs from there on can use them, so they are evicted first. */
   readonly #interior = new Set<PrefixEntry>();
+  readonly #pages: KeptPages | null;
   #evictions = 0;
+
+  /** listener: is told of pages that prompts can find */
+  constructor(listener?: PageListener) {
+    this.#pages = listener ? new KeptPages(listener) : null;
+  }
 
   get size(): number {
     return this.#kept.size + this.#interior.size;
@@ -85,9 +92,9 @@ export class PrefixCache {
   /**
    * Keeps a fork of a sequence that ends at a page end.
    *
-   * hash: of its pages · isInterior: whether the prompt continues after it
+   * hash: of its pages · isInterior: whether the prompt continues after it · prompt: whose beginning it is, for who listens
    */
-  addPageEnd(sequence: Sequence, hash: string, isInterior: boolean): void {
+  addPageEnd(sequence: Sequence, hash: string, isInterior: boolean, prompt?: HashedTokens): void {
     // Recurrent states are kept only at the last page end of a step, so this length may not be restorable.
     if (sequence.keepable(sequence.length) < sequence.length) return;
     const { ropeLength } = sequence;
@@ -107,6 +114,7 @@ export class PrefixCache {
       isLive: true,
     };
     this.#index(entry);
+    if (prompt) this.#pages?.add(entry, prompt, sequence.length / PAGE_TOKENS);
     (isInterior ? this.#interior : this.#kept).add(entry);
   }
 
@@ -132,6 +140,8 @@ export class PrefixCache {
       const twin = this.#byHash
         .get(hash)
         ?.find((other) => other.sequence.ropeLength === ropeLength && sameTokens(other.tail, tail));
+      // Before the other goes, so that pages of both stay.
+      this.#pages?.add(entry, { ids: tokens, hashes, root }, hashes.length);
       if (twin) this.remove(twin);
       this.#index(entry);
     }
@@ -149,6 +159,7 @@ export class PrefixCache {
     if (siblings && siblings.length > 0) this.#byHash.set(entry.hash, siblings);
     else if (siblings) this.#byHash.delete(entry.hash);
     entry.sequence.release();
+    this.#pages?.remove(entry);
   }
 
   /** Removes the entry that is least likely to be used. returns: false when there was none */
@@ -164,6 +175,7 @@ export class PrefixCache {
   }
 
   clear(): void {
+    this.#pages?.clear();
     for (const entry of [...this.#interior, ...this.#kept]) this.remove(entry);
   }
 

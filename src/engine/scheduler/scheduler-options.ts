@@ -1,5 +1,6 @@
 /** @file What a scheduler may be told: how much it computes together, lets wait, caches and saves. */
 import type { Speculate } from "../speculation/speculation-options.ts";
+import type { PageListener } from "./kept-pages.ts";
 import type { SchedulerObserver } from "./observer.ts";
 
 export interface SchedulerOptions {
@@ -22,6 +23,8 @@ export interface SchedulerOptions {
   /** How tokens are drafted for requests that do not say it themselves (`GenerateOptions.speculate`). Default: `off`. */
   readonly speculate?: Speculate | undefined;
   readonly observer?: SchedulerObserver;
+  /** Is told of the pages that prompts can find among kept prefixes. */
+  readonly pageListener?: PageListener;
 }
 
 export const DEFAULT_MAX_RUNNING = 64;
@@ -36,6 +39,7 @@ export const SCHEDULER_OPTIONS: Readonly<Record<keyof SchedulerOptions, true> & 
   savedBudgetBytes: true,
   speculate: true,
   observer: true,
+  pageListener: true,
   maxNumSeqs: "maxRunning",
   parallel: "maxRunning",
   enablePrefixCaching: "prefixCache",

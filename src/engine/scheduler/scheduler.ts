@@ -88,7 +88,11 @@ export class Scheduler {
     this.#speculate = options.speculate;
     parseSpeculation(options.speculate, llm);
     this.#observer = options.observer ?? {};
-    this.#manager = new KvCacheManager(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
+    this.#manager = new KvCacheManager(
+      llm,
+      options.savedBudgetBytes ?? llm.cache.pool.budgetBytes,
+      options.pageListener,
+    );
     this.#steps = new StepLoop(llm.runner, () => this.#manager.prefixes.evict());
     this.#admission = new Admission(llm.cache, () => this.#manager.limitBytes);
     this.slots = new SlotTable(this.maxRunning, llm, this.#manager);
