@@ -76,8 +76,14 @@ export async function measureOne(
 
 const cacheOf = (random: RandomKv, kv: string, layers: number) => random.createCache(parseKvSpec(kv), layers);
 
-export async function* measureAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
-  for (const context of contexts) for (const spec of kv) yield await measureOne(spec, context, {});
+export async function* measureAttention(
+  contexts: readonly number[],
+  kv: readonly string[],
+  tunings: readonly DecodeTuning[],
+): AsyncGenerator<object> {
+  for (const context of contexts) {
+    for (const spec of kv) for (const tuning of tunings) yield await measureOne(spec, context, tuning);
+  }
 }
 
 /** Other numbers of query heads, whole and in parts. */

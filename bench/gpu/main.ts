@@ -1,10 +1,12 @@
 /**
- * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [PART …]`, or the bundle of it
- * that pack.sh makes. `decode:16,512` takes other contexts. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
+ * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [--kv FORMAT …] [--tuning JSON …] [PART …]`, or the
+ * bundle of it that pack.sh makes. `decode:16,512` takes other contexts; `--kv`, as often as wanted, other cache formats in attention, attention-rows, decode,
+ * prefill, prefill-attention and batches; `--tuning '{"own":2}'` other settings of the kernel in attention. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
-import { readArguments, refuse } from "../../tools/command-line.ts";
+import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { measureAttention, measureHeads, sweepAttention, sweepHeads } from "./attention.ts";
 import { measureRows } from "./attention-rows.ts";
 import { measureBatches } from "./batches.ts";
@@ -21,7 +23,20 @@ import { measurePrefillAttention, measurePrefillFloats } from "./prefill-attenti
 import { checkPrefill } from "./prefill-check.ts";
 
 const SHAPE = "qwen3-0.6b";
-const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 15 } as const;
+
+const { values, positionals: parts } = readCommandLine({
+  options: {
+    out: { type: "string" },
+    kv: { type: "string", multiple: true },
+    tuning: { type: "string", multiple: true },
+  },
+  allowPositionals: true,
+});
+/** Formats that were asked for, or those of a part. */
+const formats = (usual: readonly string[]): readonly string[] => values.kv ?? usual;
+const tunings = (values.tuning ?? ["{}"]).map((text) => JSON.parse(text) as DecodeTuning);
+const BOTH = formats(["f16", "k4v4"]);
+const model = { shape: SHAPE, weights: "f16", kv: BOTH, prompts: [], generations: [], repeats: 15 } as const;
 
 const ATTENTION_KV = ["f16", "k8v8", "k8v4", "k4v4", "k3v3"];
 
@@ -36,12 +51,13 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   "parity-f32": () => measureParity({ without: ["f16", "matrices"] }),
   "parity-portable": () => measureParity({ without: ["f16", "matrices", "subgroups"] }),
   parity: () => measureParity({}),
-  attention: (contexts) => measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], ATTENTION_KV),
+  attention: (contexts) =>
+    measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], formats(ATTENTION_KV), tunings),
   "attention-heads": (contexts) => measureHeads(contexts.length > 0 ? contexts : [131_072], ["f16", "k4v4"]),
   "attention-heads-sweep": (contexts) => sweepHeads(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
   "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
   "attention-rows": ([context, ...rows]) =>
-    measureAll(["f16", "k4v4"], (kv) => measureRows(kv, context ?? 672, rows.length > 0 ? rows : [8, 16, 32, 64])),
+    measureAll(BOTH, (kv) => measureRows(kv, context ?? 672, rows.length > 0 ? rows : [8, 16, 32, 64])),
   decode: (contexts) =>
     measureModel({
       ...model,
@@ -52,7 +68,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, ["f16", "k4v4"]),
   "token-kernels": ([context, streams]) => measureTokenKernels(SHAPE, context ?? 2048, ["f16", "k4v4"], streams),
   "prefill-check": () => checkPrefill(),
-  "prefill-attention": () => measurePrefillAttention(),
+  "prefill-attention": () => measurePrefillAttention(values.kv),
   "prefill-attention-f32": () => measurePrefillFloats(),
   "linear-check": () => checkLinear(),
   linear: (rows) => measureLinear(rows),
@@ -64,7 +80,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
     measureBatches({
       shape: SHAPE,
       weights: "f16",
-      kv: ["f16", "k4v4"],
+      kv: BOTH,
       streams: streams.length > 0 ? streams : [1, 2, 4, 8, 16, 32, 64],
       context: 512,
     }),
@@ -73,22 +89,17 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 
-const args = readArguments();
-const outAt = args.indexOf("--out");
-const out = outAt < 0 ? null : args.splice(outAt, 2)[1];
 const nameOf = (part: string): string => part.split(":")[0]!;
-const unknown = args.filter((part) => !(nameOf(part) in PARTS));
-if (unknown.length > 0 || (outAt >= 0 && !out)) {
-  refuse(`expected parts of ${Object.keys(PARTS).join(", ")}, got ${unknown.join(", ") || "--out without a file"}`);
-}
+const unknown = parts.filter((part) => !(nameOf(part) in PARTS));
+if (unknown.length > 0) refuse(`expected parts of ${Object.keys(PARTS).join(", ")}, got ${unknown.join(", ")}`);
 
 function print(row: object): void {
   const line = JSON.stringify(row);
   console.log(line);
-  if (out) appendFileSync(out, `${line}\n`);
+  if (values.out) appendFileSync(values.out, `${line}\n`);
 }
 
-for (const part of args.length > 0 ? args : Object.keys(PARTS)) {
+for (const part of parts.length > 0 ? parts : Object.keys(PARTS)) {
   const started = performance.now();
   try {
     const numbers = (part.split(":")[1] ?? "").split(",").filter(Boolean).map(Number);

@@ -88,9 +88,9 @@ const SPANS = [
   { rows: 1024, history: 32_768 },
 ] as const;
 
-/** Both shapes, the formats that matter most. */
-export function measurePrefillAttention(): AsyncGenerator<object> {
-  const kinds = [
+/** Both shapes, the formats that matter most, or of them `only` these. */
+export function measurePrefillAttention(only?: readonly string[]): AsyncGenerator<object> {
+  const all = [
     { shape: "qwen3-0.6b", kv: "f16" },
     { shape: "qwen3-0.6b", kv: "k4v4" },
     { shape: "qwen3-0.6b", kv: "k4v4,window=8bit" },
@@ -98,6 +98,7 @@ export function measurePrefillAttention(): AsyncGenerator<object> {
     { shape: "qwen3-8b", kv: "f16" },
     { shape: "qwen3-8b", kv: "k4v4" },
   ] as const;
+  const kinds = only ? all.filter(({ kv }) => only.includes(kv)) : all;
   return measure(kinds.flatMap((kind) => SPANS.map((span) => ({ ...kind, ...span }))));
 }
 

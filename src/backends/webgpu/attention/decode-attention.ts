@@ -147,8 +147,7 @@ function shapeOf(
     group,
     subgroup,
     lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
-    // In long passes this would take registers from the codes.
-    copyLanes: sharing(own === 1 ? 4 : 1),
+    copyLanes: sharing(4),
     keyGroups,
     unitsPerLane: Math.ceil(units / subgroup),
     own,

@@ -106,28 +106,39 @@ export function queryText({ group }: DecodeShape): string {
 }
 
 /** A pass over `own` keys for each lane, of codes or of copies. */
-export function passText(shapes: DecodeShape, sides: DecodeSides): string {
-  return either(sides, (stream) => {
-    const shape = stream === "codes" ? shapes : { ...shapes, lanes: shapes.copyLanes };
-    const half = stream === "codes" && shape.halfV;
-    const values = range(shape.own).map((own) => ownValues(shape, sides, stream, own));
-    const isWhole = values.every(({ loop }) => loop === null);
-    return lines([
-      ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
-      scoresText(shape, sides, stream),
-      softmaxText(shape, half),
-      // The addresses of copies become known only while the copies are scored.
-      ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
-      ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
-      ...values.map(({ loop, loads, sums, given }, own) =>
-        loop
-          ? lines(["{", given, loop, loads, sums, "}", "}"])
-          : // The next values are under way while these are used.
-            lines([values[own + 1]?.loads ?? "", "{", given, sums, "}"]),
-      ),
-      ...(half ? accumulators(shape).map(({ name }) => `acc${name} += vec2f(half${name}) * unscale;`) : []),
-    ]);
-  });
+export function passText(shape: DecodeShape, sides: DecodeSides): string {
+  return either(sides, (stream) => (stream === "codes" ? keysText(shape, sides, stream) : copiesText(shape, sides)));
+}
+
+/**
+ * The same keys of a pass, SUBGROUP after SUBGROUP: there are few of them, and a kernel takes as many registers as its hungriest part,
+ * which should be that of the codes.
+ */
+function copiesText(shape: DecodeShape, sides: DecodeSides): string {
+  const text = keysText({ ...shape, lanes: shape.copyLanes, own: 1 }, sides, "copies");
+  if (shape.own === 1) return text;
+  return lines(["for (var turn = 0u; turn < OWN; turn++) {", "let base = base + turn * SUBGROUP;", text, "}"]);
+}
+
+function keysText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
+  const half = stream === "codes" && shape.halfV;
+  const values = range(shape.own).map((own) => ownValues(shape, sides, stream, own));
+  const isWhole = values.every(({ loop }) => loop === null);
+  return lines([
+    ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
+    scoresText(shape, sides, stream),
+    softmaxText(shape, half),
+    // The addresses of copies become known only while the copies are scored.
+    ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
+    ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
+    ...values.map(({ loop, loads, sums, given }, own) =>
+      loop
+        ? lines(["{", given, loop, loads, sums, "}", "}"])
+        : // The next values are under way while these are used.
+          lines([values[own + 1]?.loads ?? "", "{", given, sums, "}"]),
+    ),
+    ...(half ? accumulators(shape).map(({ name }) => `acc${name} += vec2f(half${name}) * unscale;`) : []),
+  ]);
 }
 
 /** Scores of the keys that the lane owns, `score<own>_<head>`, and the factors of K and V for their weights. */
