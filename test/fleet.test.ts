@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { io } of servers) io.terminate();
-  expect(await Promise.all(servers.map(({ code }) => code))).toEqual([0, 0]);
+  expect(await Promise.all(servers.map(({ code }) => code))).toEqual(servers.map(() => 0));
   rmSync(folder, { recursive: true });
 });
 
@@ -47,7 +47,12 @@ afterAll(async () => {
 async function serve(argv: readonly string[]): Promise<Served> {
   const port = argv[argv.indexOf("--port") + 1]!;
   const own = argv.map((arg) =>
-    arg === port ? "0" : arg === "conversations" ? folder : arg.replace(/^'(tcp:.*:)\d+'$/, "$10"),
+    arg === port
+      ? "0"
+      : arg
+          .replace(/^conversations$/, folder)
+          .replace(":pages", `:${folder}`)
+          .replace(/^'(tcp:.*:)\d+'$/, "$10"),
   );
   const io = captureIo();
   const code = runCli([...own, "-t", "1", "--json"], io);
@@ -72,14 +77,29 @@ function run(command: string, args: readonly string[]): Promise<{ out: string; s
   });
 }
 
+/** Waits until the first server with a store has written what it has. */
+async function untilStored(): Promise<void> {
+  const { url } = servers[2]!;
+  for (let text = ""; !/page_store_queue_bytes\{.*\} 0\n/.test(text); )
+    text = await (await fetch(`${url}/metrics`)).text();
+}
+
 describe("docs/fleet.md", () => {
   it.skipIf(curlSkip).each(curlBlocks.map((code) => [code.split("\n")[0], code]))("%s", async (_, code) => {
+    if (code!.includes("page_store")) await untilStored();
     const { out, status } = await run("bash", ["-euc", placed(code!)]);
     expect({ out, status }).toEqual({ out: expect.not.stringContaining('"error":{'), status: 0 });
     if (code!.includes("/ready")) {
       expect(out).toContain('{"status":"ready"}');
       expect(out.match(/vllm:\w+\{.*\} \d/g)).toHaveLength(3);
-    } else {
+    } else if (code!.includes("page_store")) {
+      expect(out).toMatch(/page_store_fetches_total\{.*outcome="hit"\} 1\n/);
+      const [answer] = out.split("\n");
+      expect(JSON.parse(answer!.slice(0, answer!.lastIndexOf("}") + 1)).usage.prompt_tokens_details.cached_tokens).toBe(
+        64,
+      );
+    } else if (code!.includes("/v1/completions")) expect(JSON.parse(out).usage.prompt_tokens).toBeGreaterThan(64);
+    else {
       const answers = out
         .trim()
         .replaceAll("}{", "}\n{")

@@ -98,12 +98,13 @@ export function decodeHead(bytes: Uint8Array): { header: SnapshotHeader; tokensA
   return { header, tokensAt };
 }
 
-function pagesBytes({ layers, length }: SnapshotHeader): number {
+/** Bytes of all pages that a header describes. */
+export function pagesBytes({ layers, length }: SnapshotHeader): number {
   return layers.reduce((sum, layer) => sum + kindOf(layer)!.pageBytes(layer, length), 0);
 }
 
 /** undefined when a field is missing or of the wrong type. A right checksum does not prove that the writer was right. */
-function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
+export function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
   let value: Partial<Record<keyof SnapshotHeader, unknown>>;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));

@@ -1,9 +1,8 @@
 /** @file Saves a sequence as one file and restores it (docs/formats/kv-snapshot.md). */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
+import type { CacheParts } from "./cache-parts.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { PagePool } from "./page-pool.ts";
-import type { PageAddress } from "./page-storage.ts";
 import { Sequence } from "./sequence.ts";
 import {
   CHECKSUM_BYTES,
@@ -15,6 +14,7 @@ import {
   type SnapshotIdentity,
 } from "./snapshot-header.ts";
 import type { LayerState } from "./states/layer-state.ts";
+import type { TakePage } from "./states/state-slot.ts";
 
 export { SNAPSHOT_VERSION, type SnapshotHeader, type SnapshotIdentity } from "./snapshot-header.ts";
 
@@ -114,24 +114,46 @@ export function restoreSequence(
   const tokens = Array.from({ length: header.numTokens }, (_, i) => view.getInt32(tokensAt + 4 * i, true));
   cache.pool.require(bytes.length - CHECKSUM_BYTES - tokensAt - 4 * header.numTokens);
   let at = tokensAt + 4 * header.numTokens;
-  const take = (pool: PagePool, numBytes: number, group: number): PageAddress => {
-    const address = pool.allocate(numBytes, group);
-    pool.storage.write(address, bytes.subarray(at, at + numBytes));
+  const sequence = restorePages(cache, header, (_, numBytes) => {
     at += numBytes;
-    return address;
-  };
+    return bytes.subarray(at - numBytes, at);
+  });
+  return { sequence, tokens };
+}
+
+/**
+ * Rebuilds a sequence from a header that fits the cache (`refuseMismatch`) and pages in the order in which a snapshot stores them.
+ *
+ * next: the bytes of the next page of a state (`KvCache.slots`); sealed: see `TakePage`. When it throws, all pages have been released
+ */
+export function restorePages(
+  cache: CacheParts,
+  header: SnapshotHeader,
+  next: (slot: number, numBytes: number, sealed?: number) => Uint8Array,
+): Sequence {
   const states: LayerState[] = [];
   try {
-    for (const [i, slot] of cache.slots.entries()) states.push(slot.restore(header.layers[i]!, header.length, take));
+    for (const [i, slot] of cache.slots.entries()) {
+      const take: TakePage = (pool, numBytes, group, sealed) => {
+        const bytes = next(i, numBytes, sealed);
+        const address = pool.allocate(numBytes, group);
+        pool.storage.write(address, bytes);
+        return address;
+      };
+      states.push(slot.restore(header.layers[i]!, header.length, take));
+    }
   } catch (error) {
     for (const state of states) state.release();
     throw error;
   }
-  return { sequence: new Sequence(cache, states, header.length, header.ropeLength), tokens };
+  return new Sequence(cache, states, header.length, header.ropeLength);
 }
 
-/** Refuses a sound file that belongs to another model, format or build. */
-function refuseMismatch(cache: KvCache, header: SnapshotHeader, expected: SnapshotIdentity): void {
+/**
+ * Refuses a sound header that belongs to another model, format or build.
+ * @throws TurboQuantError invalid_file
+ */
+export function refuseMismatch(cache: CacheParts, header: SnapshotHeader, expected: SnapshotIdentity): void {
   if (header.fingerprint !== expected.fingerprint) {
     throw invalidSnapshot(
       `it belongs to another model: expected fingerprint ${expected.fingerprint}, got ${header.fingerprint}; ` +

@@ -178,6 +178,11 @@ export class Decoder {
     return this.#parts.weights.numBytes;
   }
 
+  /** Number of weights of each type that they are kept in on the backend. */
+  get weightsOfType(): Readonly<Record<string, number>> {
+    return this.#parts.weights.numOfType;
+  }
+
   /**
    * Runs one step, whose positions the sequences have reserved.
    * returns: logits [logitRows.length][vocabSize] f32

@@ -70,6 +70,8 @@ export interface LoadedWeights {
   readonly headBias: Weight | null;
   /** Bytes of all weights on the backend; a tied head counts once. */
   readonly numBytes: number;
+  /** Number of weights of each type that they are kept in. */
+  readonly numOfType: Readonly<Record<string, number>>;
 }
 
 /** The operations over the memory of the embedding, of each layer, and of the final norm and the head. */
@@ -116,7 +118,7 @@ export async function loadWeights(
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
     const before = { embedding, positions, embeddingNorm, prologue, streams: { begin, end } };
-    return { ...before, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
+    return { ...before, layers, finalNorm, head, headBias, numBytes: loading.numBytes, numOfType: loading.numOfType };
   } catch (error) {
     loading.freeAll();
     throw error;
@@ -189,6 +191,12 @@ class Loading {
   /** Bytes of all weights on the backend. */
   get numBytes(): number {
     return this.#weights.reduce((sum, { weight }) => sum + weight.numBytes, 0);
+  }
+
+  get numOfType(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const { weight } of this.#weights) counts[weight.type] = (counts[weight.type] ?? 0) + 1;
+    return counts;
   }
 
   async loadNorm(ops: Ops, { kind, eps, weight, bias }: Norm): Promise<LoadedNorm> {

@@ -1,5 +1,6 @@
 /** @file The server's metrics under the names vLLM uses, so that dashboards for vLLM work with another prefix. */
 import type { RequestReport, SchedulerObserver, SchedulerStats } from "../engine/scheduler/observer.ts";
+import { PageStoreMetrics } from "./page-store-metrics.ts";
 import { type Counter, type Histogram, Registry } from "./prometheus.ts";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -29,6 +30,7 @@ export class ModelMetrics implements SchedulerObserver {
   readonly #outputLength: Histogram;
   readonly #stepRows: Histogram;
   readonly #stepTime: Histogram;
+  #pageStore: PageStoreMetrics | null = null;
 
   /** registry: puts the model's name on each line */
   constructor(registry: Registry, kv: string) {
@@ -127,6 +129,19 @@ export class ModelMetrics implements SchedulerObserver {
 
   onPreemption(): void {
     this.#preemptions.add(1);
+  }
+
+  /** Adds the metrics of a shared page store. */
+  watchPageStore(read: () => SchedulerStats): void {
+    this.#pageStore = new PageStoreMetrics(this.#registry, () => read().storeQueueBytes);
+  }
+
+  onStoreFetch(...report: Parameters<PageStoreMetrics["onFetch"]>): void {
+    this.#pageStore?.onFetch(...report);
+  }
+
+  onStoreWrite(...report: Parameters<PageStoreMetrics["onWrite"]>): void {
+    this.#pageStore?.onWrite(...report);
   }
 
   onFinish(report: RequestReport): void {

@@ -64,6 +64,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const own = metrics.of(llm.name);
   const scheduler = new Scheduler(llm, { observer: own, ...options.scheduler });
   own.watch(() => scheduler.stats);
+  if (options.scheduler?.pageStore) own.watchPageStore(() => scheduler.stats);
   const access = {
     apiKeys: options.server?.apiKeys ?? [],
     corsOrigins: options.server?.corsOrigins ?? [],

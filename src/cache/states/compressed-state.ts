@@ -68,8 +68,11 @@ export class CompressedState implements LayerState {
     return { ...this.rows.describe(), kind: "compressed", tokensPerRow: this.tokensPerRow };
   }
 
-  savedPages(): Iterable<SavedPage> {
-    return this.rows.savedPages();
+  *savedPages(): Generator<SavedPage> {
+    for (const page of this.rows.savedPages()) {
+      const { sealed } = page;
+      yield sealed ? { ...page, sealed: { ...sealed, since: sealed.since * this.tokensPerRow } } : page;
+    }
   }
 
   release(): void {

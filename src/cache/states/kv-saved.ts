@@ -9,6 +9,16 @@ import type { KvDescription } from "./kv-description.ts";
 import type { SavedPage } from "./layer-state.ts";
 import { range } from "./table-pages.ts";
 
+/**
+ * The number of rows from which on a page of codes is never written again. Pages of a format with tiers are coded anew as they grow older, so none
+ * of them is sealed.
+ */
+export function sealedSince({ main, residual, tiers }: LayerCache, index: number): number {
+  if (tiers.length > 0) return Number.POSITIVE_INFINITY;
+  const end = (index + 1) * main.pageTokens;
+  return residual?.isAlone ? end + residual.window - 1 : end;
+}
+
 /** Of a `KvState`. */
 interface Saved {
   readonly layer: LayerCache;
@@ -52,7 +62,11 @@ export function* savedKv(state: Saved, length: number, inTier: readonly number[]
   const firstOf = (tier: number): number => Math.max(reach.firstPage(length, main.pageTokens), inTier[tier] ?? 0);
   for (let index = firstOf(0); index * main.pageTokens < coded; index++) {
     const to = coded - index * main.pageTokens;
-    yield savedPage(state.pool, state.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
+    const page = savedPage(state.pool, state.main.get(index), main, (bytes) =>
+      clearRows(bytes, main, to, main.pageTokens),
+    );
+    const since = sealedSince(state.layer, index);
+    yield since <= length ? { ...page, sealed: { index, since } } : page;
   }
   for (const index of residual?.pageIndices(length, state.residualStart) ?? []) {
     const { layout, sinks } = residual!;

@@ -3,6 +3,7 @@ import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import type { KvDescription } from "./kv-description.ts";
+import { sealedSince } from "./kv-saved.ts";
 import { KvState, mainGroup, residualGroup } from "./kv-state.ts";
 import { Reach } from "./reach.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
@@ -101,7 +102,8 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool, modelLa
       try {
         const pages = Math.ceil(codedTokens / layer.main.pageTokens);
         for (let page = firstOf(0); page < pages; page++) {
-          state.main.set(page, take(pool, mainPageBytes, mainGroup(index)));
+          const sealed = sealedSince(layer, page) <= length ? page : undefined;
+          state.main.set(page, take(pool, mainPageBytes, mainGroup(index), sealed));
         }
         for (const page of exactPages) state.residual.set(page, take(pool, exactPageBytes, residualGroup(index)));
         for (const [tier, table] of state.tiers.entries()) {

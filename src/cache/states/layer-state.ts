@@ -26,6 +26,8 @@ export interface SavedPage {
   readonly pool: PagePool;
   readonly address: PageAddress;
   readonly numBytes: number;
+  /** Of a page that no later token changes: which one it is, and from how many tokens on that is so. Absent for all others. */
+  readonly sealed?: { readonly index: number; readonly since: number };
   blank(bytes: Uint8Array): void;
 }
 

@@ -20,13 +20,15 @@ export interface StateSlot {
     description: StateDescription,
     length: number,
   ): { readonly name: string; readonly want: unknown; readonly got: unknown } | null;
-  /** Builds a state from the pages of a snapshot. `take` allocates the next page of the file in a pool and reads it; the state owns it. */
-  restore(
-    description: StateDescription,
-    length: number,
-    take: (pool: PagePool, numBytes: number, group: number) => PageAddress,
-  ): LayerState;
+  /** Builds a state from the pages of a snapshot. */
+  restore(description: StateDescription, length: number, take: TakePage): LayerState;
 }
+
+/**
+ * Allocates the next page of a snapshot in a pool and reads it; the state owns it. sealed: the index of a page that is sealed at the snapshot's
+ * length (`SavedPage.sealed`)
+ */
+export type TakePage = (pool: PagePool, numBytes: number, group: number, sealed?: number) => PageAddress;
 
 /** What the reader of a snapshot must know of a kind of state to tell a sound header from a damaged one. */
 export interface StateKind {

@@ -28,6 +28,7 @@ import {
 } from "../options.ts";
 import { addKvEventOptions, type KvEventFlags, openKvEvents } from "../serve/kv-event-flags.ts";
 import { collectModels, wantedModel } from "../serve/model-flags.ts";
+import { addPageStoreOptions, openStoreOf, type PageStoreFlags } from "../serve/page-store-flags.ts";
 import { type ServedModels, type ServedOptions, serveOne, serveSeveral } from "../serve/served-models.ts";
 import {
   addSpeculationOptions,
@@ -37,7 +38,7 @@ import {
 } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
 
-interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEventFlags {
+interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEventFlags, PageStoreFlags {
   /** The default, or what was given. */
   readonly model: string | readonly string[];
   readonly host: string;
@@ -47,7 +48,6 @@ interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEven
   readonly queue: number;
   readonly chunk?: number;
   readonly rateLimit?: RateLimit;
-  readonly prefixCache: boolean;
   readonly apiKey?: readonly string[];
   readonly apiKeyFile?: string;
   readonly corsOrigin?: readonly string[];
@@ -136,6 +136,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--no-web", "the API alone, without the web page")
     .addOption(new Option("--log-level <level>", "JSON lines on stderr").choices(LOG_LEVELS).default("info"));
   addKvEventOptions(command);
+  addPageStoreOptions(command);
   addSpeculationOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
@@ -172,9 +173,11 @@ async function serve(asked: ServeFlags, context: CommandContext): Promise<void> 
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
   await using drafts = await openSpeculation(speculation, flags, context);
   await using events = await openKvEvents(flags, apiKeys, logger);
+  await using store = await openStoreOf(flags, logger);
   await using served = await servedModels({ ...flags, ...drafts.limits }, context, logger, {
     ...drafts.options,
     ...(events && { pageListener: events.listener }),
+    ...(store.pageStore && { pageStore: store.pageStore }),
   });
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
@@ -243,7 +246,7 @@ function servedModels(
   flags: ServeFlags & { readonly kvBudget: number },
   context: CommandContext,
   logger: Logger,
-  more: Pick<SchedulerOptions, "speculate" | "pageListener">,
+  more: Pick<SchedulerOptions, "speculate" | "pageListener" | "pageStore">,
 ): Promise<ServedModels> {
   const { model, ...modelFlags } = flags;
   const wanted = [model].flat().map((text) => wantedModel(text));

@@ -66,6 +66,7 @@ export async function serveOne({ name, ref }: WantedModel, options: ServedOption
   const own = metrics.of(names[0]!);
   const engine = await engineOf(llm, own, options);
   own.watch(() => engine.scheduler.stats);
+  if (options.scheduler.pageStore) own.watchPageStore(() => engine.scheduler.stats);
   engine.calibrateWhenIdle(calibration, () => engine.isIdle);
   const { budgetBytes } = llm.cache.pool;
   return {
@@ -121,6 +122,7 @@ export async function serveSeveral(wanted: readonly WantedModel[], options: Serv
     names.map((name) => {
       const own = metrics.of(name);
       own.watch(() => statsOf(name));
+      if (options.scheduler.pageStore) own.watchPageStore(() => statsOf(name));
       return [name, own.watchLoads(() => pool.listed(name).model !== null)] as const;
     }),
   );
@@ -218,6 +220,7 @@ const NOTHING: SchedulerStats = {
   prefixEntries: 0,
   prefixEvictions: 0,
   coarsenedPages: 0,
+  storeQueueBytes: 0,
 };
 
 function sumOf(all: readonly SchedulerStats[]): SchedulerStats {

@@ -48,17 +48,19 @@ export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: F
 /**
  * Draws the next token of a choice and sends it to the reader, and those behind it while they are the ones that were drafted.
  *
- * row: what the first is drawn from · returns: the reason why the choice ended, null when it continues
+ * row: what the first is drawn from · onRow: called while the sequence ends with the token that the next one is drawn behind · returns: the reason why the choice ended, null when it continues
  */
 export function takeTokens(
   choice: Choice,
   row: DrawnRow,
   drafted: DraftedRows | null,
   observer: SchedulerObserver,
+  onRow: () => void = () => {},
 ): FinishReason | null {
   if (drafted) choice.speculator?.onDrafted(drafted.tokens.length);
   let finish: FinishReason | null = null;
   for (let next: DrawnRow | null = row; next && !finish; ) {
+    onRow();
     finish = takeToken(choice, next, drafted, observer);
     next = finish ? null : (drafted?.follow(choice.tokens.at(-1)!) ?? null);
     if (next) choice.speculator?.onAccepted();

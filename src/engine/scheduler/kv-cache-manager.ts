@@ -8,7 +8,9 @@ import type { Sequence } from "../../cache/sequence.ts";
 import { restoreSequence, type SnapshotIdentity, saveSequence } from "../../cache/snapshot.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
+import type { SharedPrefixes } from "../page-store/shared-prefixes.ts";
 import type { PageListener } from "./kept-pages.ts";
+import { pageHashes } from "./page-hashes.ts";
 import { PrefixCache, type PrefixEntry } from "./prefix-cache.ts";
 import type { Choice, Request } from "./request.ts";
 import { MIN_SPAN } from "./step-plan.ts";
@@ -20,13 +22,18 @@ export class KvCacheManager {
   readonly identity: SnapshotIdentity;
   readonly #llm: LLM;
   readonly #savedBudgetBytes: number;
+  readonly #shared: SharedPrefixes | null;
+  /** Hashes of the whole pages of choices that are being answered. */
+  readonly #hashes = new WeakMap<Choice, readonly string[]>();
   #savedBytes = 0;
   /** The bytes that the device was found to hold, when that is less than the budget. */
   #deviceBytes = Number.POSITIVE_INFINITY;
 
-  constructor(llm: LLM, savedBudgetBytes: number, pageListener?: PageListener) {
+  /** shared: where prefixes are found that other processes have computed, and written for them */
+  constructor(llm: LLM, savedBudgetBytes: number, pageListener?: PageListener, shared: SharedPrefixes | null = null) {
     this.prefixes = new PrefixCache(pageListener);
     this.#llm = llm;
+    this.#shared = shared;
     this.#savedBudgetBytes = savedBudgetBytes;
     const { layers, slots } = llm.cache;
     this.isRowInvariant =
@@ -51,8 +58,31 @@ export class KvCacheManager {
   /** Evicts cached prefixes until `bytes` more fit. returns: false when they do not fit even then */
   makeRoom(bytes: number): boolean {
     const { pool } = this.#llm.cache;
-    while (pool.numBytes + bytes > this.limitBytes) if (!this.prefixes.evict()) return false;
+    while (pool.numBytes + bytes > this.limitBytes) if (!this.evict()) return false;
     return true;
+  }
+
+  /** Gives up a cached prefix, or pages that wait to be shared. returns: false when there are none */
+  evict(): boolean {
+    return this.prefixes.evict() || (this.#shared?.drop() ?? false);
+  }
+
+  /**
+   * Fetches a prefix of a waiting request, where other processes may have a longer one than is cached here; null where there is nothing to ask.
+   * msPerToken: what computing a token of a prompt takes; null when it is not known
+   */
+  fetchPrefix(request: Request, msPerToken: number | null): Promise<void> | null {
+    const { ids, hashes, mayCache } = request;
+    const mostPages = Math.min(hashes.length, Math.floor((ids.length - MIN_SPAN) / PAGE_TOKENS));
+    const localPages = Math.floor((this.findPrefix(request)?.length ?? 0) / PAGE_TOKENS);
+    if (!this.#shared || !mayCache || mostPages <= localPages) return null;
+    const ropeLength = this.#llm.decoder.ropeLength(ids.length);
+    return this.#shared.fetch({ hashes, mostPages, localPages, ropeLength }, msPerToken, (numBytes, pages, restore) => {
+      this.makeRoom(numBytes);
+      const sequence = restore();
+      this.prefixes.addPageEnd(sequence, hashes[pages - 1]!, false, request);
+      sequence.release();
+    });
   }
 
   /**
@@ -94,6 +124,7 @@ export class KvCacheManager {
     choice.shared = { owner: entry, tokens: entry.length };
     choice.request.cachedTokens += entry.length - at;
     this.prefixes.touch(entry);
+    if (entry.tokens === null) this.#shared?.keep(entry.sequence, entry.hash, true);
   }
 
   /** Caches the sequence at a page end of a prompt. */
@@ -104,6 +135,19 @@ export class KvCacheManager {
     // The last page end helps when the same prompt comes again. Where conversations are found by their end, that entry is better.
     const isLast = sequence.length + PAGE_TOKENS > ids.length - MIN_SPAN;
     this.prefixes.addPageEnd(sequence, hash, this.isRowInvariant || !isLast, request);
+    this.#shared?.keep(sequence, hash, isLast);
+  }
+
+  /** Shares what an answer has at a page end, where its tokens may be read as part of a prompt. */
+  shareAnswer(choice: Choice): void {
+    const { request, sequence, tokens } = choice;
+    const length = sequence?.length ?? 0;
+    if (!this.#shared || !this.isRowInvariant || !request.mayCache) return;
+    if (length <= request.ids.length || length % PAGE_TOKENS !== 0) return;
+    const known = this.#hashes.get(choice) ?? request.hashes;
+    const hashes = pageHashes(tokens.slice(0, length), known, request.root);
+    this.#hashes.set(choice, hashes);
+    this.#shared.keep(sequence!, hashes.at(-1)!, false);
   }
 
   /** Takes over the sequence of a choice that ends. returns: the new prefix, or null when the sequence was not kept */

@@ -1,5 +1,6 @@
 /** @file What the scheduler reports about its work, for metrics and logs. Durations are in milliseconds. */
 import type { FinishReason } from "../generation.ts";
+import type { StoreObserver } from "../page-store/store-observer.ts";
 
 export interface RequestReport {
   /** Whether any of it was computed. */
@@ -17,7 +18,7 @@ export interface RequestReport {
   readonly finishReason: FinishReason | "error";
 }
 
-export interface SchedulerObserver {
+export interface SchedulerObserver extends StoreObserver {
   onStep?(rows: number, decodeRows: number, ms: number): void;
   onFirstToken?(sinceArrivalMs: number): void;
   onNextToken?(sinceLastMs: number): void;
@@ -44,4 +45,6 @@ export interface SchedulerStats {
   readonly prefixEvictions: number;
   /** Pages coded anew in fewer bits because memory was short (`--kv auto`). */
   readonly coarsenedPages: number;
+  /** Bytes that wait to be written to the shared store. */
+  readonly storeQueueBytes: number;
 }

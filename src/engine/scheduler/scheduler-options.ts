@@ -1,4 +1,6 @@
 /** @file What a scheduler may be told: how much it computes together, lets wait, caches and saves. */
+
+import type { PageStoreOptions } from "../page-store/page-store.ts";
 import type { Speculate } from "../speculation/speculation-options.ts";
 import type { PageListener } from "./kept-pages.ts";
 import type { SchedulerObserver } from "./observer.ts";
@@ -22,6 +24,8 @@ export interface SchedulerOptions {
   readonly savedBudgetBytes?: number;
   /** How tokens are drafted for requests that do not say it themselves (`GenerateOptions.speculate`). Default: `off`. */
   readonly speculate?: Speculate | undefined;
+  /** Where prefixes are shared with other processes; they are with nobody by default, nor without `prefixCache`. */
+  readonly pageStore?: PageStoreOptions | undefined;
   readonly observer?: SchedulerObserver;
   /** Is told of the pages that prompts can find among kept prefixes. */
   readonly pageListener?: PageListener;
@@ -38,6 +42,7 @@ export const SCHEDULER_OPTIONS: Readonly<Record<keyof SchedulerOptions, true> & 
   prefixCache: true,
   savedBudgetBytes: true,
   speculate: true,
+  pageStore: true,
   observer: true,
   pageListener: true,
   maxNumSeqs: "maxRunning",

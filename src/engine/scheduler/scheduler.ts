@@ -22,6 +22,7 @@ import { refuseUnknownOptions } from "../../known-options.ts";
 import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
+import { SharedPrefixes } from "../page-store/shared-prefixes.ts";
 import type { DraftedRows, DrawnRow } from "../speculation/drafted-rows.ts";
 import { mostDraftedRows } from "../speculation/most-drafts.ts";
 import { parseSpeculation, type Speculate } from "../speculation/speculation-options.ts";
@@ -59,6 +60,7 @@ export class Scheduler {
   readonly slots: SlotTable;
   readonly #steps: StepLoop<Choice>;
   readonly #manager: KvCacheManager;
+  readonly #shared: SharedPrefixes | null;
   readonly #admission: Admission;
   readonly #pace: StepPace;
   readonly #planner = new StepPlanner();
@@ -67,6 +69,8 @@ export class Scheduler {
   readonly #speculate: Speculate | undefined;
   readonly #observer: SchedulerObserver;
   readonly #waiting = new FairQueue<Request>();
+  /** Requests that wait for a prefix from the shared store, before they queue. */
+  readonly #fetching = new Set<Request>();
   /** In the order of arrival, like the preempted choices. */
   readonly #running: Choice[] = [];
   readonly #preempted: Choice[] = [];
@@ -88,12 +92,11 @@ export class Scheduler {
     this.#speculate = options.speculate;
     parseSpeculation(options.speculate, llm);
     this.#observer = options.observer ?? {};
-    this.#manager = new KvCacheManager(
-      llm,
-      options.savedBudgetBytes ?? llm.cache.pool.budgetBytes,
-      options.pageListener,
-    );
-    this.#steps = new StepLoop(llm.runner, () => this.#manager.prefixes.evict());
+    const { pageStore, pageListener } = options;
+    const savedBytes = options.savedBudgetBytes ?? llm.cache.pool.budgetBytes;
+    this.#shared = pageStore && this.#usesPrefixes ? new SharedPrefixes(llm, pageStore, this.#observer) : null;
+    this.#manager = new KvCacheManager(llm, savedBytes, pageListener, this.#shared);
+    this.#steps = new StepLoop(llm.runner, () => this.#manager.evict());
     this.#admission = new Admission(llm.cache, () => this.#manager.limitBytes);
     this.slots = new SlotTable(this.maxRunning, llm, this.#manager);
   }
@@ -103,7 +106,7 @@ export class Scheduler {
     const { prefixes, savedBytes } = this.#manager;
     return {
       running: this.#running.length,
-      waiting: this.#waiting.size,
+      waiting: this.#numWaiting,
       preempted: this.#preempted.length,
       kvBytes: pool.numBytes,
       kvBudgetBytes: pool.budgetBytes,
@@ -111,7 +114,16 @@ export class Scheduler {
       prefixEntries: prefixes.size,
       prefixEvictions: prefixes.evictions,
       coarsenedPages: this.#manager.coarsenedPages,
+      storeQueueBytes: this.#shared?.queueBytes ?? 0,
     };
+  }
+
+  get #numWaiting(): number {
+    return this.#waiting.size + this.#fetching.size;
+  }
+
+  get #isBusy(): boolean {
+    return this.#isLooping || this.#groups > 0 || this.#fetching.size > 0;
   }
 
   get isDraining(): boolean {
@@ -167,16 +179,19 @@ export class Scheduler {
     })();
   }
 
-  /** Accepts no more requests; resolves when all accepted ones are answered. */
+  /** Accepts no more requests; resolves when all accepted ones are answered, and what others may share of them is written. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    if (this.#isLooping || this.#groups > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    if (this.#isBusy) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    await this.#shared?.flush();
   }
 
   /** Aborts every request and releases all pages. */
   async close(): Promise<void> {
     this.#isDraining = true;
     this.#isClosed = true;
+    this.#shared?.close();
+    for (const request of this.#fetching) request.isCancelled = true;
     this.#waiting.forEach((request) => {
       request.isCancelled = true;
     });
@@ -187,7 +202,7 @@ export class Scheduler {
 
   #checkRoom(): void {
     if (this.#isDraining) throw shuttingDown();
-    if (this.#waiting.size < this.#maxWaiting) return;
+    if (this.#numWaiting < this.#maxWaiting) return;
     throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
       reason: "queue",
     });
@@ -201,13 +216,22 @@ export class Scheduler {
       speculate: this.#speculate,
     });
     this.#admission.checkAlone(request.ids.length);
-    this.#waiting.push(
-      request,
-      options.client ?? "",
-      request.ids.length + request.maxNewTokens * request.choices.length,
-    );
-    void this.#loop();
+    const fetching = this.#manager.fetchPrefix(request, this.#pace.msPerRow);
+    if (!fetching) this.#queue(request);
+    else {
+      this.#fetching.add(request);
+      void fetching.then(() => {
+        this.#fetching.delete(request);
+        this.#queue(request);
+      });
+    }
     return request;
+  }
+
+  #queue(request: Request): void {
+    const { ids, maxNewTokens, choices, options } = request;
+    this.#waiting.push(request, options.client ?? "", ids.length + maxNewTokens * choices.length);
+    void this.#loop();
   }
 
   /** Runs steps until there is nothing to do. Only one loop runs at a time. */
@@ -240,7 +264,7 @@ export class Scheduler {
 
   /** Tells those who wait for it that all is answered, if it is. */
   #onIdleNow(): void {
-    if (this.#isLooping || this.#groups > 0) return;
+    if (this.#isBusy) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
@@ -374,7 +398,7 @@ export class Scheduler {
       // The device may hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
       this.#manager.onDeviceFull(bytesToReserve(spans));
-      if (this.#manager.prefixes.evict() || this.#manager.coarsen(this.#running, bytesToReserve(spans))) return;
+      if (this.#manager.evict() || this.#manager.coarsen(this.#running, bytesToReserve(spans))) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);
       return;
@@ -452,7 +476,7 @@ export class Scheduler {
   }
 
   #emit(choice: Choice, row: DrawnRow, drafted: DraftedRows | null): void {
-    const finish = takeTokens(choice, row, drafted, this.#observer);
+    const finish = takeTokens(choice, row, drafted, this.#observer, () => this.#manager.shareAnswer(choice));
     if (finish) this.#retire(choice, finish);
   }
 

@@ -24,6 +24,11 @@ export class StepPace {
     this.#most = fixed ?? Math.max(least, MOST_ROWS);
   }
 
+  /** What a row of a prompt takes; null before the first. */
+  get msPerRow(): number | null {
+    return this.#msPerRow;
+  }
+
   /** The number of prompt rows for a step with `decodeRows` rows of decoding choices. */
   promptRows(decodeRows: number): number {
     if (this.#msPerRow === null) return this.#least;

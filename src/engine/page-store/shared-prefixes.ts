@@ -1,0 +1,272 @@
+/**
+ * @file Prefixes that several processes share through a store: page ends of prompts are written to it, and fetched for prompts that begin alike.
+ *
+ * Each page end writes the pages that it sealed. An end (sinks, window, states of fixed size) is many times a page's size in most formats, so ends are
+ * written where a prompt ends, where prompts part, and in between so often that they take no more bytes than the pages.
+ *
+ * Any doubt is a miss: a store that is slow or fails, a value that is damaged, foreign or missing. The prompt is computed then.
+ */
+
+import type { Sequence } from "../../cache/sequence.ts";
+import { endPart, restoreParts, sealedPart } from "../../cache/shared-parts.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import type { LLM } from "../llm.ts";
+import { FetchPlan, type Prefix } from "./fetch-plan.ts";
+import {
+  DEFAULT_FETCH_BYTES,
+  DEFAULT_QUEUE_BYTES,
+  DEFAULT_STORE_TIMEOUT_MS,
+  type PageStore,
+  type PageStoreOptions,
+} from "./page-store.ts";
+import { PartSizes } from "./part-sizes.ts";
+import { StoreHealth } from "./store-health.ts";
+import { type PartKind, StoreKeys } from "./store-keys.ts";
+import type { StoreObserver } from "./store-observer.ts";
+import { decodeValue } from "./stored-value.ts";
+import { within } from "./time-limit.ts";
+import { type Parts, WriteQueue } from "./write-queue.ts";
+
+/** The most page ends of a prompt whose ends are looked for, the longest first. */
+const MAX_CANDIDATES = 256;
+/** Ends that are tried, where pages before one are missing. */
+const MAX_TRIES = 4;
+/** Values that are read at once. */
+const READERS = 8;
+
+/** A prompt, as far as it matters here. */
+export interface SharedPrompt {
+  /** `pageHashes` of its whole pages. */
+  readonly hashes: readonly string[];
+  /** Page ends that it may continue from. */
+  readonly mostPages: number;
+  /** Pages that are known here already. */
+  readonly localPages: number;
+  /** `Decoder.ropeLength` of the prompt. */
+  readonly ropeLength: number;
+}
+
+export type TakePrefix = (numBytes: number, pages: number, restore: () => Sequence) => void;
+
+interface Found {
+  readonly pages: number;
+  readonly end: Uint8Array;
+  readonly sealed: readonly Uint8Array[];
+  readonly numBytes: number;
+}
+
+export class SharedPrefixes {
+  readonly #llm: LLM;
+  readonly #store: PageStore;
+  readonly #keys: StoreKeys;
+  readonly #sizes: PartSizes;
+  readonly #queue: WriteQueue;
+  readonly #health: StoreHealth;
+  readonly #plan = new FetchPlan();
+  readonly #observer: StoreObserver;
+  readonly #timeoutMs: number;
+  readonly #fetchBytes: number;
+  readonly #isAlways: boolean;
+  readonly #ending = new AbortController();
+  /** Expected bytes of the fetches at work. */
+  #fetching = 0;
+
+  constructor(llm: LLM, options: PageStoreOptions, observer: StoreObserver = {}) {
+    const { store, timeoutMs = DEFAULT_STORE_TIMEOUT_MS, queueBytes = DEFAULT_QUEUE_BYTES, onNote } = options;
+    this.#llm = llm;
+    this.#store = store;
+    this.#keys = new StoreKeys(llm);
+    this.#sizes = new PartSizes(llm.cache);
+    this.#observer = observer;
+    this.#timeoutMs = timeoutMs;
+    this.#fetchBytes = options.fetchBytes ?? DEFAULT_FETCH_BYTES;
+    this.#isAlways = options.fetch === "always";
+    this.#health = new StoreHealth(onNote, options.now);
+    this.#queue = new WriteQueue({
+      ...{ store, health: this.#health, timeoutMs, queueBytes },
+      onWrite: (outcome, bytes) => observer.onStoreWrite?.(outcome, bytes),
+    });
+  }
+
+  /** Bytes that wait to be written. */
+  get queueBytes(): number {
+    return this.#queue.numBytes;
+  }
+
+  /**
+   * Writes what a prompt has at a page end.
+   *
+   * hash: of the tokens up to it · isEnd: whether prompts are expected to continue from here
+   */
+  keep(sequence: Sequence, hash: string, isEnd: boolean): void {
+    const { length, ropeLength } = sequence;
+    if (ropeLength === null) return;
+    const own = (from: Sequence): Parts => {
+      const keyOf = (kind: PartKind): string => this.#keys.of(kind, hash, ropeLength);
+      const sealed = [keyOf("sealed"), sealedPart(from, length - PAGE_TOKENS)] as const;
+      const parts = this.#sizes.hasSealed ? [sealed] : [];
+      // A state of fixed size is known at the last page end of a step alone.
+      if (sequence.keepable(length) < length) return parts;
+      const end = [keyOf("end"), endPart(from, this.#llm.snapshotIdentity)] as const;
+      this.#sizes.onEnd(end[1].numBytes);
+      const pages = Math.ceil(end[1].numBytes / sealed[1].numBytes);
+      return isEnd || (length / PAGE_TOKENS) % pages === 0 ? [...parts, end] : parts;
+    };
+    const isNew = ([key]: Parts[number]): boolean => !this.#queue.isKnown(key);
+    const parts = own(sequence).filter(isNew);
+    if (parts.length === 0) return;
+    this.#queue.add(parts, () => {
+      const held = sequence.forkCommitted();
+      const keys = new Set(parts.map(([key]) => key));
+      return { parts: own(held).filter(([key]) => keys.has(key)), release: () => held.release() };
+    });
+  }
+
+  /**
+   * Fetches the longest prefix of a prompt that the store has, if that is worth it. Never rejects.
+   *
+   * msPerToken: what computing a token of a prompt takes; null when it is not known · take: given the bytes and pages of what was found, and a
+   * function that restores the sequence in this cache, which throws where it cannot
+   */
+  async fetch(prompt: SharedPrompt, msPerToken: number | null, take: TakePrefix): Promise<void> {
+    const most = this.#prefix(prompt.mostPages, prompt);
+    if (most.tokens <= 0) return;
+    const isRefused = !this.#health.isUp || this.#ending.signal.aborted || !this.#hasRoom(most.bytes);
+    if (isRefused || !this.#isWorth(most, msPerToken)) {
+      this.#observer.onStoreFetch?.("skipped", 0, 0, 0);
+      return;
+    }
+    const started = performance.now();
+    const ms = (): number => performance.now() - started;
+    this.#fetching += most.bytes;
+    try {
+      const found = await within(this.#timeoutMs, this.#ending.signal, (signal) =>
+        this.#find(prompt, msPerToken, signal),
+      );
+      this.#health.onSuccess();
+      if (typeof found === "string") this.#observer.onStoreFetch?.(found, 0, 0, ms());
+      else {
+        const isTaken = this.#isTaken(found, take);
+        const tokens = isTaken ? found.pages * PAGE_TOKENS : 0;
+        this.#observer.onStoreFetch?.(isTaken ? "hit" : "failed", tokens, found.numBytes, ms());
+      }
+    } catch (error) {
+      if (!this.#ending.signal.aborted) this.#health.onFault(error);
+      this.#observer.onStoreFetch?.("failed", 0, 0, ms());
+    } finally {
+      this.#fetching -= most.bytes;
+    }
+  }
+
+  /** Hands over what was found. returns: false where it does not fit, in form or in bytes, which is no fault of the store */
+  #isTaken({ pages, end, sealed, numBytes }: Found, take: TakePrefix): boolean {
+    const { cache, snapshotIdentity } = this.#llm;
+    try {
+      take(numBytes, pages, () => restoreParts(cache, pages * PAGE_TOKENS, end, sealed, snapshotIdentity));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Gives up pages that wait to be written. returns: false when there are none */
+  drop(): boolean {
+    return this.#queue.drop();
+  }
+
+  /** Resolves when what is to be written has been. */
+  flush(): Promise<void> {
+    return this.#queue.flush();
+  }
+
+  /** Ends fetches and writes; the store stays open. */
+  close(): void {
+    this.#ending.abort(new Error("ended"));
+    this.#queue.close();
+  }
+
+  #prefix(pages: number, { localPages }: SharedPrompt): Prefix {
+    return { tokens: (pages - localPages) * PAGE_TOKENS, bytes: this.#sizes.bytesOf(pages) };
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#fetching + bytes <= this.#fetchBytes;
+  }
+
+  #isWorth(prefix: Prefix, msPerToken: number | null): boolean {
+    return this.#isAlways || this.#plan.isWorth(prefix, msPerToken);
+  }
+
+  async #find(
+    prompt: SharedPrompt,
+    msPerToken: number | null,
+    signal: AbortSignal,
+  ): Promise<Found | "miss" | "skipped"> {
+    const { hashes, mostPages, localPages, ropeLength } = prompt;
+    const keyOf = (kind: PartKind, page: number): string => this.#keys.of(kind, hashes[page]!, ropeLength);
+    const ends = Array.from({ length: Math.min(MAX_CANDIDATES, mostPages - localPages) }, (_, i) => mostPages - i);
+    const asked = performance.now();
+    const are = await this.#store.has(
+      ends.map((pages) => keyOf("end", pages - 1)),
+      signal,
+    );
+    this.#plan.onAnswer(performance.now() - asked);
+    const parts = new Map<string, Uint8Array>();
+    let outcome: "miss" | "skipped" = "miss";
+    let below = Number.POSITIVE_INFINITY;
+    for (const pages of ends.filter((_, i) => are[i]).slice(0, MAX_TRIES)) {
+      // A longer prefix that lacks a page says that this one does.
+      if (pages > below) continue;
+      if (!this.#isWorth(this.#prefix(pages, prompt), msPerToken)) {
+        outcome = "skipped";
+        break;
+      }
+      const sealed = Array.from({ length: this.#sizes.hasSealed ? pages : 0 }, (_, page) => keyOf("sealed", page));
+      const keys = [keyOf("end", pages - 1), ...sealed];
+      const missing = await this.#read(keys, pages, parts, signal);
+      if (missing !== null) {
+        // What is missing is written again by whoever computes it.
+        this.#queue.forget([keys[missing]!]);
+        if (missing > 0) below = missing - 1;
+        continue;
+      }
+      for (const key of keys) this.#queue.know(key);
+      const [end, ...rest] = keys.map((key) => parts.get(key)!);
+      this.#sizes.onEnd(end!.length);
+      return { pages, end: end!, sealed: rest, numBytes: [end!, ...rest].reduce((sum, { length }) => sum + length, 0) };
+    }
+    return outcome;
+  }
+
+  /**
+   * Reads the parts under the keys, an end first, as far as they are not there yet.
+   * returns: the index of the first key that is found without a sound value; null when there is none
+   */
+  async #read(
+    keys: readonly string[],
+    pages: number,
+    parts: Map<string, Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    const began = performance.now();
+    let next = 0;
+    let numBytes = 0;
+    let missing: number | null = null;
+    const reader = async (): Promise<void> => {
+      while (missing === null && next < keys.length) {
+        const index = next++;
+        const key = keys[index]!;
+        if (parts.has(key)) continue;
+        const most = index === 0 ? this.#sizes.mostEnd(pages * PAGE_TOKENS) : this.#sizes.mostSealed;
+        const value = await this.#store.get(key, most, signal);
+        const part = value && decodeValue(key, value);
+        if (part) parts.set(key, part);
+        else missing = Math.min(missing ?? index, index);
+        numBytes += value?.length ?? 0;
+      }
+    };
+    await Promise.all(Array.from({ length: READERS }, reader));
+    this.#plan.onRead(numBytes, performance.now() - began);
+    return missing;
+  }
+}

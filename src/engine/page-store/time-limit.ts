@@ -1,0 +1,27 @@
+/** @file Ends work that a store does not answer in time, whether the backend listens to its signal or not. */
+import { linkedAbort } from "../../linked-abort.ts";
+
+/**
+ * Runs `work` for at most `ms`, or until `ending` is aborted.
+ * @throws what `work` throws, or an error that says that the time is up or that the work was ended
+ */
+export async function within<T>(
+  ms: number,
+  ending: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { controller, release } = linkedAbort(ending);
+  const { signal } = controller;
+  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${ms} ms`)), ms);
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason);
+      if (signal.aborted) return onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
+      work(signal).then(resolve, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+    release();
+  }
+}
