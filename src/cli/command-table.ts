@@ -55,6 +55,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/sweep.ts"),
   },
   {
+    name: "sweep-worker",
+    summary: "compute runs of a sweep that another host coordinates",
+    load: () => import("./commands/sweep-worker.ts"),
+  },
+  {
     name: "report",
     summary: "draw the rows of sweeps and evaluations as one page",
     load: () => import("./commands/report.ts"),

@@ -31,6 +31,7 @@ describe("help and version", () => {
         calibrate       fit the KV codes to a model, once: a small file beside it
         allocate        bits for each layer, and for K and V, under a byte budget
         sweep           search KV formats and settings, resumable
+        sweep-worker    compute runs of a sweep that another host coordinates
         report          draw the rows of sweeps and evaluations as one page
         plan            what fits a memory: weights, cache, context, sequences
         recommend       the smallest KV format that this model survives

@@ -166,6 +166,18 @@ export const addThreadsOption = sharing(
     command.option("-t, --threads <n>", "threads (default: all processors)", wholeNumber(1, 1024)),
 );
 
+export interface QueueFlags {
+  readonly queue?: string;
+  readonly queueName?: string;
+}
+
+/** Where both sides of a sweep on many hosts meet. The URL may hold a password, which a variable keeps out of lists of processes. */
+export const addQueueOptions = sharing(
+  (command: Command, what: string): Command =>
+    command.option("--queue <url>", what).option("--queue-name <name>", "name of the queue on that server"),
+  "",
+);
+
 export function addOutputOptions(command: Command): Command {
   return command
     .option("--json", "print one JSON object and nothing else on stdout")

@@ -8,7 +8,7 @@ export const isThorough = process.env["TQ_THOROUGH"] === "1";
 
 /** The reason to skip, or null to run; throws when the thing is absent and required. */
 export function skipReason(
-  name: "browser" | "webgpu" | "curl" | "lm_eval" | "smg" | "next" | "firefox",
+  name: "browser" | "webgpu" | "curl" | "lm_eval" | "smg" | "next" | "firefox" | "redis",
   present: boolean,
   how: string,
 ): string | null {

@@ -37,6 +37,7 @@ import {
   type SpeculationFlags,
 } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
+import { untilStopped } from "../until-stopped.ts";
 
 interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEventFlags, PageStoreFlags {
   /** The default, or what was given. */
@@ -282,17 +283,6 @@ async function shutDown(served: ServedModels, server: HttpThread, limitMs: numbe
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Resolves at Ctrl-C or SIGTERM. */
-function untilStopped({ io, signal }: CommandContext) {
-  let removeListener = (): void => {};
-  const promise = new Promise<"SIGINT" | "SIGTERM">((resolve) => {
-    if (signal.aborted) resolve("SIGINT");
-    signal.addEventListener("abort", () => resolve("SIGINT"), { once: true });
-    removeListener = io.onTerminate(() => resolve("SIGTERM"));
-  });
-  return { promise, removeListener };
 }
 
 async function keysOf(flags: ServeFlags): Promise<string[]> {

@@ -7,12 +7,12 @@ import type { StoreManifest } from "../../lab/store-format.ts";
 import { createStrategy } from "../../lab/strategies/create-strategy.ts";
 import type { Strategy } from "../../lab/strategies/strategy.ts";
 import { latestRows, type SweepRow } from "../../lab/sweep-row.ts";
-import { getPlatform } from "../../platform.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { tableWidth } from "../format.ts";
 import {
   addBackendOptions,
+  addQueueOptions,
   type BackendFlags,
   collectText,
   DEFAULT_MODEL,
@@ -21,24 +21,21 @@ import {
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
-import { LocalEvaluator } from "../sweep/local-evaluator.ts";
 import { modelRef, preflight } from "../sweep/preflight.ts";
 import { bestOf, frontsOf, frontTable, queryTable } from "../sweep/print-sweep.ts";
 import { formatDuration, progressDetail } from "../sweep/progress-line.ts";
 import { queryResults, writeParquet } from "../sweep/query-results.ts";
 import { readSpace, type SpaceFlags, shippedSpaces, withFlags } from "../sweep/resolve-space.ts";
 import { Sweep } from "../sweep/run-sweep.ts";
+import { DEFAULT_QUEUED, localStaff, queueOf, queueStaff, type Staff, type StaffFlags } from "../sweep/staff.ts";
 import { readStore, readStoreManifest, SweepStore } from "../sweep/sweep-store.ts";
 import { type IdentifiedText, readSweepText } from "../sweep/sweep-text.ts";
-import type { WorkerSetup } from "../sweep/task.ts";
 import { serveTasks } from "../sweep/worker.ts";
-import { WorkerProcess } from "../sweep/worker-process.ts";
 
-interface SweepFlags extends SpaceFlags, BackendFlags, OutputFlags {
+interface SweepFlags extends SpaceFlags, BackendFlags, OutputFlags, StaffFlags {
   readonly space?: string;
   readonly store?: string;
   readonly models?: string;
-  readonly workers?: number;
   readonly retryFailed?: boolean;
   readonly dryRun?: boolean;
   readonly sql?: string;
@@ -95,6 +92,10 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--json", "print one JSON object and nothing else on stdout")
     .option("--quiet", "no progress and no notes on stderr")
     .addOption(new Option("--worker", "serve the sweep that started this process").hideHelp());
+  addQueueOptions(
+    command,
+    `hand runs to turboquant sweep-worker on any host, through Redis or Valkey (redis://host:6379/0); --workers: at once (default: ${DEFAULT_QUEUED})`,
+  );
   addBackendOptions(command)
     .addHelpText(
       "after",
@@ -103,6 +104,7 @@ Examples:
   $ turboquant sweep
   $ turboquant sweep --space article --text novel.txt --workers 2
   $ turboquant sweep --space mine.jsonc --strategy tpe --runs 60 --minutes 30
+  $ turboquant sweep --queue redis://host:6379/0
   $ turboquant sweep --store sweeps/article --sql "SELECT kv, kldMean FROM results ORDER BY kldMean LIMIT 5"
   $ turboquant report sweeps/article --out report.html`,
     )
@@ -151,6 +153,7 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
   noteLeftOut(list, note);
   if (flags.dryRun) return printRuns(strategy, list, flags, context);
   const refOf = (model: string): string => modelRef(model, flags.models);
+  const queue = await queueOf(flags);
   const progress = progressOf(context, flags);
   const sizes = await preflight(list.candidates, {
     refOf,
@@ -161,26 +164,40 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
   });
   progress.clear();
   const store = SweepStore.open(directory, manifest);
-  const workers = evaluators(
-    flags,
-    {
-      text: text.text,
-      base: space.base,
-      needle: space.needle,
-      backend: flags.backend,
-      weights: flags.weights,
-      threads: flags.threads ?? 1,
-    },
-    strategy.limit,
-  );
+  const setup = {
+    text: text.text,
+    base: space.base,
+    needle: space.needle,
+    backend: flags.backend,
+    weights: flags.weights,
+    threads: flags.threads ?? 1,
+  };
+  let staff: Staff | null = null;
   try {
     for (const message of store.notes) note(message);
+    staff =
+      queue === null
+        ? localStaff(flags, setup, strategy.limit)
+        : await queueStaff(queue, flags, {
+            setup,
+            models: [...sizes.keys()],
+            refOf,
+            created: store.created,
+            note: (message) => {
+              progress.clear();
+              note(message);
+            },
+            onProgress: progress.onEvent,
+            signal,
+          });
+    const { evaluators, numWorkers } = staff;
     const sweep = new Sweep(
       {
         strategy,
         objective: space.objective,
         settings: { base: space.base, needle: space.needle, textSha256: text.sha256 },
-        refOf,
+        // Where a model lies is known by the host that computes.
+        refOf: queue === null ? refOf : (model) => model,
         costOf: ({ model, ctx }, chunks) => ctx * chunks * (sizes.get(model) ?? 1),
         maxSeconds: (space.budget.minutes ?? Number.POSITIVE_INFINITY) * 60,
         retryFailed: flags.retryFailed === true,
@@ -191,8 +208,8 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
     const before = sweep.state();
     if (before.done > 0) note(`${before.done} of ${before.total} runs are done already`);
     const began = performance.now();
-    const outcome = await sweep.run(workers, signal, (state) => {
-      progress.update("sweep", state.done, state.total, progressDetail(state), false);
+    const outcome = await sweep.run(evaluators, signal, (state) => {
+      progress.update("sweep", state.done, state.total, progressDetail(state, numWorkers()), false);
     });
     progress.clear();
     if (outcome.isOutOfTime) {
@@ -210,22 +227,16 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
     const seconds = (performance.now() - began) / 1000;
     print(store, { ...outcome, seconds, skipped: list.impossible.length }, flags, context);
     if (outcome.failed > 0) context.setExitCode(1);
-    await Promise.all(workers.map((worker) => worker.dispose()));
+    await staff.close(true);
     store.close();
   } catch (error) {
     progress.clear();
     if (signal.aborted)
       note(`${store.rows.length} finished runs are kept in ${directory}; run the same command again to go on`);
-    await Promise.all(workers.map((worker) => worker.dispose()));
+    await staff?.close(false);
     store.close(true);
     throw error;
   }
-}
-
-function evaluators(flags: SweepFlags, setup: WorkerSetup, runs: number): (LocalEvaluator | WorkerProcess)[] {
-  if (flags.workers === 0) return [new LocalEvaluator(setup)];
-  const count = Math.max(1, Math.min(flags.workers ?? getPlatform().concurrency, runs));
-  return Array.from({ length: count }, () => new WorkerProcess(setup));
 }
 
 function noteLeftOut({ impossible, repeated }: CandidateList, note: (message: string) => void): void {

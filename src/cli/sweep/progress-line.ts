@@ -15,10 +15,14 @@ function describeRun(row: SweepRow): string {
   return isDone(row) ? `${row.kv} (${row.bitsPerValue.toFixed(2)} bits, KLD ${significant(row.kldMean)})` : row.kv;
 }
 
-/** The part of the line that changes while a sweep runs. */
-export function progressDetail({ done, total, failed, best, secondsLeft }: SweepState): string {
+/** The part of the line that changes while a sweep runs. numWorkers: of a queue, null where there is none */
+export function progressDetail(
+  { done, total, failed, best, secondsLeft }: SweepState,
+  numWorkers: number | null,
+): string {
   return [
     `${done} of ${total} runs`,
+    ...(numWorkers === null ? [] : [numWorkers === 1 ? "1 worker" : `${numWorkers} workers`]),
     ...(failed > 0 ? [`${failed} failed`] : []),
     secondsLeft === null ? "time left unknown" : `${formatDuration(secondsLeft)} left`,
     ...(best ? [`best ${describeRun(best)}`] : []),

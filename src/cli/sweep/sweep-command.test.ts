@@ -100,6 +100,18 @@ describe("sweep", () => {
     ["no such text", ["--text", "nowhere.txt"], /--text nowhere\.txt: cannot be read/],
     ["no such model", ["-m", "no/such/model", "--store", "x"], /model/],
     ["no such space", ["--space", "articel"], /did you mean article\?/],
+    ["a queue without a server", ["--queue-name", "x", "--store", "x"], /--queue-name: expected --queue with it/],
+    ["a queue, and nobody else", ["--queue", "redis://h", "--store", "x"], /--workers 0 evaluates in this process/],
+    [
+      "threads of others",
+      ["--queue", "redis://h", "--workers", "2", "-t", "2", "--store", "x"],
+      /--threads: with --queue each worker has its own/,
+    ],
+    [
+      "no server",
+      ["--queue", "redis://127.0.0.1:1", "--workers", "2", "--store", "x"],
+      /--queue redis:\/\/127\.0\.0\.1:1: no Redis or Valkey server answers there/,
+    ],
     ["no such strategy", ["--strategy", "luck"], /Allowed choices are grid, random, tpe, halving/],
   ])("%s: one message, exit code 2, nothing written", async (_what, more, message) => {
     const { code, out, err } = await sweep(...more);

@@ -73,6 +73,8 @@ function replaceFile(path: string, text: string): void {
 
 export class SweepStore {
   readonly directory: string;
+  /** When it was created, as ISO 8601. */
+  readonly created: string;
   /** Finished runs in the order in which they ended. */
   readonly rows: SweepRow[];
   /** Messages for the user about what was found on opening, such as that a sweep is continued. */
@@ -81,8 +83,16 @@ export class SweepStore {
   readonly #log: RowLog;
   #isClosed = false;
 
-  private constructor(directory: string, rows: SweepRow[], notes: readonly string[], lock: StoreLock, log: RowLog) {
+  private constructor(
+    directory: string,
+    created: string,
+    rows: SweepRow[],
+    notes: readonly string[],
+    lock: StoreLock,
+    log: RowLog,
+  ) {
     this.directory = directory;
+    this.created = created;
     this.rows = rows;
     this.notes = notes;
     this.#lock = lock;
@@ -116,7 +126,7 @@ export class SweepStore {
       replaceFile(join(directory, MANIFEST_FILE), writeManifest({ ...manifest, created }));
       const log = RowLog.open(path, goodBytes);
       if (goodBytes < bytes.length) notes.push("an unfinished line at the end of the results was removed");
-      return new SweepStore(directory, rows, notes, lock, log);
+      return new SweepStore(directory, created, rows, notes, lock, log);
     } catch (error) {
       lock.release();
       throw error;

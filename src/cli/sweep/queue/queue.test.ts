@@ -1,0 +1,374 @@
+/** @file A sweep through a real Redis, with workers that compute nothing: what is lost, killed, refused, done twice, given back. */
+import type { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { NO_REDIS, startRedis, type TestRedis } from "../../../../test/support/redis.ts";
+import { TurboQuantError } from "../../../errors.ts";
+import type { EvalRow } from "../../../eval/evaluate.ts";
+import { sha256Hex } from "../../../formats/sha256.ts";
+import { listCandidates } from "../../../lab/candidates.ts";
+import { checkSpace } from "../../../lab/space-schema.ts";
+import { createStrategy } from "../../../lab/strategies/create-strategy.ts";
+import type { SweepRow } from "../../../lab/sweep-row.ts";
+import { Sweep, type SweepState } from "../run-sweep.ts";
+import { type Evaluator, type Task, type TaskResult, WorkerEnded, type WorkerSetup } from "../task.ts";
+import { JobPreparation } from "./prepare-job.ts";
+import { JOB_VERSION, type SweepJob } from "./queue-job.ts";
+import { openQueueLibrary, type QueueLibrary, type QueuePlace, queuePlace, shownUrl } from "./queue-place.ts";
+import { QueueWorker } from "./queue-worker.ts";
+import { TaskQueue } from "./task-queue.ts";
+
+const TEXT = "A text that all workers need.";
+const BUILD = "1.2.3 (abc)";
+const WEIGHTS = "w".repeat(64);
+const SETUP: WorkerSetup = {
+  text: { kind: "given", text: TEXT, source: "text.txt" },
+  base: "f16",
+  needle: 0,
+  backend: "auto",
+  weights: "auto",
+  threads: 1,
+};
+
+const figures = (task: Task, kv: string, kldMean: number): EvalRow =>
+  ({
+    kv,
+    model: task.ref,
+    kldMean,
+    kldP99: 1,
+    kldP999: 1,
+    pplRatio: 1,
+    kldMeanSe: Number.NaN,
+    bitsPerValue: 4,
+  }) as EvalRow;
+
+/** An evaluator that does what `hook` says and then has figures. */
+const evaluator = (
+  hook: (task: Task, signal: AbortSignal) => Promise<void> | void = () => {},
+  kldMean = 0.01,
+): Evaluator => ({
+  async evaluate(task, onShare, signal): Promise<TaskResult> {
+    onShare(0.5);
+    await hook(task, signal);
+    return { rows: task.kv.map((kv) => figures(task, kv, kldMean)), numParameters: 7, backend: "none" };
+  },
+  async dispose() {},
+});
+
+/** Polls for what other processes do. */
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+};
+
+/** Opened by hand, once. */
+function gate() {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+/** Waits for the gate, or ends as a computation does when it is stopped. */
+const hold = (opened: Promise<void>, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+    void opened.then(resolve);
+  });
+
+describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})` : ""}`, () => {
+  let redis: TestRedis;
+  let place: QueuePlace;
+  let library: QueueLibrary;
+  let numQueues = 0;
+  const ends: (() => Promise<unknown>)[] = [];
+  beforeAll(async () => {
+    redis = await startRedis();
+    library = await openQueueLibrary(queuePlace(redis.url));
+  });
+  // Each test has a queue of its own.
+  afterEach(async () => {
+    for (const end of ends.splice(0)) await end();
+  });
+  afterAll(() => redis?.dispose());
+
+  const space = checkSpace({ name: "x", parameters: { bits: { from: 1, to: 8 }, sinks: [0, 4] } }, "f");
+  const NUM_RUNS = 16;
+  const idsOf = (rows: readonly SweepRow[]) => rows.map(({ id }) => id);
+
+  /** A coordinator, as `sweep --queue` has it. */
+  async function coordinator(rows: SweepRow[], sweepId = "s1") {
+    const notes: string[] = [];
+    const states: SweepState[] = [];
+    const abort = new AbortController();
+    const queue = await TaskQueue.open(place, library, {
+      sweepId,
+      build: BUILD,
+      identities: new Map([["m", WEIGHTS]]),
+      setup: SETUP,
+      note: (message) => notes.push(message),
+    });
+    ends.push(() => queue.close(true));
+    const plan = {
+      strategy: createStrategy(space, listCandidates(space, "m").candidates),
+      objective: space.objective,
+      settings: { base: "f16", needle: 0, textSha256: null },
+      refOf: (model: string) => model,
+      costOf: () => 1,
+      maxSeconds: Number.POSITIVE_INFINITY,
+      retryFailed: false,
+      commit: null,
+    };
+    const sweep = new Sweep(plan, { rows, add: (row) => rows.push(row) });
+    const lanes = Array.from({ length: 4 }, () => queue.evaluator());
+    const run = () => sweep.run(lanes, abort.signal, (state) => states.push(state));
+    return { queue, notes, states, abort, run };
+  }
+
+  function worker(own: Evaluator, host: { build?: string; identity?: string } = {}) {
+    const notes: string[] = [];
+    const preparation = new JobPreparation({
+      build: host.build ?? BUILD,
+      models: undefined,
+      threads: 1,
+      identityOf: async () => host.identity ?? WEIGHTS,
+    });
+    const serving = new QueueWorker(place, library, {
+      slots: 1,
+      createEvaluator: () => own,
+      prepare: (job, server, signal) => preparation.prepare(job, server, signal),
+      note: (message) => notes.push(message),
+      searchEveryMs: 100,
+    });
+    ends.push(() => serving.stop());
+    return { serving, notes };
+  }
+
+  /** A worker that has taken a job and holds it. */
+  async function busyWorker(kldMean = 0.01) {
+    const taken = gate();
+    const finish = gate();
+    const tasks: Task[] = [];
+    const own = evaluator(async (task, signal) => {
+      tasks.push(task);
+      taken.open();
+      await hold(finish.opened, signal);
+    }, kldMean);
+    const { serving } = worker(own);
+    return { serving, taken: taken.opened, finish: finish.open, tasks };
+  }
+
+  async function client<T>(ask: (redis: ReturnType<QueueLibrary["connect"]>) => Promise<T>): Promise<T> {
+    const connection = library.connect();
+    try {
+      return await ask(connection);
+    } finally {
+      connection.disconnect();
+    }
+  }
+
+  /** Takes the locks of all jobs away, as time does with those of a host that has died or slept. */
+  const breakLocks = () =>
+    client(async (connection) => {
+      const locks = await connection.keys(`turboquant:${place.name}:*:lock`);
+      expect(locks).toHaveLength(1);
+      await connection.del(...locks);
+    });
+
+  const expectAll = (rows: readonly SweepRow[]) => {
+    expect(rows).toHaveLength(NUM_RUNS);
+    expect(new Set(idsOf(rows)).size).toBe(NUM_RUNS);
+    expect(new Set(rows.map(({ status }) => status))).toEqual(new Set(["done"]));
+  };
+
+  beforeEach(() => {
+    place = queuePlace(redis.url, `test-${numQueues++}`);
+  });
+
+  it("does every run once, with the figures that the worker had, and leaves nothing on the server", async () => {
+    const rows: SweepRow[] = [];
+    const { queue, states, run } = await coordinator(rows);
+    worker(evaluator());
+    expect(await run()).toMatchObject({ done: NUM_RUNS, failed: 0, added: NUM_RUNS });
+    expectAll(rows);
+    // JSON has no NaN.
+    expect(rows[0]).toMatchObject({ status: "done", kldMeanSe: Number.NaN, numParameters: 7 });
+    expect(states.at(-1)).toMatchObject({ done: NUM_RUNS, secondsLeft: 0 });
+    await queue.close(true);
+    const keys = await client((connection) => connection.keys("turboquant:*"));
+    expect(keys.filter((key) => /:s1-|:text:/.test(key))).toEqual([]);
+  });
+
+  it("a worker that is stopped gives its job to others", async () => {
+    const rows: SweepRow[] = [];
+    const { run } = await coordinator(rows);
+    const stopped = await busyWorker();
+    const outcome = run();
+    await stopped.taken;
+    await stopped.serving.stop();
+    expect(stopped.serving.counts).toEqual({ done: 0, givenBack: 1 });
+    worker(evaluator());
+    expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
+    expectAll(rows);
+  });
+
+  it("a run whose worker vanished is done by another, and what comes of it later does not count", async () => {
+    const rows: SweepRow[] = [];
+    const { run } = await coordinator(rows);
+    const vanished = await busyWorker(99);
+    const outcome = run();
+    await vanished.taken;
+    await breakLocks();
+    worker(evaluator());
+    expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
+    vanished.finish();
+    await until(() => vanished.serving.counts.done > 0);
+    await vanished.serving.stop();
+    expect(vanished.serving.counts).toEqual({ done: 1, givenBack: 0 });
+    expectAll(rows);
+    expect(rows.map((row) => row.status === "done" && row.kldMean)).toEqual(Array(NUM_RUNS).fill(0.01));
+  });
+
+  it("a server that is killed and comes back empty loses nothing", async () => {
+    const rows: SweepRow[] = [];
+    const { run, notes } = await coordinator(rows);
+    const busy = await busyWorker();
+    const outcome = run();
+    await busy.taken;
+    await redis.kill();
+    await until(() => notes.some((note) => /does not answer \(.*\); the sweep waits for it/.test(note)));
+    busy.finish();
+    await redis.restart();
+    expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
+    expectAll(rows);
+    expect(notes).toContain("the queue's server answers again");
+  });
+
+  it.each(["stopped", "killed"])(
+    "a sweep that was %s goes on, with what workers have computed meanwhile",
+    async (how) => {
+      const rows: SweepRow[] = [];
+      const first = await coordinator(rows);
+      const busy = await busyWorker();
+      const outcome = first.run();
+      await busy.taken;
+      first.abort.abort(new Error("Ctrl-C"));
+      await expect(outcome).rejects.toThrow("Ctrl-C");
+      if (how === "stopped") {
+        await first.queue.close(false);
+        const lists = ["wait", "active"].map((list) => `turboquant:${place.name}:${list}`);
+        const lengths = await client((connection) => Promise.all(lists.map((list) => connection.llen(list))));
+        expect(lengths).toEqual([0, 1]);
+      }
+      busy.finish();
+      await until(() => busy.serving.counts.done > 0);
+      const computed = busy.tasks.length;
+      const second = await coordinator(rows);
+      expect(await second.run()).toMatchObject({ done: NUM_RUNS, failed: 0, added: NUM_RUNS });
+      expectAll(rows);
+      // Each format was computed once: the result that nobody waited for was taken.
+      expect(computed).toBeGreaterThan(0);
+      expect(busy.tasks.flatMap(({ kv }) => kv)).toHaveLength(NUM_RUNS);
+    },
+  );
+
+  it("refuses a job of another build or of other weights by name, on both sides, and leaves it to others", async () => {
+    const rows: SweepRow[] = [];
+    const { run, notes } = await coordinator(rows);
+    const outcome = run();
+    const never = evaluator(() => {
+      throw new Error("computed in spite of all");
+    });
+    const other = worker(never, { build: "1.2.2 (def)" });
+    const tuned = worker(never, { identity: "0123456789abcdef".repeat(4) });
+    await until(() => other.notes.length > 0 && tuned.notes.length > 0 && notes.length > 1);
+    expect(other.notes).toEqual([
+      "refuses a task: it is for turboquant 1.2.3 (abc), this is 1.2.2 (def); install the same on all hosts",
+    ]);
+    expect(tuned.notes).toEqual([
+      "refuses a task: model m has other weights (fingerprint 0123456789ab…, the sweep has wwwwwwwwwwww…) here; copy the same files",
+    ]);
+    worker(evaluator());
+    expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
+    expectAll(rows);
+    for (const { notes: own } of [other, tuned]) {
+      expect(notes.some((note) => note.endsWith(own[0]!.replace("refuses a task: ", "")))).toBe(true);
+    }
+  });
+
+  it("a format that fails is a row, a process that ends is tried again, a fault of ours stops the sweep", async () => {
+    const rows: SweepRow[] = [];
+    const { run, queue } = await coordinator(rows);
+    let deaths = 0;
+    const { serving } = worker(
+      evaluator(({ kv }) => {
+        if (kv.includes("k3v3")) throw new TurboQuantError("unsupported", "no kernel for it");
+        if (kv.includes("k5v5") && deaths++ < 1) throw new WorkerEnded("killed by SIGKILL");
+      }),
+    );
+    expect(await run()).toMatchObject({ done: NUM_RUNS, failed: 1 });
+    expect(rows.filter(({ status }) => status === "failed")).toMatchObject([{ kv: "k3v3", error: "no kernel for it" }]);
+    await serving.stop();
+    await queue.close(true);
+    const broken = await coordinator([], "s2");
+    worker(
+      evaluator(() => {
+        throw new TypeError("undefined is not a function");
+      }),
+    );
+    await expect(broken.run()).rejects.toThrow(/TypeError: undefined is not a function/);
+  });
+});
+
+describe("JobPreparation", () => {
+  const job: SweepJob = {
+    version: JOB_VERSION,
+    build: BUILD,
+    model: { name: "m", identity: WEIGHTS },
+    setup: { base: "f16", needle: 0, backend: "auto", weights: "auto", text: { kind: "own", tokens: 9, seed: 0 } },
+    task: { ctx: 64, chunks: 1, kv: ["k4v4"] },
+  };
+  const serverOf = (text: string | null) => ({ get: async () => text }) as unknown as Redis;
+  const prepare = (changes: Partial<SweepJob>, text: string | null = null, identity = WEIGHTS) =>
+    new JobPreparation({ build: BUILD, models: undefined, threads: 3, identityOf: async () => identity }).prepare(
+      { ...job, ...changes },
+      serverOf(text),
+      new AbortController().signal,
+    );
+
+  it("takes a job with this host's threads, and a text of the server that is the right one", async () => {
+    expect(await prepare({})).toMatchObject({ ref: "m", setup: { threads: 3, text: { kind: "own" } } });
+    const sha256 = sha256Hex([new TextEncoder().encode(TEXT)]);
+    const setup = { ...job.setup, text: { kind: "given", sha256, source: "text.txt" } } as const;
+    expect(await prepare({ setup }, TEXT)).toMatchObject({ setup: { text: { text: TEXT, source: "text.txt" } } });
+    for (const text of [null, "another"]) expect(await prepare({ setup }, text)).toMatch(/its text is not on the/);
+  });
+
+  it("tells another calibration from other weights, and names a model that is not there", async () => {
+    expect(await prepare({}, null, `${WEIGHTS}+calibration:1`)).toMatch(
+      /model m has another calibration than the sweep/,
+    );
+    const host = new JobPreparation({ build: BUILD, models: undefined, threads: 1 });
+    const absent = { ...job, model: { name: "/no/such/model", identity: WEIGHTS } };
+    expect(await host.prepare(absent, serverOf(null), new AbortController().signal)).toMatch(
+      /^model \/no\/such\/model is not here: /,
+    );
+  });
+});
+
+describe("queuePlace", () => {
+  it.each(["host:6379", "http://host", "redis://", "redis:"])("refuses %s", (url) => {
+    expect(() => queuePlace(url)).toThrow(/--queue: expected the URL of a Redis or Valkey server/);
+  });
+
+  it("refuses names that are no part of a key, and shows no password", () => {
+    expect(() => queuePlace("redis://h", "a:b")).toThrow(/--queue-name: expected letters/);
+    expect(shownUrl("rediss://user:secret@h:1/2")).toBe("rediss://h:1/2");
+  });
+
+  it("a server that does not answer is one error", async () => {
+    const refused = openQueueLibrary(queuePlace("redis://127.0.0.1:1/0"));
+    await expect(refused).rejects.toThrow(
+      /--queue redis:\/\/127\.0\.0\.1:1\/0: no Redis .* answers there \(.*ECONNREFUSED/,
+    );
+  });
+});
