@@ -2,8 +2,8 @@
  * @file Compiles the WASM kernels: `npm run build:kernels`.
  *
  * Numbers of the weight formats → assembly/generated/weight-types.ts; offsets of parameter blocks and sizes that
- * both sides know → beside it. assembly/index.ts →
- * two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts. Kernels use no atomic
+ * both sides know → beside it. assembly/index.ts → a module with relaxed SIMD, and of that one with strict SIMD
+ * (strict-simd.ts) → base64 strings in src/backends/wasm/generated/kernels.ts. Kernels use no atomic
  * instructions, so the variants for shared and for unshared memory differ in one flag of the memory import; its offset is written
  * beside each string and load-kernels.ts sets it. assembly/device/rows.ts → one small module for WebGPU, in
  * src/backends/webgpu/generated/row-kernels.ts. Does nothing when sources, compiler and this file are unchanged.
@@ -16,6 +16,8 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { WASM_FILES } from "../src/backends/parameters/wasm-blocks.ts";
 import { parametersText } from "./parameter-offsets.ts";
+import { strictModule } from "./strict-simd.ts";
+import { leb, SECTION, sections } from "./wasm-binary.ts";
 import { weightTypesText } from "./weight-types.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -26,19 +28,19 @@ const MAX_PAGES = 65536;
 const DEVICE_MAX_PAGES = 512;
 const COMMON = ["-O3", "--noAssert", "--runtime", "stub", "--importMemory", "--use", "abort="];
 
-const VARIANTS = {
-  strict: ["--enable", "simd"],
-  relaxed: ["--enable", "simd,relaxed-simd"],
-} as const;
+const STRICT = ["--enable", "simd"];
+const RELAXED = ["--enable", "simd,relaxed-simd"];
 
-/** Changes when a source, the compiler or this script changes. */
+/** Changes when a source, the compiler or what is done with its output changes. */
 async function digest(): Promise<string> {
   const hash = createHash("sha256");
   const entries = await readdir(join(ROOT, "assembly"), { recursive: true });
   for (const entry of entries.filter((e) => e.endsWith(".ts")).sort()) {
     hash.update(entry).update(await readFile(join(ROOT, "assembly", entry)));
   }
-  hash.update(await readFile(fileURLToPath(import.meta.url)));
+  for (const script of ["build-wasm.ts", "strict-simd.ts", "wasm-binary.ts"]) {
+    hash.update(await readFile(join(ROOT, "tools", script)));
+  }
   hash.update(await readFile(join(ROOT, "node_modules/assemblyscript/package.json")));
   return hash.digest("hex").slice(0, 16);
 }
@@ -61,37 +63,14 @@ async function compile(name: string, entry: string, maxPages: number, flags: rea
   }
 }
 
-/** Decodes an unsigned LEB128 number: [value, position after it]. */
-function leb(bytes: Uint8Array, at: number): [number, number] {
-  let value = 0;
-  for (let shift = 0; ; shift += 7) {
-    const byte = bytes[at++]!;
-    value += (byte & 0x7f) * 2 ** shift;
-    if (byte < 0x80) return [value, at];
-  }
-}
-
-/** The sections of a module: id, number of entries, position of the first entry. */
-function* sections(binary: Uint8Array): Generator<{ id: number; count: number; body: number }> {
-  for (let at = 8; at < binary.length; ) {
-    const id = binary[at]!;
-    const [size, start] = leb(binary, at + 1);
-    const [count, body] = leb(binary, start);
-    yield { id, count, body };
-    at = start + size;
-  }
-}
-
 /** All threads share one memory and each instantiates the module, so a module must not have data or mutable globals of its own. */
 function checkStateless(name: string, binary: Uint8Array): void {
-  const GLOBALS = 6;
-  const DATA = 11;
   for (const { id, count, body } of sections(binary)) {
-    if (id === DATA && count > 0) {
+    if (id === SECTION.data && count > 0) {
       throw new Error(`build-wasm: ${name} has static data; kernels may not use memory.data, strings or static arrays`);
     }
     // A global begins with [type] [mutable]. Mutable globals are refused; -O3 removes constant ones.
-    if (id === GLOBALS && count > 0 && binary[body + 1] === 1) {
+    if (id === SECTION.globals && count > 0 && binary[body + 1] === 1) {
       throw new Error(`build-wasm: ${name} has a mutable global; kernels keep their state in params and scratch`);
     }
   }
@@ -99,10 +78,9 @@ function checkStateless(name: string, binary: Uint8Array): void {
 
 /** Offset of the limits flag of the imported memory: 1 means that it has a maximum, 3 that it is also shared. */
 function memoryFlagOffset(name: string, binary: Uint8Array): number {
-  const IMPORTS = 2;
   const MEMORY = 2;
   for (const { id, count, body } of sections(binary)) {
-    if (id !== IMPORTS) continue;
+    if (id !== SECTION.imports) continue;
     let at = body;
     for (let field = 0; field < 2; field++) {
       const [length, text] = leb(binary, at);
@@ -139,7 +117,7 @@ async function write(file: string, lines: readonly string[]): Promise<void> {
 }
 
 async function buildDevice(): Promise<void> {
-  const binary = await compile("device", "assembly/device/rows.ts", DEVICE_MAX_PAGES, VARIANTS.strict);
+  const binary = await compile("device", "assembly/device/rows.ts", DEVICE_MAX_PAGES, STRICT);
   checkStateless("device", binary);
   const base64 = Buffer.from(binary).toString("base64");
   console.log(`build-wasm: device ${(binary.length / 1024).toFixed(1)} KiB`);
@@ -153,11 +131,8 @@ if (previous.every((text) => text.includes(stamp))) {
 } else {
   const start = performance.now();
   const lines: string[] = [];
-  const compiled = Object.entries(VARIANTS).map(
-    async ([name, flags]) => [name, await compile(name, "assembly/index.ts", MAX_PAGES, flags)] as const,
-  );
-  const device = buildDevice();
-  for (const [name, binary] of await Promise.all(compiled)) {
+  const [relaxed] = await Promise.all([compile("relaxed", "assembly/index.ts", MAX_PAGES, RELAXED), buildDevice()]);
+  for (const [name, binary] of Object.entries({ strict: strictModule(relaxed), relaxed })) {
     const flag = memoryFlagOffset(name, binary);
     checkStateless(name, binary);
     checkValid(name, binary, flag);
@@ -165,7 +140,6 @@ if (previous.every((text) => text.includes(stamp))) {
     lines.push(`export const ${name} = {\n  memoryFlagOffset: ${flag},\n  base64:\n    "${base64}",\n};`);
     console.log(`build-wasm: ${name} ${(binary.length / 1024).toFixed(1)} KiB`);
   }
-  await device;
   await write(OUTPUT, lines);
   console.log(`build-wasm: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
