@@ -4,16 +4,16 @@
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { describe, it } from "vitest";
 import "../src/node/install.ts";
 import { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { openDevice } from "../src/backends/webgpu/device/open-device.ts";
 import { LLM } from "../src/index.ts";
 import { supportedTypes } from "../src/models/registry.ts";
 import { keptByFamily } from "../tools/models/kept-by-family.ts";
 import { recordProof } from "../tools/models/proven.ts";
 import { expectGolden, goldenOf } from "./support/architecture-golden.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
-import { type KeptPipelines, keepPipelines } from "./support/kept-pipelines.ts";
 import { isThorough } from "./support/optional.ts";
 import { sharedPath } from "./support/shared.ts";
 
@@ -37,13 +37,8 @@ const skip = gpuSkip ?? (paths.length > 0 ? null : "fixtures not present");
 const isRecording = isThorough && process.env["TQ_RECORD"] === "1";
 
 describe.skipIf(skip)(`architectures on webgpu${skip ? ` (${skip})` : ""}`, { timeout: GPU_TIMEOUT_MS }, () => {
-  let gpu: KeptPipelines;
   /** By model type: whether every checkpoint of it was right. */
   const results = new Map<string, boolean>();
-  beforeAll(async () => {
-    gpu = await keepPipelines();
-  });
-  afterAll(() => gpu.dispose());
 
   /** A part of a run that ends early leaves what it found. */
   function note(modelType: string, isRight: boolean): void {
@@ -52,8 +47,10 @@ describe.skipIf(skip)(`architectures on webgpu${skip ? ` (${skip})` : ""}`, { ti
   }
 
   // On a CPU norms stay alone; here products take them along, as on a GPU.
-  const load = (path: string): Promise<LLM> =>
-    LLM.load(path, { kv: "f32", backend: new WebGpuBackend(gpu.context({ isSoftware: false })) });
+  const load = async (path: string): Promise<LLM> => {
+    const context = Object.assign(await openDevice(), { isSoftware: false });
+    return LLM.load(path, { kv: "f32", backend: new WebGpuBackend(context) });
+  };
 
   it.each(paths)("%s", async (_name, path) => {
     await using llm = await load(path);

@@ -4,12 +4,12 @@
  * in fixtures/proven.json which were right. A part of a run: `-t "webgpu codes"`. All families of the shared folder are in
  * webgpu-architectures.test.ts.
  */
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { describe, it } from "vitest";
 import { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { openDevice } from "../src/backends/webgpu/device/open-device.ts";
 import { keptByFamily } from "../tools/models/kept-by-family.ts";
 import { recordProof } from "../tools/models/proven.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
-import { type KeptPipelines, keepPipelines } from "./support/kept-pipelines.ts";
 import { describeKinds, KINDS } from "./support/kinds-of-state.ts";
 import { isThorough } from "./support/optional.ts";
 import { seededModel } from "./support/seeded-checkpoint.ts";
@@ -36,23 +36,17 @@ describe.skipIf(gpuSkip)(
   `kinds of state on webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`,
   { timeout: GPU_TIMEOUT_MS },
   () => {
-    let gpu: KeptPipelines;
-    beforeAll(async () => {
-      gpu = await keepPipelines();
-    });
-    afterAll(() => gpu.dispose());
-
     if (isThorough) {
       describeKinds(
         KINDS.filter(([, model]) => !refused.has(model)),
-        async () => new WebGpuBackend(gpu.context()),
+        async () => new WebGpuBackend(await openDevice()),
         (kind, isRight) => isRecording && recordProof("webgpu, kinds of state", kind, isRight),
       );
       return;
     }
 
     it.each(SMALL_KINDS)("%s", async (_kind, name) => {
-      const backend = new WebGpuBackend(gpu.context());
+      const backend = new WebGpuBackend(await openDevice());
       await expectSeeded(backend, seededModel(name));
       backend.dispose();
     });

@@ -4,12 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
-import { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { LLM } from "../src/engine/llm.ts";
 import type { Session } from "../src/engine/session.ts";
 import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
-import { type KeptPipelines, keepPipelines } from "./support/kept-pipelines.ts";
 
 const PROMPT = Array.from({ length: 300 }, (_, i) => 300 + ((i * 7919) % 3000));
 
@@ -29,23 +27,20 @@ const coarser = ({ sequence }: Session): number[][] =>
 
 describe.skipIf(gpuSkip)(`tiers on webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: GPU_TIMEOUT_MS }, () => {
   const folder = mkdtempSync(join(tmpdir(), "turboquant-tiers-"));
-  let gpu: KeptPipelines;
-  beforeAll(async () => {
+  beforeAll(() => {
     writeRandomCheckpoint(folder, {
       num_hidden_layers: 2,
       num_attention_heads: 1,
       num_key_value_heads: 1,
       head_dim: 16,
     });
-    gpu = await keepPipelines();
   });
   afterAll(() => {
-    gpu.dispose();
     rmSync(folder, { recursive: true });
   });
 
   const load = (kvBudgetBytes: number): Promise<LLM> =>
-    LLM.load(folder, { kv: "auto", kvBudgetBytes, backend: new WebGpuBackend(gpu.context()), calibration: "off" });
+    LLM.load(folder, { kv: "auto", kvBudgetBytes, backend: "webgpu", calibration: "off" });
 
   it("a budget makes pages coarser, the same each time; saved, restored and forked sequences go on alike", async () => {
     const { kvBytes, whole } = await (async () => {

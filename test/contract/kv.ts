@@ -14,49 +14,53 @@ export function kvContract(
   { open, limits, sharpness }: Target,
   sections: Readonly<Record<string, readonly KvCase[]>>,
 ): void {
-  const reference = createReferenceBackend();
-  let ops: Ops;
-  beforeAll(async () => {
-    ops = await open();
-  });
-  afterAll(() => ops?.dispose());
-
-  describe.each(Object.entries(sections))("append and attend: %s", (_, cases) => {
-    it.each(named(cases))("%s", async (_name, c) => {
-      const { pages, query, output } = await differenceOf(
-        ops,
-        reference,
-        c.fill ? c : { ...c, sharpness: sharpness?.() ?? 1 },
-      );
-      if (!hasOwnInputs(c)) {
-        expect(pages, "share of the pages' bytes").toBeLessThanOrEqual(limits.pages());
-        expect(query, "queries").toBeLessThanOrEqual(limits.query());
-      }
-      // Of awkward ones scores are beyond all bounds, where a sum in another order takes another key.
-      if (!c.awkward) expect(output, "outputs").toBeLessThan(limits.output(c));
+  describe("append and attend", () => {
+    const reference = createReferenceBackend();
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await open();
     });
-  });
+    afterAll(() => ops?.dispose());
 
-  it("a first token sees its own value alone, also where f16 cannot hold it", async () => {
-    const c: KvCase = { kv: "f32", ...BEYOND_FLOAT16, steps: [1] };
-    for (const each of [ops, reference]) {
-      const { outputs, sequences } = await runCase(each, c, layerOf(c));
-      for (const [i, x] of FIRST_VALUE.entries()) expect(Math.abs(outputs[0]![i]! / x - 1)).toBeLessThan(1e-6);
-      for (const sequence of sequences) sequence.release();
-    }
+    describe.each(Object.entries(sections))("%s", (_, cases) => {
+      it.each(named(cases))("%s", async (_name, c) => {
+        const { pages, query, output } = await differenceOf(
+          ops,
+          reference,
+          c.fill ? c : { ...c, sharpness: sharpness?.() ?? 1 },
+        );
+        if (!hasOwnInputs(c)) {
+          expect(pages, "share of the pages' bytes").toBeLessThanOrEqual(limits.pages());
+          expect(query, "queries").toBeLessThanOrEqual(limits.query());
+        }
+        // Of awkward ones scores are beyond all bounds, where a sum in another order takes another key.
+        if (!c.awkward) expect(output, "outputs").toBeLessThan(limits.output(c));
+      });
+    });
+
+    it("a first token sees its own value alone, also where f16 cannot hold it", async () => {
+      const c: KvCase = { kv: "f32", ...BEYOND_FLOAT16, steps: [1] };
+      for (const each of [ops, reference]) {
+        const { outputs, sequences } = await runCase(each, c, layerOf(c));
+        for (const [i, x] of FIRST_VALUE.entries()) expect(Math.abs(outputs[0]![i]! / x - 1)).toBeLessThan(1e-6);
+        for (const sequence of sequences) sequence.release();
+      }
+    });
   });
 }
 
 /** Decoding alone, over pages that the reference wrote: where only the kernel of decoding is another one. */
 export function decodeContract({ open, limits }: Target, cases: readonly KvCase[]): void {
-  const reference = createReferenceBackend();
-  let ops: Ops;
-  beforeAll(async () => {
-    ops = await open();
-  });
-  afterAll(() => ops?.dispose());
+  describe("decode", () => {
+    const reference = createReferenceBackend();
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await open();
+    });
+    afterAll(() => ops?.dispose());
 
-  it.each(named(cases))("decode %s", async (_name, c) => {
-    expect(await decodeDifference(ops, reference, c)).toBeLessThan(limits.output(c));
+    it.each(named(cases))("%s", async (_name, c) => {
+      expect(await decodeDifference(ops, reference, c)).toBeLessThan(limits.output(c));
+    });
   });
 }

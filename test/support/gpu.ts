@@ -5,6 +5,8 @@ import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { type OpenOptions, openDevice } from "../../src/backends/webgpu/device/open-device.ts";
 import { BufferAllocator, type GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { nodePlatform } from "../../src/node/platform.ts";
+import { keepDevices } from "./kept-devices.ts";
 import { skipReason } from "./optional.ts";
 
 export { GPU_TIMEOUT_MS } from "./optional.ts";
@@ -65,6 +67,9 @@ async function findFailure(): Promise<string | null> {
     return (error as Error).message;
   }
 }
+
+// For all files of the process: this module is loaded once.
+nodePlatform.openGpu = keepDevices(nodePlatform.openGpu);
 
 const failure = await findFailure();
 /** Null where there is a device; tests are skipped for this reason otherwise, or fail when TQ_REQUIRE names webgpu. */

@@ -1,6 +1,9 @@
 /** @file Errors of a device reach the caller who waits: a device of ours that reports them, and SwiftShader's own reports. */
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu } from "../../../../test/support/gpu.ts";
+import { openNodeGpu } from "../../../node/gpu.ts";
+import { nodePlatform } from "../../../node/platform.ts";
+import { setPlatform } from "../../../platform.ts";
 import { GpuContext, type GpuContextOptions } from "./context.ts";
 
 class GPUOutOfMemoryError {
@@ -131,6 +134,10 @@ describe("a device that others use too", () => {
 });
 
 describe.skipIf(gpuSkip)(`a real device${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
+  // One that nobody keeps: it is destroyed, and reports its errors, itself.
+  beforeAll(() => setPlatform({ ...nodePlatform, openGpu: openNodeGpu }));
+  afterAll(() => setPlatform(nodePlatform));
+
   it("reports a mistake of ours to the next read", async () => {
     const { context, commands, allocator, dispose } = await openTestGpu();
     const buffer = allocator.allocate(16, "test");
