@@ -12,7 +12,16 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
 /** Everything dist/ is built from. `generated` folders are made by the build. */
-const SOURCES = ["src", "web", "assembly", "tools/build-wasm.ts", "tsdown.config.ts", "package.json", "tsconfig.json"];
+const SOURCES = [
+  "src",
+  "web",
+  "assembly",
+  "tools/build-wasm.ts",
+  "tools/strict-simd.ts",
+  "tsdown.config.ts",
+  "package.json",
+  "tsconfig.json",
+];
 
 /** Time of the newest file or folder. A folder's time shows that a file was deleted. */
 function newest(path) {
