@@ -110,6 +110,24 @@ describe("docs/fleet.md", () => {
     }
   });
 
+  it("every name that a router reads is published, or said to be absent", async () => {
+    const rows = [...docs.matchAll(/^\| (`[^|]*) \| [^|]* \| ([^|]*) \|$/gm)];
+    const [server] = servers;
+    const body = JSON.stringify({ messages: [{ role: "user", content: "Where is Rome?" }], max_tokens: 1 });
+    expect((await fetch(`${server!.url}/v1/chat/completions`, { method: "POST", body })).status).toBe(200);
+    const text = await (await fetch(`${server!.url}/metrics`)).text();
+    const isThere = (name: string): boolean => new RegExp(`^vllm:${name}\\{[^}]*\\} [\\d.]+$`, "m").test(text);
+    const found = rows.flatMap(([, names, here]) =>
+      [...names!.matchAll(/`([a-z_]+)`/g)].map(
+        ([, name]) => [name!, isThere(name!), here!.startsWith("absent")] as const,
+      ),
+    );
+    expect(found.length).toBeGreaterThan(9);
+    expect(found.filter(([, there, isAbsent]) => there === isAbsent)).toEqual([]);
+    const [, size, blocks] = /^vllm:cache_config_info\{.*block_size="(\d+)",num_gpu_blocks="(\d+)"\} 1$/m.exec(text)!;
+    expect([Number(size), Number(blocks) > 100]).toEqual([64, true]);
+  });
+
   it("events of the cache tell what a server has of a chat", async () => {
     const { url, kvEventsReplay, io, code } = await serve(events!.split(" "));
     try {

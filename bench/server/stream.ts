@@ -1,6 +1,7 @@
 /** @file One streamed completion as a client sees it. */
 
 export interface CompletionRequest {
+  readonly model?: string;
   readonly prompt: string | readonly number[];
   readonly max_tokens: number;
   readonly temperature?: number;
@@ -37,19 +38,22 @@ export async function stream(url: string, request: CompletionRequest): Promise<S
   let isDone = false;
   const decoder = new TextDecoder();
   for await (const part of response.body!) {
-    ttftMs ||= performance.now() - started;
     rest += decoder.decode(part as Uint8Array, { stream: true });
     for (let end = rest.indexOf("\n\n"); end >= 0; end = rest.indexOf("\n\n")) {
-      const data = rest.slice(6, end);
+      const event = rest.slice(0, end);
       rest = rest.slice(end + 2);
+      // Routers send comments while they wait.
+      if (event.startsWith(":")) continue;
+      ttftMs ||= performance.now() - started;
+      const data = event.slice("data: ".length);
       if (data === "[DONE]") {
         isDone = true;
         continue;
       }
-      const event = JSON.parse(data);
-      if (event.error) throw new Error(`error event: ${event.error.message}`);
-      if (event.usage) usage = event.usage;
-      for (const choice of event.choices) {
+      const said = JSON.parse(data);
+      if (said.error) throw new Error(`error event: ${said.error.message}`);
+      if (said.usage) usage = said.usage;
+      for (const choice of said.choices) {
         text += choice.text;
         finish = choice.finish_reason ?? finish;
       }

@@ -29,6 +29,11 @@ export class Counter {
     else this.#values.set(key, { labels, value: amount });
   }
 
+  /** Of all labels. */
+  get total(): number {
+    return [...this.#values.values()].reduce((sum, { value }) => sum + value, 0);
+  }
+
   lines(name: string, common: Labels): string[] {
     return [...this.#values.values()].map(
       ({ labels, value }) => `${name}${labelText({ ...common, ...labels })} ${numberText(value)}`,
@@ -94,10 +99,10 @@ export class Registry {
     return histogram;
   }
 
-  /** A gauge; `read` is called when the text is made. */
-  gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
+  /** A gauge; `read` is called when the text is made, and so are `labels`. */
+  gauge(name: string, help: string, read: () => number, labels: () => Labels = () => ({})): void {
     this.#add(name, "gauge", help, (full) => [
-      `${full}${labelText({ ...this.#labels, ...labels })} ${numberText(read())}`,
+      `${full}${labelText({ ...this.#labels, ...labels() })} ${numberText(read())}`,
     ]);
   }
 

@@ -1,14 +1,18 @@
 /** @file The server's metrics under the names vLLM uses, so that dashboards for vLLM work with another prefix. */
 import type { RequestReport, SchedulerObserver, SchedulerStats } from "../engine/scheduler/observer.ts";
+import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { PageStoreMetrics } from "./page-store-metrics.ts";
 import { type Counter, type Histogram, Registry } from "./prometheus.ts";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+/** Names that vLLM had before; routers still ask for them (docs/fleet.md). */
+const OLDER = "By its older name:";
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
 
 /** What one model's scheduler and requests come to. */
 export class ModelMetrics implements SchedulerObserver {
   readonly #registry: Registry;
+  readonly #kv: string;
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
   readonly #prefixQueries: Counter;
@@ -35,7 +39,7 @@ export class ModelMetrics implements SchedulerObserver {
   /** registry: puts the model's name on each line */
   constructor(registry: Registry, kv: string) {
     this.#registry = registry;
-    registry.gauge("cache_config_info", "KV format of this server.", () => 1, { kv_cache_dtype: kv, block_size: "64" });
+    this.#kv = kv;
     this.#promptTokens = registry.counter("prompt_tokens_total", "Prompt tokens of finished requests.");
     this.#generationTokens = registry.counter("generation_tokens_total", "Generated tokens.");
     this.#prefixQueries = registry.counter(
@@ -43,6 +47,14 @@ export class ModelMetrics implements SchedulerObserver {
       "Prompt tokens looked up among kept prefixes.",
     );
     this.#prefixHits = registry.counter("prefix_cache_hits_total", "Prompt tokens found among kept prefixes.");
+    const share = (): number => this.#prefixHits.total / (this.#prefixQueries.total || 1);
+    for (const [name, read] of [
+      ["queries_total", () => this.#prefixQueries.total],
+      ["hits_total", () => this.#prefixHits.total],
+    ] as const) {
+      registry.reading(`gpu_prefix_cache_${name}`, `${OLDER} prefix_cache_${name}.`, read);
+    }
+    registry.gauge("gpu_prefix_cache_hit_rate", "Share of these tokens that was found, 0 to 1.", share);
     this.#drafts = registry.counter("spec_decode_num_drafts_total", "Steps of a sequence that had drafted tokens.");
     this.#draftTokens = registry.counter("spec_decode_num_draft_tokens_total", "Drafted tokens.");
     this.#acceptedTokens = registry.counter(
@@ -78,12 +90,26 @@ export class ModelMetrics implements SchedulerObserver {
     registry.gauge("num_requests_running", "Sequences that are computed.", () => read().running);
     registry.gauge("num_requests_waiting", "Requests in the queue.", () => read().waiting);
     registry.gauge("num_requests_swapped", "Preempted sequences.", () => read().preempted);
+    const usage = (): number => {
+      const { kvBytes, kvBudgetBytes } = read();
+      return Number.isFinite(kvBudgetBytes) && kvBudgetBytes > 0 ? kvBytes / kvBudgetBytes : 0;
+    };
     registry.gauge(
       "kv_cache_usage_perc",
       "Share of the KV budget in use by running sequences and kept prefixes, 0 to 1.",
+      usage,
+    );
+    registry.gauge("gpu_cache_usage_perc", `${OLDER} kv_cache_usage_perc.`, usage);
+    registry.gauge(
+      "cache_config_info",
+      "KV format of this server, and how many blocks of as many tokens its budget holds.",
+      () => 1,
       () => {
-        const { kvBytes, kvBudgetBytes } = read();
-        return Number.isFinite(kvBudgetBytes) && kvBudgetBytes > 0 ? kvBytes / kvBudgetBytes : 0;
+        const { budgetPages } = read();
+        const blocks: Record<string, string> = Number.isFinite(budgetPages)
+          ? { num_gpu_blocks: String(budgetPages) }
+          : {};
+        return { kv_cache_dtype: this.#kv, block_size: String(PAGE_TOKENS), ...blocks };
       },
     );
     registry.gauge("kv_cache_bytes", "Bytes of all KV pages, as allocated.", () => read().kvBytes);

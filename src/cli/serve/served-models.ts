@@ -216,6 +216,7 @@ const NOTHING: SchedulerStats = {
   preempted: 0,
   kvBytes: 0,
   kvBudgetBytes: 0,
+  budgetPages: 0,
   savedBytes: 0,
   prefixEntries: 0,
   prefixEvictions: 0,

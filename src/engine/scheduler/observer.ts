@@ -39,6 +39,8 @@ export interface SchedulerStats {
   readonly kvBytes: number;
   /** Infinity when there is no limit. */
   readonly kvBudgetBytes: number;
+  /** Pages of 64 tokens that the budget holds, as many of sequences that fill the context; Infinity when there is no limit. */
+  readonly budgetPages: number;
   /** Bytes of the snapshots of preempted choices. */
   readonly savedBytes: number;
   readonly prefixEntries: number;

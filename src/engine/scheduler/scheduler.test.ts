@@ -120,6 +120,30 @@ describe("requests", () => {
     });
   });
 
+  it("the budget is as many pages as sequences that fill the context have in it", async () => {
+    const kvBudgetBytes = 4e6;
+    const { llm: small } = await loadFake({}, { contextLength: 512, kvBudgetBytes });
+    await withScheduler(small, {}, async ({ stats }) => {
+      let pages = 0;
+      const sequences = [];
+      for (;;) {
+        const sequence = small.cache.createSequence();
+        sequences.push(sequence);
+        // In steps, as a prompt is read, so that only what stays is there.
+        for (let at = 0; at < 512; at += 64) {
+          sequence.reserve(64);
+          sequence.commit(64);
+        }
+        if (small.cache.pool.numBytes > kvBudgetBytes * 0.95) break;
+        pages += 512 / 64;
+      }
+      for (const sequence of sequences) sequence.release();
+      expect(stats.budgetPages / pages).toBeGreaterThan(0.9);
+      expect(stats.budgetPages / pages).toBeLessThan(1.15);
+    });
+    await small.dispose();
+  });
+
   it("clients take turns when only one may run", async () => {
     const order: string[] = [];
     await withScheduler(llm, { maxRunning: 1 }, async (scheduler) => {

@@ -19,6 +19,7 @@
  */
 import { TurboQuantError } from "../../errors.ts";
 import { refuseUnknownOptions } from "../../known-options.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
@@ -62,6 +63,7 @@ export class Scheduler {
   readonly #manager: KvCacheManager;
   readonly #shared: SharedPrefixes | null;
   readonly #admission: Admission;
+  readonly #budgetPages: number;
   readonly #pace: StepPace;
   readonly #planner = new StepPlanner();
   readonly #maxWaiting: number;
@@ -98,6 +100,9 @@ export class Scheduler {
     this.#manager = new KvCacheManager(llm, savedBytes, pageListener, this.#shared);
     this.#steps = new StepLoop(llm.runner, () => this.#manager.evict());
     this.#admission = new Admission(llm.cache, () => this.#manager.limitBytes);
+    const { contextLength } = llm.runner;
+    const bytesPerToken = this.#admission.sequenceBytes(contextLength) / contextLength;
+    this.#budgetPages = Math.floor(llm.cache.pool.budgetBytes / (bytesPerToken * PAGE_TOKENS));
     this.slots = new SlotTable(this.maxRunning, llm, this.#manager);
   }
 
@@ -110,6 +115,7 @@ export class Scheduler {
       preempted: this.#preempted.length,
       kvBytes: pool.numBytes,
       kvBudgetBytes: pool.budgetBytes,
+      budgetPages: this.#budgetPages,
       savedBytes,
       prefixEntries: prefixes.size,
       prefixEvictions: prefixes.evictions,
