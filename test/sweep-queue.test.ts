@@ -70,6 +70,29 @@ describe.skipIf(NO_REDIS !== null)(`a sweep on many hosts${NO_REDIS ? ` (${NO_RE
     );
   });
 
+  it("Ctrl-C ends a sweep and a worker; tasks that no worker has begun are taken back", async () => {
+    const queue = ["--queue", redis.url, "--queue-name", "stopped"];
+    const io = captureIo();
+    const stopped = runCli(["sweep", ...queue, ...sweepFlags("stopped")], io);
+    const { Redis } = await import("ioredis");
+    const client = new Redis(redis.url);
+    const waiting = () => client.llen("turboquant:stopped:wait");
+    while ((await waiting()) < 4) await new Promise((resolve) => setTimeout(resolve, 10));
+    io.interrupt();
+    expect(await stopped).toBe(130);
+    expect(io.err()).toMatch(
+      /0 finished runs are kept in .*stopped; run the same command again to go on\n\ninterrupted\n$/,
+    );
+    expect(await waiting()).toBe(0);
+    client.disconnect();
+    const worker = await runCommand(["sweep-worker", ...queue, "--workers", "0"], {
+      onStderr: (text, own) => {
+        if (text.includes("Ctrl-C ends it")) own.interrupt();
+      },
+    });
+    expect([worker.code, worker.out]).toEqual([130, "0 tasks done\n"]);
+  });
+
   it("a worker without a server is told which", async () => {
     const { code, err } = await runCommand(["sweep-worker"]);
     expect([code, err]).toEqual([2, "error: sweep-worker: expected --queue, the server that the sweep names\n"]);

@@ -1,6 +1,7 @@
 /** @file A sweep through a real Redis, with workers that compute nothing: what is lost, killed, refused, done twice, given back. */
+import { isDeepStrictEqual } from "node:util";
 import type { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { NO_REDIS, startRedis, type TestRedis } from "../../../../test/support/redis.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { EvalRow } from "../../../eval/evaluate.ts";
@@ -55,8 +56,8 @@ const evaluator = (
 });
 
 /** Polls for what other processes do. */
-const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 };
 
 /** Opened by hand, once. */
@@ -166,6 +167,10 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     }
   }
 
+  /** Numbers of jobs in states of the queue. */
+  const lengthsOf = (...states: string[]) =>
+    client((connection) => Promise.all(states.map((state) => connection.llen(`turboquant:${place.name}:${state}`))));
+
   /** Takes the locks of all jobs away, as time does with those of a host that has died or slept. */
   const breakLocks = () =>
     client(async (connection) => {
@@ -206,6 +211,8 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     await stopped.taken;
     await stopped.serving.stop();
     expect(stopped.serving.counts).toEqual({ done: 0, givenBack: 1 });
+    // It waits as if nobody had touched it, beside those of the other three lanes.
+    await until(async () => isDeepStrictEqual(await lengthsOf("wait", "active"), [4, 0]));
     worker(evaluator());
     expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
     expectAll(rows);
@@ -226,6 +233,33 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     expect(vanished.serving.counts).toEqual({ done: 1, givenBack: 0 });
     expectAll(rows);
     expect(rows.map((row) => row.status === "done" && row.kldMean)).toEqual(Array(NUM_RUNS).fill(0.01));
+  });
+
+  it("of two workers with one job the one that holds its lock counts", async () => {
+    const rows: SweepRow[] = [];
+    const { run } = await coordinator(rows);
+    const slow = await busyWorker(99);
+    const outcome = run();
+    await slow.taken;
+    const { kv } = slow.tasks[0]!;
+    await breakLocks();
+    const [taken, finish] = [gate(), gate()];
+    worker(
+      evaluator(async (task, signal) => {
+        if (task.kv[0] !== kv[0]) return;
+        taken.open();
+        await hold(finish.opened, signal);
+      }),
+    );
+    await taken.opened;
+    slow.finish();
+    await until(() => slow.serving.counts.done > 0);
+    await slow.serving.stop();
+    finish.open();
+    expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
+    expectAll(rows);
+    const twice = rows.filter((row) => kv.includes(row.kv));
+    expect(twice.map((row) => row.status === "done" && row.kldMean)).toEqual(kv.map(() => 0.01));
   });
 
   it("a server that is killed and comes back empty loses nothing", async () => {
@@ -255,9 +289,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
       await expect(outcome).rejects.toThrow("Ctrl-C");
       if (how === "stopped") {
         await first.queue.close(false);
-        const lists = ["wait", "active"].map((list) => `turboquant:${place.name}:${list}`);
-        const lengths = await client((connection) => Promise.all(lists.map((list) => connection.llen(list))));
-        expect(lengths).toEqual([0, 1]);
+        expect(await lengthsOf("wait", "active")).toEqual([0, 1]);
       }
       busy.finish();
       await until(() => busy.serving.counts.done > 0);
@@ -363,6 +395,20 @@ describe("queuePlace", () => {
   it("refuses names that are no part of a key, and shows no password", () => {
     expect(() => queuePlace("redis://h", "a:b")).toThrow(/--queue-name: expected letters/);
     expect(shownUrl("rediss://user:secret@h:1/2")).toBe("rediss://h:1/2");
+  });
+
+  it("says what to install where BullMQ is missing, before it asks for the server", async () => {
+    vi.doMock("bullmq", () => {
+      throw new Error("Cannot find package 'bullmq'");
+    });
+    try {
+      await expect(openQueueLibrary(queuePlace("redis://127.0.0.1:1/0"))).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringMatching(/which are not installed; npm install bullmq ioredis$/),
+      });
+    } finally {
+      vi.doUnmock("bullmq");
+    }
   });
 
   it("a server that does not answer is one error", async () => {
