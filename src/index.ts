@@ -21,6 +21,7 @@ export {
 export type { Grammar, JsonSchema } from "./engine/grammar/grammar.ts";
 export { LLM } from "./engine/llm.ts";
 export { DEFAULT_KV, type LoadOptions } from "./engine/load-options.ts";
+export type { PageStore, PageStoreOptions } from "./engine/page-store/page-store.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
 export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/request.ts";
 export type { Pooling } from "./engine/scheduler/row-pool.ts";

@@ -1,13 +1,13 @@
 /** @file Runs the commands of docs/fleet.md: two servers, what a router asks of them, a conversation that moves, and a router where one is installed. */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { runCli } from "../src/cli/run-cli.ts";
 import { type CapturedIo, captureIo } from "./support/cli-io.ts";
+import { freePort } from "./support/free-port.ts";
 import { replay, unpack } from "./support/kv-events.ts";
 import { skipReason } from "./support/optional.ts";
 import { until } from "./support/server.ts";
@@ -187,11 +187,3 @@ describe("docs/fleet.md", () => {
     },
   );
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -2,3 +2,4 @@
 import "./install.ts";
 
 export * from "../index.ts";
+export { type OpenStoreOptions, openPageStore } from "./page-store/open-page-store.ts";

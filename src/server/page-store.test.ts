@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 async function start(apiKeys: readonly string[] = []): Promise<TestServer> {
-  const store = await openPageStore(`folder:${folder}`, { folderBytes: 1e9 });
+  const store = await openPageStore(`folder:${folder}`);
   const server = await startServer({
     fake: {},
     scheduler: { pageStore: { store, fetch: "always" } },

@@ -1,9 +1,10 @@
 /** @file A Redis of a test's own: on a free port, in memory alone, and killed with the test. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 import { skipReason } from "./optional.ts";
 
 /** The server: of Debian's package `redis-server` or `valkey-server`, or what REDIS_SERVER names. */
@@ -19,16 +20,10 @@ export interface TestRedis {
   kill(): Promise<void>;
   /** Starts it again on the same port, empty. */
   restart(): Promise<void>;
+  /** Stops answering without closing connections, or goes on. */
+  hang(isHanging: boolean): void;
   /** Kills it for good and removes what it left. */
   dispose(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 /** Starts a Redis and waits until it takes connections. */
@@ -55,6 +50,7 @@ export async function startRedis(): Promise<TestRedis> {
   };
   await start();
   return {
+    hang: (isHanging) => void child?.kill(isHanging ? "SIGSTOP" : "SIGCONT"),
     url: `redis://127.0.0.1:${port}/0`,
     kill,
     restart: start,

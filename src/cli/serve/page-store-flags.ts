@@ -9,9 +9,14 @@ import {
   type PageStoreOptions,
 } from "../../engine/page-store/page-store.ts";
 import { TurboQuantError } from "../../errors.ts";
-import { openPageStore } from "../../node/page-store/open-page-store.ts";
+import {
+  DEFAULT_FOLDER_BYTES,
+  DEFAULT_KEEP_SECONDS,
+  openPageStore,
+  STORE_ADDRESSES,
+} from "../../node/page-store/open-page-store.ts";
 import type { Logger } from "../../server/server-context.ts";
-import { byteSize, realNumber } from "../options.ts";
+import { byteSize, realNumber, wholeNumber } from "../options.ts";
 
 export interface PageStoreFlags {
   readonly prefixCache: boolean;
@@ -21,11 +26,12 @@ export interface PageStoreFlags {
   readonly pageStoreQueue: number;
   readonly pageStoreInflight: number;
   readonly pageStoreSize: number;
+  readonly pageStoreKeep: number;
 }
 
 export function addPageStoreOptions(command: Command): void {
   command
-    .option("--page-store <address>", "share prefixes with other servers: folder:PATH")
+    .option("--page-store <address>", "share prefixes with other servers: " + STORE_ADDRESSES)
     .addOption(
       new Option("--page-store-fetch <when>", "fetch where that should be faster than to compute, or always")
         .choices(FETCH_WHEN)
@@ -39,7 +45,13 @@ export function addPageStoreOptions(command: Command): void {
     )
     .option("--page-store-inflight <size>", "most bytes that are fetched at once", byteSize, DEFAULT_FETCH_BYTES)
     .option("--page-store-queue <size>", "most bytes that wait to be written", byteSize, DEFAULT_QUEUE_BYTES)
-    .option("--page-store-size <size>", "most bytes of a folder; what is not used goes first", byteSize, 16 * 2 ** 30);
+    .option(
+      "--page-store-size <size>",
+      "most bytes of a folder; what is not used goes first",
+      byteSize,
+      DEFAULT_FOLDER_BYTES,
+    )
+    .option("--page-store-keep <s>", "how long Redis keeps a page", wholeNumber(1), DEFAULT_KEEP_SECONDS);
 }
 
 /**
@@ -58,7 +70,7 @@ export async function openStoreOf(
       "--page-store: it shares kept prefixes, and --no-prefix-cache keeps none; leave one of the two out",
     );
   }
-  const store = await openPageStore(address, { folderBytes: flags.pageStoreSize });
+  const store = await openPageStore(address, { folderBytes: flags.pageStoreSize, keepSeconds: flags.pageStoreKeep });
   return {
     pageStore: {
       store,

@@ -81,7 +81,7 @@ export class SharedPrefixes {
     this.#timeoutMs = timeoutMs;
     this.#fetchBytes = options.fetchBytes ?? DEFAULT_FETCH_BYTES;
     this.#isAlways = options.fetch === "always";
-    this.#health = new StoreHealth(onNote, options.now);
+    this.#health = new StoreHealth({ onNote, now: options.now, onBack: () => this.#queue.forget() });
     this.#queue = new WriteQueue({
       ...{ store, health: this.#health, timeoutMs, queueBytes },
       onWrite: (outcome, bytes) => observer.onStoreWrite?.(outcome, bytes),
@@ -211,6 +211,9 @@ export class SharedPrefixes {
       signal,
     );
     this.#plan.onAnswer(performance.now() - asked);
+    // What is missing is written again by whoever computes it.
+    const missing = ends.filter((_, i) => !are[i]).map((pages) => pages - 1);
+    for (const page of missing) this.#queue.forget([keyOf("end", page), keyOf("sealed", page)]);
     const parts = new Map<string, Uint8Array>();
     let outcome: "miss" | "skipped" = "miss";
     let below = Number.POSITIVE_INFINITY;
@@ -225,7 +228,6 @@ export class SharedPrefixes {
       const keys = [keyOf("end", pages - 1), ...sealed];
       const missing = await this.#read(keys, pages, parts, signal);
       if (missing !== null) {
-        // What is missing is written again by whoever computes it.
         this.#queue.forget([keys[missing]!]);
         if (missing > 0) below = missing - 1;
         continue;

@@ -3,16 +3,26 @@
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 
+export interface StoreHealthOptions {
+  /** In milliseconds. */
+  readonly now?: (() => number) | undefined;
+  /** Told when the store begins to fail and when it works again. */
+  readonly onNote?: ((message: string) => void) | undefined;
+  /** Called when it works again; it may have lost what it had. */
+  readonly onBack?: () => void;
+}
+
 export class StoreHealth {
-  readonly #now: () => number;
-  readonly #onNote: (message: string) => void;
+  readonly #options: StoreHealthOptions;
   #pauseMs = 0;
   #until = Number.NEGATIVE_INFINITY;
 
-  /** now: in milliseconds · onNote: told when the store begins to fail and when it works again */
-  constructor(onNote: (message: string) => void = () => {}, now: () => number = () => performance.now()) {
-    this.#onNote = onNote;
-    this.#now = now;
+  constructor(options: StoreHealthOptions = {}) {
+    this.#options = options;
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? performance.now();
   }
 
   /** Whether the store is to be asked. */
@@ -21,7 +31,9 @@ export class StoreHealth {
   }
 
   onSuccess(): void {
-    if (this.#pauseMs > 0) this.#onNote("answers again");
+    if (this.#pauseMs === 0) return;
+    this.#options.onNote?.("answers again");
+    this.#options.onBack?.();
     this.#pauseMs = 0;
     this.#until = Number.NEGATIVE_INFINITY;
   }
@@ -31,7 +43,7 @@ export class StoreHealth {
     if (!this.isUp) return;
     if (this.#pauseMs === 0) {
       const text = error instanceof Error ? error.message : String(error);
-      this.#onNote(`fails (${text.split("\n")[0]!.slice(0, 200)}); requests go on without it`);
+      this.#options.onNote?.(`fails (${text.split("\n")[0]!.slice(0, 200)}); requests go on without it`);
     }
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2 || FIRST_PAUSE_MS);
     this.#until = this.#now() + this.#pauseMs;

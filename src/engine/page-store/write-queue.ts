@@ -69,9 +69,10 @@ export class WriteQueue {
     }
   }
 
-  /** Forgets that keys are stored: the store has lost one of them. */
-  forget(keys: Iterable<string>): void {
-    for (const key of keys) this.#known.delete(key);
+  /** Forgets that keys are stored: the store has lost one of them. Default: all */
+  forget(keys?: Iterable<string>): void {
+    if (!keys) this.#known.clear();
+    else for (const key of keys) this.#known.delete(key);
   }
 
   /** Takes parts that the store may not have. hold: called if they are taken; retains their pages. returns what gives them back */
