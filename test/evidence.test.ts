@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import type { EvalRow } from "../src/eval/evaluate.ts";
 import { type EvidenceRow, reportOf } from "../tools/evidence/report.ts";
-import { idOf, stepsOf } from "../tools/evidence/steps.ts";
+import { idOf, readPart, stepsOf } from "../tools/evidence/steps.ts";
 
 const plan = { kv: ["k4v4", "k2v2"], lengths: [1024, 4096], tokens: 4096, tasks: 3, needles: 2, greedy: 10 };
 const HEAD = { model: "a model", text: "novel.txt", command: "npx tsx tools/evidence.ts", backend: "wasm" };
@@ -24,6 +24,16 @@ it("two steps are the same when format, settings, model and text are", () => {
   expect(new Set(ids).size).toBe(ids.length);
   expect(stepsOf(plan).map((step) => idOf(step, "a"))).toEqual(ids);
   expect(idOf(stepsOf(plan)[0]!, "b")).not.toBe(ids[0]);
+});
+
+it("several machines have each step once, and each some of all lengths", () => {
+  const steps = stepsOf(plan);
+  const parts = ["1/3", "2/3", "3/3"].map((part) => steps.filter((_step, i) => readPart(part)!(i)));
+  expect(new Set(parts.flat())).toEqual(new Set(steps));
+  expect(parts.flat()).toHaveLength(steps.length);
+  for (const own of parts) expect(new Set(own.map(({ length }) => length)).size).toBeGreaterThan(1);
+  expect(steps.every((_step, i) => readPart("1/1")!(i))).toBe(true);
+  for (const wrong of ["", "0/2", "3/2", "1", "1/0", "a/b"]) expect(readPart(wrong)).toBeNull();
 });
 
 it("reports what there is, with the commits that it comes from, and says what is missing", () => {

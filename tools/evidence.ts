@@ -8,6 +8,9 @@
  * that is there is not measured again, and what the exact cache gave is kept (docs/evaluation.md). Ctrl-C and --time end it after the
  * measurement that is under way, with a report of what there is. --plan only counts.
  *
+ * On several machines with the same files of the model, its calibration included: the same line with --part 1/3, 2/3 and 3/3 and an --out
+ * of each one's own. Then `cat NAME-*.jsonl > NAME.jsonl`, and the line without --part measures what is missing and writes the report of all.
+ *
  * Other people's codecs run on the reference backend alone: --kv int4,nvfp4,kvarn-4 --backend reference, with fewer --tokens.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -25,7 +28,7 @@ import { formatCount, formatDuration } from "../src/format-number.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { readArguments, readCommandLine, refuse } from "./command-line.ts";
 import { type EvidenceRow, reportOf } from "./evidence/report.ts";
-import { idOf, stepsOf } from "./evidence/steps.ts";
+import { idOf, readPart, stepsOf } from "./evidence/steps.ts";
 
 /** Our presets with their defaults and bare, and the baselines that every backend but WebGPU has kernels for. */
 const FORMATS = [
@@ -49,6 +52,7 @@ const { values: flags } = readCommandLine({
     time: { type: "string" },
     backend: { type: "string", default: "auto" },
     threads: { type: "string", short: "t" },
+    part: { type: "string", default: "1/1" },
     plan: { type: "boolean", default: false },
   },
 });
@@ -66,6 +70,7 @@ const kv = splitKvList(flags.kv);
 for (const spec of kv) parseKvSpec(spec);
 const lengths = flags.lengths.split(",").map(Number);
 const sizes = { tokens: count("tokens"), tasks: count("tasks"), needles: count("needles"), greedy: count("greedy") };
+const isOwn = readPart(flags.part) ?? refuse(`--part: expected such as 2/3, got ${flags.part}`);
 
 const until = performance.now() + (flags.time === undefined ? Number.POSITIVE_INFINITY : duration(flags.time));
 const text = (await readTextFile(textPath))!;
@@ -79,7 +84,7 @@ const llm = await LLM.load(model, {
 for (const note of llm.notes) console.error(note);
 
 const usable = lengths.filter((length) => length <= llm.config.maxPositionEmbeddings);
-const steps = stepsOf({ kv, lengths: usable, ...sizes });
+const steps = stepsOf({ kv, lengths: usable, ...sizes }).filter((_step, index) => isOwn(index));
 const scope = JSON.stringify([llm.weightsFingerprint, llm.ops.name, text.text.length, text.source]);
 const commit = await buildCommit();
 const rowsPath = `${out}.jsonl`;
@@ -148,7 +153,10 @@ const head = {
 };
 // In the order of the plan, whenever they were measured.
 const order = [...wanted.keys()];
-const rows = known.filter(({ id }) => wanted.has(id)).sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
+// Files of several machines may have a row twice.
+const rows = [...new Map(known.map((row) => [row.id, row])).values()]
+  .filter(({ id }) => wanted.has(id))
+  .sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
 if (!flags.plan) writeFileSync(reportPath, reportOf(rows, head));
 if (!flags.plan) console.error(`${reportPath}: ${rows.length} of ${steps.length} measurements`);
 await llm.dispose();

@@ -56,6 +56,15 @@ export function stepsOf({ kv, lengths, tokens, tasks, needles, greedy }: Evidenc
   return steps;
 }
 
+/**
+ * Which steps, by their number, one of several machines measures: every n-th, so that each has some of all lengths.
+ * part: such as `2/3` · returns: null where `part` is no such thing
+ */
+export function readPart(part: string): ((index: number) => boolean) | null {
+  const [, own = 0, all = 0] = (/^(\d+)\/(\d+)$/.exec(part) ?? []).map(Number);
+  return own >= 1 && own <= all ? (index) => index % all === own - 1 : null;
+}
+
 /** Equal for steps that give equal rows. scope: of the model, the text and the program */
 export const idOf = ({ kv, options }: Step, scope: string): string =>
   createHash("sha256")
