@@ -22,10 +22,11 @@ const commands = block!
   .map((line) => line.replace(/#.*/, "").trim().split(/\s+/).slice(1));
 
 describe.skipIf(NO_REDIS !== null)(`a sweep on many hosts${NO_REDIS ? ` (${NO_REDIS})` : ""}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), "sweep-queue-"));
+  let folder: string;
   const file = (name: string) => join(folder, name);
   let redis: TestRedis;
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "sweep-queue-"));
     redis = await startRedis();
     writeRandomCheckpoint(file("models/small"));
     writeFileSync(file("text.txt"), DEFAULT_PROMPT);
@@ -37,9 +38,9 @@ describe.skipIf(NO_REDIS !== null)(`a sweep on many hosts${NO_REDIS ? ` (${NO_RE
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const models = ["--models", file("models")];
+  const models = () => ["--models", file("models")];
   const sweepFlags = (store: string) => [
-    ...["--space", file("small.jsonc"), "--text", file("text.txt"), "--store", file(store), ...models],
+    ...["--space", file("small.jsonc"), "--text", file("text.txt"), "--store", file(store), ...models()],
   ];
   const figuresOf = (store: string) =>
     readFileSync(join(file(store), "results.jsonl"), "utf8")
@@ -53,7 +54,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep on many hosts${NO_REDIS ? ` (${NO_RE
     expect(commands.map(([name]) => name)).toEqual(["sweep", "sweep-worker"]);
     const [sweep, worker] = commands.map((argv) => argv.map((arg) => arg.replace("redis://host:6379/0", redis.url)));
     const io = captureIo();
-    const served = runCli([...worker!, "--workers", "0", ...models], io);
+    const served = runCli([...worker!, "--workers", "0", ...models()], io);
     const queued = await runCommand([...sweep!, ...sweepFlags("queued"), "--json"]);
     io.terminate();
     expect([queued.code, await served], queued.err + io.err()).toEqual([0, 0]);
