@@ -34,6 +34,8 @@ export function sealedPart(sequence: Sequence, from: number): SharedPart {
   const slots: number[] = [];
   const pages: SavedPage[] = [];
   for (const [slot, state] of sequence.states.entries()) {
+    // A state of fixed size is not known at every page end, and has nothing that is sealed.
+    if (state.keepable(sequence.length) < sequence.length) continue;
     for (const page of state.savedPages()) {
       if (!page.sealed || page.sealed.since <= from) continue;
       slots.push(slot);

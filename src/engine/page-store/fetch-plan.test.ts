@@ -15,6 +15,9 @@ it("weighs tokens against one answer and its bytes", () => {
   expect(plan.isWorth(PREFIX, 0.02)).toBe(false);
   expect(plan.isWorth(PREFIX, 0.031)).toBe(true);
   expect(plan.isWorth({ ...PREFIX, bytes: 500_000 }, 0.02)).toBe(true);
+  // Not what would not come in time.
+  expect(plan.isWorth(PREFIX, 1, 31)).toBe(true);
+  expect(plan.isWorth(PREFIX, 1, 30)).toBe(false);
 });
 
 it("fetches while nothing is known of either side", () => {

@@ -43,10 +43,10 @@ export class FetchPlan {
     return { latencyMs: this.#latencyMs, msPerByte: this.#msPerByte, msPerToken };
   }
 
-  /** Whether to fetch. msPerToken: see `FetchRates` */
-  isWorth(prefix: Prefix, msPerToken: number | null): boolean {
+  /** Whether to fetch. msPerToken: see `FetchRates` · limitMs: the longest that a fetch may take */
+  isWorth(prefix: Prefix, msPerToken: number | null, limitMs = Number.POSITIVE_INFINITY): boolean {
     const rates = this.rates(msPerToken);
-    if (fetchMs(prefix, rates) < computeMs(prefix, rates) || ++this.#refused >= TRIES) {
+    if (fetchMs(prefix, rates) < Math.min(limitMs, computeMs(prefix, rates)) || ++this.#refused >= TRIES) {
       this.#refused = 0;
       return true;
     }

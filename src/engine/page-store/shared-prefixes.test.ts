@@ -116,9 +116,13 @@ describe("prefixes in a store", () => {
     };
     for (const [name, spoil] of Object.entries(wrong)) {
       for (const [index, [key, value]] of sound.entries()) store.values.set(key, spoil(value, index));
-      const answer = await ask(await engine(), PROMPT);
+      const b = await engine();
+      const answer = await ask(b, PROMPT);
       expect({ name, cached: answer.cached }).toEqual({ name, cached: 0 });
       expect(said(answer)).toEqual(said(first));
+      // Who has found it wrong writes it again.
+      await b.scheduler.drain();
+      expect({ name, cached: (await ask(await engine(), PROMPT)).cached }).toEqual({ name, cached: 256 });
     }
   });
 

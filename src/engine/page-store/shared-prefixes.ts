@@ -9,6 +9,7 @@
 
 import type { Sequence } from "../../cache/sequence.ts";
 import { endPart, restoreParts, sealedPart } from "../../cache/shared-parts.ts";
+import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
 import { FetchPlan, type Prefix } from "./fetch-plan.ts";
@@ -27,9 +28,9 @@ import { decodeValue } from "./stored-value.ts";
 import { within } from "./time-limit.ts";
 import { type Parts, WriteQueue } from "./write-queue.ts";
 
-/** The most page ends of a prompt whose ends are looked for, the longest first. */
-const MAX_CANDIDATES = 256;
-/** Ends that are tried, where pages before one are missing. */
+/** Page ends of a prompt that are asked for at once, the longest first. */
+const CANDIDATES = 256;
+/** Prefixes that are tried, where parts of one are missing. */
 const MAX_TRIES = 4;
 /** Values that are read at once. */
 const READERS = 8;
@@ -50,6 +51,7 @@ export type TakePrefix = (numBytes: number, pages: number, restore: () => Sequen
 
 interface Found {
   readonly pages: number;
+  readonly keys: readonly string[];
   readonly end: Uint8Array;
   readonly sealed: readonly Uint8Array[];
   readonly numBytes: number;
@@ -100,7 +102,7 @@ export class SharedPrefixes {
    */
   keep(sequence: Sequence, hash: string, isEnd: boolean): void {
     const { length, ropeLength } = sequence;
-    if (ropeLength === null) return;
+    if (ropeLength === null || this.#ending.signal.aborted) return;
     const own = (from: Sequence): Parts => {
       const keyOf = (kind: PartKind): string => this.#keys.of(kind, hash, ropeLength);
       const sealed = [keyOf("sealed"), sealedPart(from, length - PAGE_TOKENS)] as const;
@@ -159,12 +161,14 @@ export class SharedPrefixes {
   }
 
   /** Hands over what was found. returns: false where it does not fit, in form or in bytes, which is no fault of the store */
-  #isTaken({ pages, end, sealed, numBytes }: Found, take: TakePrefix): boolean {
+  #isTaken({ pages, keys, end, sealed, numBytes }: Found, take: TakePrefix): boolean {
     const { cache, snapshotIdentity } = this.#llm;
     try {
       take(numBytes, pages, () => restoreParts(cache, pages * PAGE_TOKENS, end, sealed, snapshotIdentity));
       return true;
-    } catch {
+    } catch (error) {
+      const isWrong = error instanceof TurboQuantError && error.code === "invalid_file";
+      if (isWrong) for (const key of keys) this.#queue.doubt(key);
       return false;
     }
   }
@@ -174,9 +178,9 @@ export class SharedPrefixes {
     return this.#queue.drop();
   }
 
-  /** Resolves when what is to be written has been. */
-  flush(): Promise<void> {
-    return this.#queue.flush();
+  /** Resolves when what is to be written has been, or its time is up; what is left is given up then. */
+  async flush(): Promise<void> {
+    await within(this.#timeoutMs, this.#ending.signal, () => this.#queue.flush()).catch(() => this.#queue.close());
   }
 
   /** Ends fetches and writes; the store stays open. */
@@ -194,7 +198,7 @@ export class SharedPrefixes {
   }
 
   #isWorth(prefix: Prefix, msPerToken: number | null): boolean {
-    return this.#isAlways || this.#plan.isWorth(prefix, msPerToken);
+    return this.#isAlways || this.#plan.isWorth(prefix, msPerToken, this.#timeoutMs);
   }
 
   async #find(
@@ -204,58 +208,75 @@ export class SharedPrefixes {
   ): Promise<Found | "miss" | "skipped"> {
     const { hashes, mostPages, localPages, ropeLength } = prompt;
     const keyOf = (kind: PartKind, page: number): string => this.#keys.of(kind, hashes[page]!, ropeLength);
-    const ends = Array.from({ length: Math.min(MAX_CANDIDATES, mostPages - localPages) }, (_, i) => mostPages - i);
-    const asked = performance.now();
-    const are = await this.#store.has(
-      ends.map((pages) => keyOf("end", pages - 1)),
-      signal,
-    );
-    this.#plan.onAnswer(performance.now() - asked);
-    // What is missing is written again by whoever computes it.
-    const missing = ends.filter((_, i) => !are[i]).map((pages) => pages - 1);
-    for (const page of missing) this.#queue.forget([keyOf("end", page), keyOf("sealed", page)]);
     const parts = new Map<string, Uint8Array>();
-    let outcome: "miss" | "skipped" = "miss";
-    let below = Number.POSITIVE_INFINITY;
-    for (const pages of ends.filter((_, i) => are[i]).slice(0, MAX_TRIES)) {
-      // A longer prefix that lacks a page says that this one does.
-      if (pages > below) continue;
-      if (!this.#isWorth(this.#prefix(pages, prompt), msPerToken)) {
-        outcome = "skipped";
-        break;
+    let tries = 0;
+    // Of what is missing, nothing that is longer is of use.
+    let most = mostPages;
+    while (most > localPages && tries < MAX_TRIES) {
+      const ends = await this.#ends(Math.max(localPages, most - CANDIDATES), most, keyOf, signal);
+      const pages = ends[0];
+      if (pages === undefined) {
+        most -= CANDIDATES;
+        continue;
       }
+      if (!this.#isWorth(this.#prefix(pages, prompt), msPerToken)) return "skipped";
+      tries++;
       const sealed = Array.from({ length: this.#sizes.hasSealed ? pages : 0 }, (_, page) => keyOf("sealed", page));
       const keys = [keyOf("end", pages - 1), ...sealed];
       const missing = await this.#read(keys, pages, parts, signal);
       if (missing !== null) {
-        this.#queue.forget([keys[missing]!]);
-        if (missing > 0) below = missing - 1;
+        // Where one value is none, others of the prefix may not be either.
+        for (const key of missing.isWrong ? keys : [keys[missing.index]!]) this.#queue.doubt(key);
+        most = missing.index > 0 ? missing.index - 1 : pages - 1;
         continue;
       }
       for (const key of keys) this.#queue.know(key);
       const [end, ...rest] = keys.map((key) => parts.get(key)!);
       this.#sizes.onEnd(end!.length);
-      return { pages, end: end!, sealed: rest, numBytes: [end!, ...rest].reduce((sum, { length }) => sum + length, 0) };
+      const numBytes = [end!, ...rest].reduce((sum, { length }) => sum + length, 0);
+      return { pages, keys, end: end!, sealed: rest, numBytes };
     }
-    return outcome;
+    return "miss";
+  }
+
+  /** Numbers of pages, above `least` and up to `most`, whose ends the store has, the largest first. */
+  async #ends(
+    least: number,
+    most: number,
+    keyOf: (kind: PartKind, page: number) => string,
+    signal: AbortSignal,
+  ): Promise<number[]> {
+    const all = Array.from({ length: most - least }, (_, i) => most - i);
+    const asked = performance.now();
+    const are = await this.#store.has(
+      all.map((pages) => keyOf("end", pages - 1)),
+      signal,
+    );
+    this.#plan.onAnswer(performance.now() - asked);
+    // What is missing is written again by whoever computes it.
+    for (const [i, pages] of all.entries()) {
+      if (!are[i]) this.#queue.forget([keyOf("end", pages - 1), keyOf("sealed", pages - 1)]);
+    }
+    return all.filter((_, i) => are[i]);
   }
 
   /**
    * Reads the parts under the keys, an end first, as far as they are not there yet.
-   * returns: the index of the first key that is found without a sound value; null when there is none
+   * returns: the index of the first key that is found without a sound value, and whether one has a wrong value; null when all are sound
    */
   async #read(
     keys: readonly string[],
     pages: number,
     parts: Map<string, Uint8Array>,
     signal: AbortSignal,
-  ): Promise<number | null> {
+  ): Promise<{ readonly index: number; readonly isWrong: boolean } | null> {
     const began = performance.now();
     let next = 0;
     let numBytes = 0;
-    let missing: number | null = null;
+    let missing = Number.POSITIVE_INFINITY;
+    let isWrong = false;
     const reader = async (): Promise<void> => {
-      while (missing === null && next < keys.length) {
+      while (missing === Number.POSITIVE_INFINITY && next < keys.length) {
         const index = next++;
         const key = keys[index]!;
         if (parts.has(key)) continue;
@@ -263,12 +284,17 @@ export class SharedPrefixes {
         const value = await this.#store.get(key, most, signal);
         const part = value && decodeValue(key, value);
         if (part) parts.set(key, part);
-        else missing = Math.min(missing ?? index, index);
+        else missing = Math.min(missing, index);
+        isWrong ||= value !== null && part === null;
         numBytes += value?.length ?? 0;
       }
     };
-    await Promise.all(Array.from({ length: READERS }, reader));
-    this.#plan.onRead(numBytes, performance.now() - began);
-    return missing;
+    try {
+      await Promise.all(Array.from({ length: READERS }, reader));
+      return missing < keys.length ? { index: missing, isWrong } : null;
+    } finally {
+      // What came before the time was up says how fast the store is as well.
+      this.#plan.onRead(numBytes, performance.now() - began);
+    }
   }
 }

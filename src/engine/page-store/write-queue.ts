@@ -9,6 +9,8 @@ import { within } from "./time-limit.ts";
 const WRITERS = 4;
 /** Keys that are remembered as stored, so that nobody is asked for them. */
 const KNOWN_KEYS = 1 << 16;
+/** Keys whose value was none, which are written whether there is one or not. */
+const DOUBTED_KEYS = 1 << 10;
 
 export type WriteOutcome = "written" | "present" | "dropped" | "failed";
 
@@ -41,6 +43,7 @@ export class WriteQueue {
   /** At work. */
   readonly #active = new Set<Job>();
   readonly #known = new Set<string>();
+  readonly #doubted = new Set<string>();
   readonly #ending = new AbortController();
   #numBytes = 0;
   #onEmpty: (() => void)[] = [];
@@ -73,6 +76,12 @@ export class WriteQueue {
   forget(keys?: Iterable<string>): void {
     if (!keys) this.#known.clear();
     else for (const key of keys) this.#known.delete(key);
+  }
+
+  /** Has a key written again, although the store may have something under it: it is not what it should be. */
+  doubt(key: string): void {
+    this.#known.delete(key);
+    if (this.#doubted.size < DOUBTED_KEYS) this.#doubted.add(key);
   }
 
   /** Takes parts that the store may not have. hold: called if they are taken; retains their pages. returns what gives them back */
@@ -134,12 +143,13 @@ export class WriteQueue {
     let left = job.parts;
     try {
       if (!health.isUp) throw GIVEN_UP;
-      const are = await within(timeoutMs, ending, (signal) =>
+      const found = await within(timeoutMs, ending, (signal) =>
         store.has(
           left.map(([key]) => key),
           signal,
         ),
       );
+      const are = left.map(([key], i) => found[i] && !this.#doubted.has(key));
       this.#tell(
         "present",
         left.filter((_, i) => are[i]),
@@ -157,6 +167,7 @@ export class WriteQueue {
         if (!health.isUp) throw GIVEN_UP;
         await within(timeoutMs, ending, (signal) => store.put(key, value, signal));
         health.onSuccess();
+        this.#doubted.delete(key);
         this.#tell("written", left.slice(0, 1));
         left = left.slice(1);
       }

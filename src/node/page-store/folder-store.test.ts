@@ -35,6 +35,7 @@ describe("a folder of pages", () => {
     const store = openFolderStore(folder, { mostBytes: 35 });
     for (const [i, key] of KEYS.slice(0, 3).entries()) {
       await store.put(key, bytes(i), signal);
+      await store.close();
       utimesSync(join(folder, key.slice(0, 2), key), i, i);
     }
     const left = join(folder, "aa", `.${crypto.randomUUID()}.tmp`);
@@ -43,6 +44,7 @@ describe("a folder of pages", () => {
     // Reading is use.
     await store.get(KEYS[0]!, 100, signal);
     await store.put(KEYS[3]!, bytes(3), signal);
+    await store.close();
     expect(await store.has(KEYS, signal)).toEqual([true, false, true, true]);
     expect(readdirSync(join(folder, "aa"))).toEqual([KEYS[0]]);
   });

@@ -44,19 +44,17 @@ export function openFolderStore(folder: string, { mostBytes }: FolderStoreOption
   const pathOf = (key: string): string => join(placeOf(key), key);
   /** Bytes written since the files were counted. */
   let written = Number.POSITIVE_INFINITY;
-  let isCounting = false;
+  let counting: Promise<void> | null = null;
 
-  const count = async (): Promise<void> => {
-    if (isCounting || written < mostBytes * COUNT_SHARE) return;
-    isCounting = true;
+  const count = (): void => {
+    if (counting || written < mostBytes * COUNT_SHARE) return;
     written = 0;
-    try {
-      await keepBelow(folder, mostBytes);
-    } catch {
-      // Somebody else may be removing the same files; the next count sees what is left.
-    } finally {
-      isCounting = false;
-    }
+    // Somebody else may be removing the same files; the next count sees what is left.
+    counting = keepBelow(folder, mostBytes)
+      .catch(() => {})
+      .then(() => {
+        counting = null;
+      });
   };
 
   return {
@@ -97,9 +95,11 @@ export function openFolderStore(folder: string, { mostBytes }: FolderStoreOption
         throw error;
       }
       written += value.length;
-      await count();
+      count();
     },
-    async close() {},
+    async close() {
+      await counting;
+    },
   };
 }
 
