@@ -16,6 +16,8 @@ type MessagePack = typeof import("@msgpack/msgpack");
 const KEPT_BATCHES = 10_000;
 /** The most bytes of past batches. */
 const KEPT_BYTES = 64 << 20;
+/** Time for the last batch of a server that ends, which says that nothing is kept any more. */
+const LAST_WORDS_MS = 1000;
 /** What is sent behind the last past batch in the place of its number. */
 const END_MARKER = Buffer.alloc(8, 0xff);
 /** A batch is an array of three; its first is a float of 64 bits, also where its value is whole. */
@@ -53,7 +55,7 @@ export async function openKvEventPublisher(options: KvEventOptions): Promise<KvE
   const close = (): void => {
     for (const socket of sockets) socket.close();
   };
-  const pub = new zmq.Publisher({ linger: 0, sendHighWaterMark: keptBatches });
+  const pub = new zmq.Publisher({ linger: LAST_WORDS_MS, sendHighWaterMark: keptBatches });
   sockets.push(pub);
   // A replay is sent at once and has to fit. What a reader has taken is known with a delay of half the mark.
   const router =

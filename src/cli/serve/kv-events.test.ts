@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Subscriber } from "zeromq";
 import "../../node/install.ts";
 import { captureIo, runCommand } from "../../../test/support/cli-io.ts";
 import { writeRandomCheckpoint } from "../../../test/support/fake-checkpoint.ts";
@@ -20,10 +21,13 @@ async function start(more: readonly string[]) {
   const io = captureIo();
   const code = runCli([...SERVE, ...EVENTS, ...more], io);
   await until(() => io.out().endsWith("\n"), "the server listens");
-  const { url, kvEventsReplay } = JSON.parse(io.out()) as { url: string; kvEventsReplay: string };
+  const { url, kvEvents, kvEventsReplay } = JSON.parse(io.out()) as Record<
+    "url" | "kvEvents" | "kvEventsReplay",
+    string
+  >;
   const address = kvEventsReplay.replace("0.0.0.0", "127.0.0.1");
   return {
-    url,
+    endpoint: kvEvents.replace("0.0.0.0", "127.0.0.1"),
     /** What a router knows that has asked for all past batches. */
     async index(): Promise<BlockIndex> {
       const index = new BlockIndex();
@@ -86,6 +90,32 @@ describe("--kv-events", () => {
     const { blocks } = await server.index();
     expect([...blocks.values()].flatMap(({ tokens }) => tokens)).toEqual(plain.slice(0, 128));
     await server.stop();
+  });
+
+  it("a server that ends says last that nothing is kept", async () => {
+    const server = await start([]);
+    const subscriber = new Subscriber({ linger: 0 });
+    try {
+      subscriber.connect(server.endpoint);
+      subscriber.subscribe();
+      let received = 0;
+      let last: object | null = null;
+      const reading = (async () => {
+        for await (const [, , payload] of subscriber) {
+          received++;
+          const event = unpack(payload!)[1].at(-1) as { type: string };
+          last = event;
+          if (event.type === "AllBlocksCleared") return;
+        }
+      })();
+      // Until the subscription has arrived.
+      for (let talk = 0; received === 0; talk++) await server.ask(prompt(70, talk));
+      await server.stop();
+      await reading;
+      expect(last).toEqual({ type: "AllBlocksCleared" });
+    } finally {
+      subscriber.close();
+    }
   });
 
   const wrong: readonly (readonly [string, readonly string[], string])[] = [
