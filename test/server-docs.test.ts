@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { transform } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../src/cli/run-cli.ts";
 import { slotFiles } from "../src/node/slot-files.ts";
@@ -66,10 +66,10 @@ describe("docs/server.md", () => {
       ["other clients", /^\[ \{ type: 'text', text: '.*Rome.*' \} \]\n(?:\{ city: '(?:Paris|Rome)' \}\n){2}$/],
     ].map((one, i) => [...one, blocks("ts")[i]!] as [string, RegExp, string]),
   )("the example of %s prints answers", async (name, said, code) => {
-    const file = join(folder, `${name.replaceAll(/\W/g, "-")}.mts`);
-    writeFileSync(file, code.replace(ADDRESS, server.url));
-    const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
-    const { out, err, status } = await run(process.execPath, ["--import", tsx, file]);
+    const file = join(folder, `${name.replaceAll(/\W/g, "-")}.mjs`);
+    const script = await transform(code.replace(ADDRESS, server.url), { loader: "ts", format: "esm" });
+    writeFileSync(file, script.code);
+    const { out, err, status } = await run(process.execPath, [file]);
     expect({ err, status }).toEqual({ err: "", status: 0 });
     expect(out).toMatch(said);
   });

@@ -1,17 +1,17 @@
 /** @file A program of `examples/` in one file, with the sources in place of the package. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { repoRoot } from "./shared.ts";
 
 export const examples = join(repoRoot, "examples");
 
-/** path: within `examples/` · folder: where the program is written · returns: its path */
+/** path: within `examples/`, or whole · folder: where the program is written · returns: its path */
 export async function bundledExample(path: string, folder: string): Promise<string> {
   const outfile = join(folder, `${path.replace(/\W/g, "-")}.mjs`);
   const sources = join(repoRoot, "src/node/index.ts");
   await build({
-    entryPoints: [join(examples, path)],
+    entryPoints: [resolve(examples, path)],
     outfile,
     bundle: true,
     platform: "node",
