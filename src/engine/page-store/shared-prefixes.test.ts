@@ -1,11 +1,12 @@
 /** @file Two engines and one store: each continues from what the other has computed, with equal tokens, and goes on alone whatever the store does. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadFake } from "../../../test/support/fake-ops.ts";
+import { type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { MemoryStore } from "../../../test/support/memory-store.ts";
 import { type Answer, alone, answers, randomPrompt, SEEDED, said } from "../../../test/support/scheduled.ts";
 import type { LLM } from "../llm.ts";
 import type { ScheduleOptions } from "../scheduler/request.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
+import type { SchedulerOptions } from "../scheduler/scheduler-options.ts";
 import type { PageStoreOptions } from "./page-store.ts";
 import type { StoreObserver } from "./store-observer.ts";
 
@@ -36,9 +37,17 @@ const observer: StoreObserver = {
 const count = (outcome: string): number => outcomes.filter((own) => own === outcome).length;
 
 /** An engine of its own over the store. */
-async function engine(options: Partial<PageStoreOptions> = {}, kv = "k4v4", kvBudgetBytes?: number) {
-  const { llm } = await loadFake({}, { kv, ...(kvBudgetBytes !== undefined && { kvBudgetBytes }) });
-  const scheduler = new Scheduler(llm, { pageStore: { store, fetch: "always", ...options }, observer });
+async function engine(
+  options: Partial<PageStoreOptions> = {},
+  kv = "k4v4",
+  {
+    fake = {},
+    kvBudgetBytes,
+    ...more
+  }: Pick<SchedulerOptions, "speculate"> & { fake?: FakeOptions; kvBudgetBytes?: number } = {},
+) {
+  const { llm } = await loadFake(fake, { kv, ...(kvBudgetBytes !== undefined && { kvBudgetBytes }) });
+  const scheduler = new Scheduler(llm, { pageStore: { store, fetch: "always", ...options }, observer, ...more });
   const own = { llm, scheduler };
   engines.push(own);
   return own;
@@ -67,10 +76,14 @@ describe("prefixes in a store", () => {
     expect(said(second)).toEqual(said(await alone(b.llm, PROMPT, OPTIONS)));
   });
 
-  it("are found by prompts that begin alike, and go on with what was answered", async () => {
+  it.each([
+    ["token by token", {}],
+    ["with steps ahead", { fake: { samples: true } }],
+    ["with drafts", { speculate: "prompt-lookup" as const }],
+  ])("are found by prompts that begin alike, and go on with what was answered %s", async (_, more) => {
     // Without a window an end is small, so every page has one.
     const kv = "k4v4,window=0";
-    const a = await engine({}, kv);
+    const a = await engine({}, kv, more);
     const { tokens } = await ask(a, PROMPT, { maxNewTokens: 200 });
     await a.scheduler.drain();
     const b = await engine({}, kv);
@@ -177,6 +190,27 @@ describe("a store that fails", () => {
     const answer = ask(b, PROMPT);
     await b.scheduler.close();
     expect(await answer).toMatchObject({ finish: "aborted" });
+  });
+
+  it("gives pages back that requests need", async () => {
+    const alone = await computed(PROMPT);
+    store.onAsk = () => new Promise<void>(() => {});
+    // Room for one prompt and a half.
+    const { llm } = await loadFake({}, { kv: "k4v4" });
+    const sequence = llm.cache.createSequence();
+    await llm.runner.prefill(sequence, PROMPT, { logits: "none" });
+    const kvBudgetBytes = Math.ceil(1.5 * sequence.numBytes);
+    sequence.release();
+    await llm.dispose();
+    // It is asked for nothing, and what it is to be given waits.
+    const a = await engine({ fetchBytes: 0, timeoutMs: 1e6 }, "k4v4", { kvBudgetBytes });
+    outcomes.length = 0;
+    for (const seed of [20, 21, 22]) {
+      const ids = randomPrompt(300, seed);
+      expect((await ask(a, ids)).finish).toBe("length");
+    }
+    expect(said(await ask(a, PROMPT))).toEqual(said(alone));
+    expect(count("dropped")).toBeGreaterThan(0);
   });
 
   it("is given no more than the queue holds", async () => {

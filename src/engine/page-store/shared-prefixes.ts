@@ -59,6 +59,7 @@ interface Found {
 
 export class SharedPrefixes {
   readonly #llm: LLM;
+  readonly #options: PageStoreOptions;
   readonly #store: PageStore;
   readonly #keys: StoreKeys;
   readonly #sizes: PartSizes;
@@ -67,8 +68,6 @@ export class SharedPrefixes {
   readonly #plan = new FetchPlan();
   readonly #observer: StoreObserver;
   readonly #timeoutMs: number;
-  readonly #fetchBytes: number;
-  readonly #isAlways: boolean;
   readonly #ending = new AbortController();
   /** Expected bytes of the fetches at work. */
   #fetching = 0;
@@ -76,13 +75,12 @@ export class SharedPrefixes {
   constructor(llm: LLM, options: PageStoreOptions, observer: StoreObserver = {}) {
     const { store, timeoutMs = DEFAULT_STORE_TIMEOUT_MS, queueBytes = DEFAULT_QUEUE_BYTES, onNote } = options;
     this.#llm = llm;
+    this.#options = options;
     this.#store = store;
     this.#keys = new StoreKeys(llm);
     this.#sizes = new PartSizes(llm.cache);
     this.#observer = observer;
     this.#timeoutMs = timeoutMs;
-    this.#fetchBytes = options.fetchBytes ?? DEFAULT_FETCH_BYTES;
-    this.#isAlways = options.fetch === "always";
     this.#health = new StoreHealth({ onNote, now: options.now, onBack: () => this.#queue.forget() });
     this.#queue = new WriteQueue({
       ...{ store, health: this.#health, timeoutMs, queueBytes },
@@ -96,13 +94,23 @@ export class SharedPrefixes {
   }
 
   /**
-   * Writes what a prompt has at a page end.
+   * Writes what a sequence has at a page end. Never throws: what goes wrong here is no fault of the step that came to the page end.
    *
    * hash: of the tokens up to it · isEnd: whether prompts are expected to continue from here
    */
   keep(sequence: Sequence, hash: string, isEnd: boolean): void {
-    const { length, ropeLength } = sequence;
+    const { ropeLength } = sequence;
     if (ropeLength === null || this.#ending.signal.aborted) return;
+    try {
+      this.#keep(sequence, hash, ropeLength, isEnd);
+    } catch (error) {
+      this.#options.onNote?.(`was not given a page end (${error instanceof Error ? error.message : error})`);
+      this.#observer.onStoreWrite?.("failed", 0);
+    }
+  }
+
+  #keep(sequence: Sequence, hash: string, ropeLength: number, isEnd: boolean): void {
+    const { length } = sequence;
     const own = (from: Sequence): Parts => {
       const keyOf = (kind: PartKind): string => this.#keys.of(kind, hash, ropeLength);
       const sealed = [keyOf("sealed"), sealedPart(from, length - PAGE_TOKENS)] as const;
@@ -194,11 +202,11 @@ export class SharedPrefixes {
   }
 
   #hasRoom(bytes: number): boolean {
-    return this.#fetching + bytes <= this.#fetchBytes;
+    return this.#fetching + bytes <= (this.#options.fetchBytes ?? DEFAULT_FETCH_BYTES);
   }
 
   #isWorth(prefix: Prefix, msPerToken: number | null): boolean {
-    return this.#isAlways || this.#plan.isWorth(prefix, msPerToken, this.#timeoutMs);
+    return this.#options.fetch === "always" || this.#plan.isWorth(prefix, msPerToken, this.#timeoutMs);
   }
 
   async #find(

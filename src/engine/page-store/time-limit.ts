@@ -1,6 +1,9 @@
 /** @file Ends work that a store does not answer in time, whether the backend listens to its signal or not. */
 import { linkedAbort } from "../../linked-abort.ts";
 
+/** Timers of more are over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Runs `work` for at most `ms`, or until `ending` is aborted.
  * @throws what `work` throws, or an error that says that the time is up or that the work was ended
@@ -12,7 +15,8 @@ export async function within<T>(
 ): Promise<T> {
   const { controller, release } = linkedAbort(ending);
   const { signal } = controller;
-  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${ms} ms`)), ms);
+  const limit = Math.min(ms, MAX_TIMER_MS);
+  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${ms} ms`)), limit);
   try {
     return await new Promise<T>((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason);
