@@ -115,6 +115,7 @@ describe("prefixes in a store", () => {
       const other = await engine({}, kv);
       expect((await ask(other, PROMPT, owner === undefined ? {} : { owner })).cached).toBe(0);
     }
+    expect([count("miss"), count("failed")]).toEqual([4, 0]);
   });
 
   it("are not taken when any byte of a value is another, or is another key's", async () => {
