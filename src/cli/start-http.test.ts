@@ -1,4 +1,5 @@
 /** @file The thread of the sockets: it answers while the engine's thread computes, and passes on what comes and goes. */
+import { spawnSync } from "node:child_process";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AnsweredRequest } from "../server/relay-messages.ts";
@@ -9,10 +10,13 @@ const LONG = 3 << 20;
 /** Pieces of 16 KiB: far more than the system's buffers hold. */
 const MANY = 4096;
 
-/** Computes, so that nothing else runs in this thread. */
-function compute(ms: number): void {
-  const until = performance.now() + ms;
-  while (performance.now() < until);
+/**
+ * Holds this thread, in which nothing else runs meanwhile, until a process of its own has been told that the server is well.
+ * returns: what it was told
+ */
+function healthWhileHeld(url: string): string {
+  const program = `fetch("${url}/health").then(async (r) => console.log(r.status, await r.text()))`;
+  return spawnSync(process.execPath, ["-e", program], { encoding: "utf8", timeout: 60_000 }).stdout;
 }
 
 let server: HttpThread;
@@ -42,7 +46,7 @@ beforeAll(async () => {
     {
       async fetch(request, { address }) {
         const { pathname } = new URL(request.url);
-        if (pathname === "/compute") compute(1500);
+        if (pathname === "/compute") return new Response(healthWhileHeld(server.url));
         if (pathname.startsWith("/pieces/")) return pieces(Number(pathname.slice(8)), request.signal);
         if (pathname === "/throw") throw new Error("a fault");
         if (pathname === "/none") return new Response(null, { status: 204 });
@@ -62,27 +66,10 @@ afterAll(() => server.close());
 
 const headers = { authorization: "Bearer secret" };
 
-/** `fetch` cannot be used beside a thread that computes, as it needs that thread: a process of its own asks. */
-async function healthTimes(url: string, count: number): Promise<number[]> {
-  const { execFile } = await import("node:child_process");
-  const program = `(async () => { const times = []; for (let i = 0; i < ${count}; i++) { const t = performance.now();
-    await (await fetch("${url}/health")).text(); times.push(performance.now() - t); await new Promise((r) => setTimeout(r, 20)); }
-    console.log(JSON.stringify(times)); })()`;
-  return new Promise((resolve, reject) => {
-    const asked = execFile(process.execPath, ["-e", program], (error, out) =>
-      error ? reject(error) : resolve(JSON.parse(out)),
-    );
-    asked.once("error", reject);
-  });
-}
-
 describe("the thread of the sockets", () => {
   it("answers the health check while the engine computes", async () => {
-    const times = healthTimes(server.url, 40);
-    // The process takes a moment to start.
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    await fetch(`${server.url}/compute`, { headers });
-    expect(Math.max(...(await times))).toBeLessThan(1000);
+    const response = await fetch(`${server.url}/compute`, { headers });
+    expect(await response.text()).toMatch(/^200 .*ok/);
   });
 
   it("passes bodies and answers on", async () => {
