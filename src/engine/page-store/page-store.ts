@@ -21,7 +21,7 @@ export interface PageStore {
 export interface PageStoreOptions {
   /** Open; the caller closes it. */
   readonly store: PageStore;
-  /** The longest time to fetch a prefix, or to write a value; default 5,000. */
+  /** The longest time that a request waits for a prefix; default 5,000. */
   readonly timeoutMs?: number;
   /** The most bytes of prefixes that are being fetched for all requests; default 512 MiB. */
   readonly fetchBytes?: number;

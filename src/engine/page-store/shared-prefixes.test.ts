@@ -4,10 +4,13 @@ import { type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { MemoryStore } from "../../../test/support/memory-store.ts";
 import { type Answer, alone, answers, randomPrompt, SEEDED, said } from "../../../test/support/scheduled.ts";
 import type { LLM } from "../llm.ts";
+import { pageHashes } from "../scheduler/page-hashes.ts";
 import type { ScheduleOptions } from "../scheduler/request.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../scheduler/scheduler-options.ts";
+import { yieldNow } from "../yield-now.ts";
 import type { PageStoreOptions } from "./page-store.ts";
+import { SharedPrefixes } from "./shared-prefixes.ts";
 import type { StoreObserver } from "./store-observer.ts";
 
 const OPTIONS = { ...SEEDED, maxNewTokens: 6 } as const;
@@ -212,6 +215,29 @@ describe("a store that fails", () => {
     }
     expect(said(await ask(a, PROMPT))).toEqual(said(alone));
     expect(count("dropped")).toBeGreaterThan(0);
+  });
+
+  it("gets time between steps, until it has answered", async () => {
+    const { llm } = await engine();
+    const shared = new SharedPrefixes(llm, { store, fetch: "always" });
+    let answer = (): void => {};
+    store.onAsk = () =>
+      new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+    const prompt = { hashes: pageHashes(PROMPT), mostPages: 4, localPages: 0, ropeLength: 0 };
+    const fetching = shared.fetch(prompt, null, () => {});
+    let isOver = false;
+    const given = shared.giveTime(1e9).then(() => {
+      isOver = true;
+    });
+    await yieldNow();
+    expect(isOver).toBe(false);
+    answer();
+    await given;
+    await fetching;
+    await shared.giveTime(1e9);
+    shared.close();
   });
 
   it("is given no more than the queue holds", async () => {

@@ -32,6 +32,11 @@ import { type Parts, WriteQueue } from "./write-queue.ts";
 const CANDIDATES = 256;
 /** Prefixes that are tried, where parts of one are missing. */
 const MAX_TRIES = 4;
+/** The least limit of time to write a value, for which no request waits: between two steps of a long prompt there are few turns for it. */
+const WRITE_TIMEOUT_MS = 60_000;
+/** Share of the time of steps that fetches get to go on, as steps keep their thread busy. */
+const FETCH_SHARE = 0.05;
+const LEAST_TURN_MS = 2;
 /** Values that are read at once. */
 const READERS = 8;
 
@@ -71,6 +76,7 @@ export class SharedPrefixes {
   readonly #ending = new AbortController();
   /** Expected bytes of the fetches at work. */
   #fetching = 0;
+  readonly #fetches = new Set<Promise<void>>();
 
   constructor(llm: LLM, options: PageStoreOptions, observer: StoreObserver = {}) {
     const { store, timeoutMs = DEFAULT_STORE_TIMEOUT_MS, queueBytes = DEFAULT_QUEUE_BYTES, onNote } = options;
@@ -83,7 +89,7 @@ export class SharedPrefixes {
     this.#timeoutMs = timeoutMs;
     this.#health = new StoreHealth({ onNote, now: options.now, onBack: () => this.#queue.forget() });
     this.#queue = new WriteQueue({
-      ...{ store, health: this.#health, timeoutMs, queueBytes },
+      ...{ store, health: this.#health, timeoutMs: Math.max(timeoutMs, WRITE_TIMEOUT_MS), queueBytes },
       onWrite: (outcome, bytes) => observer.onStoreWrite?.(outcome, bytes),
     });
   }
@@ -138,7 +144,24 @@ export class SharedPrefixes {
    * msPerToken: what computing a token of a prompt takes; null when it is not known · take: given the bytes and pages of what was found, and a
    * function that restores the sequence in this cache, which throws where it cannot
    */
-  async fetch(prompt: SharedPrompt, msPerToken: number | null, take: TakePrefix): Promise<void> {
+  fetch(prompt: SharedPrompt, msPerToken: number | null, take: TakePrefix): Promise<void> {
+    const fetching = this.#fetch(prompt, msPerToken, take);
+    this.#fetches.add(fetching);
+    return fetching.finally(() => this.#fetches.delete(fetching));
+  }
+
+  /** Called between steps, which take `stepMs`: leaves the thread to fetches at work for a while, until one of them is over. */
+  async giveTime(stepMs: number): Promise<void> {
+    if (this.#fetches.size === 0) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const time = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.max(LEAST_TURN_MS, FETCH_SHARE * stepMs));
+    });
+    await Promise.race([time, ...this.#fetches]);
+    clearTimeout(timer);
+  }
+
+  async #fetch(prompt: SharedPrompt, msPerToken: number | null, take: TakePrefix): Promise<void> {
     const most = this.#prefix(prompt.mostPages, prompt);
     if (most.tokens <= 0) return;
     const isRefused = !this.#health.isUp || this.#ending.signal.aborted || !this.#hasRoom(most.bytes);

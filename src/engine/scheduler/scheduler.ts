@@ -77,6 +77,8 @@ export class Scheduler {
   readonly #running: Choice[] = [];
   readonly #preempted: Choice[] = [];
   #order = 0;
+  /** What the latest step took. */
+  #stepMs = 0;
   #isLooping = false;
   #isDraining = false;
   #isClosed = false;
@@ -247,6 +249,7 @@ export class Scheduler {
     while (this.#running.length + this.#preempted.length + this.#waiting.size > 0) {
       // Lets sockets and timers run, and lets requests that arrive together share a step.
       await yieldNow();
+      await this.#shared?.giveTime(this.#stepMs);
       try {
         this.#dropCancelled();
         this.#admit();
@@ -425,6 +428,7 @@ export class Scheduler {
   }
 
   #onStep(rows: number, decodeRows: number, ms: number): void {
+    this.#stepMs = ms;
     this.#pace.onStep(rows, decodeRows, ms);
     this.#observer.onStep?.(rows, decodeRows, ms);
   }
