@@ -19,12 +19,12 @@ export function significant(value: number): string {
   if (!Number.isFinite(value)) return "–";
   // Rounded first, because 9.996 has one place after the point: 10.0.
   const size = Math.abs(Number(value.toPrecision(3)));
-  if (size >= 100) return Math.round(value).toLocaleString("en-US");
+  if (size >= 100) return formatCount(value);
   return value.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : Math.min(8, 2 - Math.floor(Math.log10(size))));
 }
 
-/** Rounded to an integer, with thousands separated: 12,288. */
-export const formatCount = (count: number): string => Math.round(count).toLocaleString("en-US");
+/** Rounded to an integer, with thousands separated: 12,288. Without Intl, which takes a page tens of milliseconds when it is used first. */
+export const formatCount = (count: number): string => String(Math.round(count)).replace(/\B(?=(?:\d{3})+$)/g, ",");
 
 /** In binary units, for limits of address spaces and devices, which are powers of two: 4 GiB, 128 MiB. */
 export const binarySize = (bytes: number): string =>

@@ -1,6 +1,6 @@
 /** @file Shows the progress of loading a model. */
 import { cancelLoading, type EngineState, engineStore } from "../engine/engine-store.ts";
-import { formatBytes, formatPace } from "../ui/format.ts";
+import { formatBytes, formatCount, formatPace } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 
 export function LoadStatus() {
@@ -14,7 +14,7 @@ export function LoadStatus() {
       {plan && (
         <p class="load-plan">
           <strong>{plan.name}</strong>: weights {formatBytes(plan.weightBytes)}, {plan.kv} cache up to{" "}
-          {formatBytes(plan.cacheBytes)} for {plan.context.toLocaleString("en")} tokens
+          {formatBytes(plan.cacheBytes)} for {formatCount(plan.context)} tokens
         </p>
       )}
       <p class="number">

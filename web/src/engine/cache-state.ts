@@ -1,6 +1,7 @@
 /** @file Bytes of a sequence compared with f16, both as allocated. */
-import { allocatedBytes, growingSequence, type KvSpec, type LLM, parseKvSpec } from "turboquant";
+import { growingSequence, type KvSpec, type LLM, parseKvSpec } from "turboquant";
 import { bytesOfSegments, type Sequence, segmentsOf } from "turboquant/cache";
+import { CacheMemory, type PlannedModel } from "turboquant/plan";
 import type { FormatFigures } from "./format-figures.ts";
 import type { CacheState } from "./protocol.ts";
 
@@ -23,11 +24,11 @@ export function cacheState(llm: LLM, sequence: Sequence, figures: FormatFigures)
 }
 
 /** The first length, in steps of 16 tokens, from which on a cache in this format is smaller than in f16; null when it never is. */
-export function savesFrom(config: LLM["config"], kv: KvSpec, contextLength: number): number | null {
+export function savesFrom(model: PlannedModel, kv: KvSpec, contextLength: number): number | null {
+  const [own, inF16] = [kv, F16].map((format) => new CacheMemory(model, format)) as [CacheMemory, CacheMemory];
   let first: number | null = null;
   for (let tokens = GRID_TOKENS; tokens <= Math.min(LAST_TOKENS, contextLength); tokens += GRID_TOKENS) {
-    const saves = allocatedBytes(config, kv, tokens) < allocatedBytes(config, F16, tokens);
-    if (!saves) first = null;
+    if (!(own.bytes(tokens) < inF16.bytes(tokens))) first = null;
     else first ??= tokens;
   }
   return first;

@@ -252,6 +252,7 @@ export class Host {
 
   #info(): ModelInfo {
     const { ops, name, config, decoder, runner, tokenizer, backendChoice } = this.#require(this.#llm);
+    const model = modelOfConfig(config, name);
     return {
       name,
       kv: decoder.kv.text,
@@ -261,8 +262,8 @@ export class Host {
       numLayers: config.numLayers,
       contextLength: runner.contextLength,
       hasChatTemplate: tokenizer.chatTemplate !== null,
-      savesFrom: savesFrom(config, decoder.kv, runner.contextLength),
-      kinds: cacheKinds(modelOfConfig(config, name), decoder.kv, runner.contextLength),
+      savesFrom: savesFrom(model, decoder.kv, runner.contextLength),
+      kinds: cacheKinds(model, decoder.kv, runner.contextLength),
       modelContext: config.maxPositionEmbeddings,
       reaches: this.#require(this.#figures).reaches(),
     };

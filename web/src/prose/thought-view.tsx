@@ -1,4 +1,5 @@
 /** @file What the model thought before its answer: folded, and one line while it is thinking. */
+import { formatCount } from "../ui/format.ts";
 import { Markdown } from "./markdown.tsx";
 import { splitThought } from "./thought.ts";
 
@@ -20,5 +21,5 @@ export function AnswerText({ text, isWriting }: { readonly text: string; readonl
 
 function countWords(text: string): string {
   const count = text.split(/\s+/).length;
-  return count === 1 ? "one word" : `${count.toLocaleString("en")} words`;
+  return count === 1 ? "one word" : `${formatCount(count)} words`;
 }
