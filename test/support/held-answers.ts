@@ -4,15 +4,23 @@ import type { BrowserContext, Page } from "playwright-core";
 /** Pieces of an answer that come at once: enough for a few words. */
 const PIECES = 30;
 
-/** In the page: what a worker says of an answer waits behind `pieces` pieces of text, with all that it says of it after them. */
-function holdAnswers(pieces: number): void {
+interface CountedPage {
+  holdAnswers(pieces: number): void;
+  letPiecesCome(count: number): void;
+}
+
+/** In the page: once pieces of text are counted, what a worker says of an answer waits behind so many, with all that it says of it after them. */
+function countPieces(): void {
   interface Said {
     readonly id?: number;
     readonly event?: { readonly type?: string };
   }
-  const page = window as unknown as { letPiecesCome: (count: number) => void };
+  const page = window as unknown as CountedPage;
   const waiting: { readonly isPiece: boolean; readonly id: number | undefined; readonly deliver: () => void }[] = [];
-  let left = pieces;
+  let left = Number.POSITIVE_INFINITY;
+  page.holdAnswers = (pieces) => {
+    left = pieces;
+  };
   const isPieceOf = ({ event }: Said): boolean => event?.type === "text";
   page.letPiecesCome = (count) => {
     left += count;
@@ -39,11 +47,13 @@ function holdAnswers(pieces: number): void {
   });
 }
 
-/** For pages that are opened after it. */
-export const holdAnswersOf = async (context: BrowserContext): Promise<void> => {
-  await context.addInitScript(holdAnswers, PIECES);
-};
+/** For pages that are opened after it; until `holdAnswers`, answers come as they are written. */
+export const countPiecesOf = (context: BrowserContext): Promise<void> => context.addInitScript(countPieces);
 
-/** Lets so many more pieces of text come; all without a number. */
-export const letPiecesCome = (page: Page, count: number = Number.MAX_SAFE_INTEGER): Promise<void> =>
-  page.evaluate((more) => (window as unknown as { letPiecesCome: (count: number) => void }).letPiecesCome(more), count);
+/** Of answers that are asked for after it a few words come, in this page and until it is loaded again, and the rest waits for `letPiecesCome`. */
+export const holdAnswers = (page: Page): Promise<void> =>
+  page.evaluate((pieces) => (window as unknown as CountedPage).holdAnswers(pieces), PIECES);
+
+/** Lets so many more pieces of text come; all, and those of later answers, without a number. */
+export const letPiecesCome = (page: Page, count: number = Number.POSITIVE_INFINITY): Promise<void> =>
+  page.evaluate((more) => (window as unknown as CountedPage).letPiecesCome(more), count);

@@ -1,13 +1,19 @@
 /** @file One page for the tests of a file that need no page as it opens: to open one takes two seconds of a processor, more than many tests. */
 import { afterAll, afterEach } from "vitest";
-import type { OpenedPage } from "./web-page.ts";
+import { answerEnd, changeSettings, type OpenedPage, type Settings } from "./web-page.ts";
 
 /**
- * open: called for the first test that asks, and for the next one after a test that failed · returns: gives the page, in a new conversation, without
- * errors so far. What tests choose besides (model, format, settings) stays chosen.
+ * open: called for the first test that asks, and for the next one after a test that failed or closed the page · settings: those that `open` chooses ·
+ * returns: gives the page, in a new conversation, where no answer is being written, without errors so far, in a window and with media as it opened,
+ * and with these settings or those that the test asks for. What tests choose besides (model, format, theme) stays chosen, and so do conversations.
  */
-export function onePage<T extends OpenedPage>(open: () => Promise<T>): () => Promise<T> {
+export function onePage<T extends OpenedPage>(
+  open: () => Promise<T>,
+  settings: Settings = {},
+): (asked?: Settings) => Promise<T> {
   let opened: T | null = null;
+  let size: ReturnType<OpenedPage["page"]["viewportSize"]> = null;
+  let now = settings;
   const close = async (): Promise<void> => {
     const { page } = opened ?? {};
     opened = null;
@@ -17,12 +23,28 @@ export function onePage<T extends OpenedPage>(open: () => Promise<T>): () => Pro
     if (task.result?.state === "fail") await close();
   });
   afterAll(close);
-  return async () => {
-    if (opened) {
-      await opened.page.getByRole("button", { name: "New conversation" }).click();
-      await opened.page.locator(".welcome").waitFor();
-      opened.errors.length = 0;
-    } else opened = await open();
+  const reset = async ({ page, errors }: T): Promise<void> => {
+    if (size) await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+    if (await page.getByRole("button", { name: "Stop" }).isVisible()) {
+      await page.getByRole("button", { name: "Stop" }).click();
+      await answerEnd(page);
+    }
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await page.locator(".welcome").waitFor();
+    errors.length = 0;
+  };
+  return async (asked = {}) => {
+    if (opened?.page.isClosed()) await close();
+    if (opened) await reset(opened);
+    else {
+      opened = await open();
+      size = opened.page.viewportSize();
+      now = settings;
+    }
+    const wanted = { ...settings, ...asked };
+    if (JSON.stringify(wanted) !== JSON.stringify(now)) await changeSettings(opened.page, wanted);
+    now = wanted;
     return opened;
   };
 }

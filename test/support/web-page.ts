@@ -6,13 +6,18 @@ export const PATIENCE_MS = 60_000;
 /** The same on a software GPU, which takes up to two seconds to make a kernel, several times as long on cores that are shared. */
 const GPU_PATIENCE_MS = 240_000;
 
-export interface OpenPageOptions {
-  readonly backend?: "wasm" | "webgpu" | "auto";
-  readonly model?: string;
-  readonly kv?: string;
+export interface Settings {
+  /** 24 by default. */
   readonly maxNewTokens?: number;
   /** Draw with this temperature and seed 0; greedy by default. */
   readonly temperature?: number | null;
+}
+const DEFAULTS = { maxNewTokens: 24, temperature: null } as const;
+
+export interface OpenPageOptions extends Settings {
+  readonly backend?: "wasm" | "webgpu" | "auto";
+  readonly model?: string;
+  readonly kv?: string;
   /** After the #. */
   readonly view?: string;
 }
@@ -31,8 +36,8 @@ export async function openPage(
     backend = "wasm",
     model = "qwen3-1m",
     kv = "k4v4",
-    maxNewTokens = 24,
-    temperature = null,
+    maxNewTokens = DEFAULTS.maxNewTokens,
+    temperature = DEFAULTS.temperature,
     view = "",
   }: OpenPageOptions = {},
 ): Promise<OpenedPage> {
@@ -60,6 +65,17 @@ export async function openPage(
 }
 
 export const untilReady = (page: Page) => page.locator(".status-ready").waitFor();
+
+/** As a user changes them; what is left out becomes the default. */
+export async function changeSettings(page: Page, asked: Settings): Promise<void> {
+  const { maxNewTokens, temperature } = { ...DEFAULTS, ...asked };
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByLabel("Longest answer, in tokens").fill(String(maxNewTokens));
+  await page.getByLabel("As the model's makers say").setChecked(temperature === null);
+  if (temperature !== null) await page.locator(".slider input").fill(String(temperature));
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Settings" }).waitFor({ state: "detached" });
+}
 
 /** Says `text` and waits for the end of the answer; its text. */
 export async function say(page: Page, text: string): Promise<string> {
