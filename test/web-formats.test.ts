@@ -1,6 +1,6 @@
 /** @file What the page says of cache formats: bytes and reach of each, a change as it happens, and words explained where they stand. */
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { allocatedBytes, collect, LLM, parseKvSpec } from "../src/index.ts";
 import { formatBytes } from "../web/src/ui/format.ts";
@@ -21,7 +21,6 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
-  let context: BrowserContext;
   let llm: LLM;
 
   beforeAll(async () => {
@@ -35,9 +34,6 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
     await browser?.close();
     await server?.close();
     app?.dispose();
-  });
-  afterEach(async () => {
-    await context?.close();
   });
 
   const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
@@ -69,8 +65,8 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("writes the conversation anew when another format is chosen, and goes on from there", async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
-    const { page } = await openPage(context, server.url, { maxNewTokens: 200, temperature: 1.5 });
+    const { page } = await opened({ maxNewTokens: 200, temperature: 1.5 });
+    await page.getByLabel("k4v4").check();
     await say(page, STORY);
     const before = await pagesTokens(page);
     const used = await allocated(page);
