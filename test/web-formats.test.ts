@@ -8,7 +8,7 @@ import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { openPage, say } from "./support/web-page.ts";
+import { openPage, say, useFormat } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -66,7 +66,7 @@ describe.skipIf(skip)(`formats on the page${skip ? ` (${skip})` : ""}`, () => {
 
   it("writes the conversation anew when another format is chosen, and goes on from there", async () => {
     const { page } = await opened({ maxNewTokens: 200, temperature: 1.5 });
-    await page.getByLabel("k4v4").check();
+    await useFormat(page, "k4v4");
     await say(page, STORY);
     const before = await pagesTokens(page);
     const used = await allocated(page);

@@ -1,11 +1,11 @@
 /** @file What the page keeps: caches in the origin's private file system, with which a conversation or a document goes on another day. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { onePage } from "./support/one-page.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { openPage, say, untilReady } from "./support/web-page.ts";
+import { openPage, say, untilReady, useModel } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -17,7 +17,7 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
-  let context: BrowserContext;
+  let context: BrowserContext | undefined;
 
   beforeAll(async () => {
     app = await buildWebApp();
@@ -28,9 +28,6 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
     await browser?.close();
     await server?.close();
     app?.dispose();
-  });
-  beforeEach(async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
   });
   afterEach(async () => {
     await context?.close();
@@ -123,19 +120,19 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
   });
 
   it("a cache of another model or format is left alone; a damaged one is computed anew and replaced", async () => {
-    const { page } = await openPage(context, server.url);
-    await say(page, STORY);
+    const { page } = await opened();
+    // No other conversation has tokens to share with it.
+    await say(page, "Rain fell on the river, and an old gardener went home with his lamp");
+    const id = page.url().split("/").at(-1)!;
+    const filesOfThis = async (): Promise<string[]> =>
+      (await keptFiles(page)).filter((name) => name.startsWith(`${id}.`)).sort();
     await keptLine(page).waitFor();
-    const files = await keptFiles(page);
+    const files = await filesOfThis();
     expect(files.map((name) => name.replace(/.*\./, "")).sort()).toEqual(["json", "tokens", "tqkv"]);
-    await page.locator(".model-button").click();
-    await page.locator(".model-choice", { hasText: "qwen3-3m" }).click();
-    await page.locator(".model-name", { hasText: "qwen3-3m" }).waitFor();
-    await untilReady(page);
+    await useModel(page, "qwen3-3m");
     await page.getByText("it is computed with the next message").waitFor();
-    expect(await keptFiles(page)).toEqual(files);
-    await page.locator(".model-button").click();
-    await page.locator(".model-choice", { hasText: "qwen3-1m" }).click();
+    expect(await filesOfThis()).toEqual(files);
+    await useModel(page, "qwen3-1m");
     await page.locator(".panel .figure-beside", { hasText: /for \d+ tokens/ }).waitFor();
 
     await page.evaluate(
@@ -159,6 +156,7 @@ describe.skipIf(skip)(`caches that the page keeps${skip ? ` (${skip})` : ""}`, (
   });
 
   it("says when there is no room to keep it, and the answer is there all the same", async () => {
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page } = await openPage(context, server.url);
     const cdp = await context.newCDPSession(page);
     await cdp.send("Storage.overrideQuotaForOrigin", { origin: new URL(server.url).origin, quotaSize: 300_000_000 });

@@ -11,7 +11,7 @@ import { findChromium, skipReason } from "./support/optional.ts";
 import { checkpointPath } from "./support/shared.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
-import { openPage, say, untilReady } from "./support/web-page.ts";
+import { openPage, say, untilReady, useModel } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -20,7 +20,7 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
   let app: BuiltApp;
   let server: StaticServer;
   let browser: Browser;
-  let context: BrowserContext;
+  let context: BrowserContext | undefined;
   let file: Uint8Array;
   /** Bytes of the model that were sent, and what happens to a request for them. */
   let sent = 0;
@@ -30,7 +30,7 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
 
   /** A server that knows ranges. */
   function serveModel(request: IncomingMessage, response: ServerResponse): boolean {
-    if (request.url !== "/models/lamp.gguf") return false;
+    if (!/^\/models\/lamp\d*\.gguf$/.test(request.url!)) return false;
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     const start = Number(from ?? 0);
     const end = to === undefined ? file.length : Math.min(Number(to) + 1, file.length);
@@ -57,8 +57,7 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     await server?.close();
     app?.dispose();
   });
-  beforeEach(async () => {
-    context = await browser.newContext({ serviceWorkers: "block" });
+  beforeEach(() => {
     sent = 0;
     answer = whole;
   });
@@ -72,13 +71,15 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     await page.getByLabel("From the web").fill(ref);
     await page.getByRole("button", { name: "Load", exact: true }).click();
   };
-  const lamp = (): string => `${server.url}models/lamp.gguf`;
+  /** The same model under other names is fetched anew. */
+  const lamp = (name = "lamp"): string => `${server.url}models/${name}.gguf`;
   const isLoaded = async (page: Page): Promise<void> => {
     await page.locator(".model-name", { hasText: "Lamp 1M" }).waitFor();
     await untilReady(page);
   };
 
   it("one is fetched once, opens again from what is kept, also when its server is gone, and can be deleted", async () => {
+    context = await browser.newContext({ serviceWorkers: "block" });
     const { page, errors } = await openPage(context, server.url);
     await choose(page, lamp());
     await isLoaded(page);
@@ -107,11 +108,12 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
   });
 
   it("a download that breaks leaves the model that works, says why, and goes on where it ended", async () => {
-    const { page } = await openPage(context, server.url);
+    const { page } = await opened();
+    await useModel(page, "qwen3-1m");
     let requests = 0;
     // The first parts come, then the line is dead.
     answer = (response, body) => (++requests <= 4 ? whole(response, body) : response.destroy());
-    await choose(page, lamp());
+    await choose(page, lamp("lamp2"));
     await page.locator(".banner-bad").waitFor();
     expect(await page.locator(".banner-bad").textContent()).toMatch(/could not be loaded; qwen3-1m goes on/);
     expect((await say(page, "What is the capital of France?")).length).toBeGreaterThan(0);
@@ -120,8 +122,9 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
     answer = whole;
     sent = 0;
     await page.locator(".model-button").click();
-    expect(await page.locator(".kept-model").textContent()).toMatch(/goes on where it ended/);
-    await page.locator(".kept-model .model-choice").click();
+    const kept = page.locator(".kept-model", { hasText: "lamp2" });
+    expect(await kept.textContent()).toMatch(/goes on where it ended/);
+    await kept.locator(".model-choice").click();
     await isLoaded(page);
     expect(before).toBeGreaterThan(0);
     expect(sent, "only what was missing").toBeLessThan(file.length);
@@ -129,8 +132,9 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
 
   it("loading that is cancelled, and a file that is broken, leave the model that works", async () => {
     const { page } = await opened();
+    await useModel(page, "qwen3-1m");
     answer = () => {};
-    await choose(page, lamp());
+    await choose(page, lamp("lamp3"));
     await page.getByRole("button", { name: "Cancel" }).click();
     await untilReady(page);
     expect(await page.locator(".model-name").textContent()).toBe("qwen3-1m");
@@ -152,12 +156,13 @@ describe.skipIf(skip)(`models that the page fetches${skip ? ` (${skip})` : ""}`,
 
   it("requests that are cut now and then are made again", async () => {
     const { page } = await opened();
+    await useModel(page, "qwen3-1m");
     let requests = 0;
     answer = (response, body) => {
       if (++requests % 3 !== 0) return whole(response, body);
       response.write(body.subarray(0, body.length >> 1), () => response.destroy());
     };
-    await choose(page, lamp());
+    await choose(page, lamp("lamp4"));
     await isLoaded(page);
     expect(requests).toBeGreaterThan(3);
   });

@@ -14,7 +14,16 @@ import { findChromium, skipReason } from "./support/optional.ts";
 import { checkpointPath } from "./support/shared.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
 import { type BuiltApp, buildWebApp, launchChromium, pageScripts } from "./support/web-app.ts";
-import { answerEnd, answerText, openPage, say, untilReady } from "./support/web-page.ts";
+import {
+  answerEnd,
+  answerText,
+  openPage,
+  type Settings,
+  say,
+  untilReady,
+  useFormat,
+  useModel,
+} from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -22,7 +31,7 @@ const skip = skipReason("browser", chromium !== undefined, "install chromium, or
 const FRANCE = "What is the capital of France?";
 const STORY = "Once upon a time there was a little girl who lived";
 /** Drawn this hot, with seed 0, the small model does not come to an end. */
-const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
+const ENDLESS = { maxNewTokens: 600, temperature: 2 };
 /** Compressed. */
 const SCRIPT_BUDGET_BYTES = 300_000;
 
@@ -49,11 +58,14 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     await context?.close();
   });
 
-  async function open(options: Parameters<typeof openPage>[2] = {}) {
-    context = await browser.newContext({ acceptDownloads: true, serviceWorkers: "block" });
-    return openPage(context, server.url, options);
+  const shared = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
+  /** The one page of the file, with the small model in k4v4. */
+  async function opened(settings: Settings = {}) {
+    const page = await shared(settings);
+    await useModel(page.page, "qwen3-1m");
+    await useFormat(page.page, "k4v4");
+    return page;
   }
-  const opened = onePage(async () => openPage(await browser.newContext({ serviceWorkers: "block" }), server.url));
 
   const chat = (content: string, maxNewTokens: number) =>
     collect(llm.chat([{ role: "user", content }], { maxNewTokens, temperature: 0 }));
@@ -75,7 +87,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("stops, answers again, and answers an edited message", async () => {
-    const { page } = await open(ENDLESS);
+    const { page } = await opened(ENDLESS);
     await page.getByLabel("Message", { exact: true }).fill(STORY);
     await page.getByRole("button", { name: "Send" }).click();
     await page.locator(".message-answer .prose").waitFor();
@@ -99,7 +111,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("keeps what was said when it is reloaded in the middle of an answer", async () => {
-    const { page } = await open(ENDLESS);
+    const { page } = await opened(ENDLESS);
     await page.getByLabel("Message", { exact: true }).fill(STORY);
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => (document.querySelector(".message-answer .prose")?.textContent?.length ?? 0) > 60);
@@ -151,7 +163,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("saves a cache that Node reads, and restores it on a page that knows nothing", async () => {
-    const { page } = await open();
+    const { page } = await opened();
     const answer = await say(page, STORY);
     const download = page.waitForEvent("download");
     await page.getByRole("button", { name: "Save cache" }).click();
@@ -159,9 +171,9 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     const session = llm.restore(bytes);
     expect(llm.tokenizer.decode(session.tokens)).toContain(answer);
     session.release();
-    await context.close();
 
-    const { page: other } = await open();
+    context = await browser.newContext({ serviceWorkers: "block" });
+    const { page: other } = await openPage(context, server.url);
     const file = { name: "story.tqkv", mimeType: "application/octet-stream", buffer: bytes };
     await other.getByLabel("A saved cache").setInputFiles(file);
     await other.locator(".message-answer").waitFor();
@@ -192,7 +204,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("loads a checkpoint from the user's own folder, and says when a folder holds none", async () => {
-    const { page } = await opened();
+    const { page } = await shared();
     const choose = async (folder: string): Promise<void> => {
       await page.getByRole("button", { name: /qwen3-1m/ }).click();
       await page.getByLabel("A checkpoint's folder").setInputFiles(folder);
@@ -209,7 +221,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   it("loads a GGUF file: picked in parts, dropped on the page, by its address; says its name and what it takes first", async () => {
     const file = await folderAsGguf(checkpointPath("qwen3-1m")!, { name: "Lamp 1M" });
     writeFileSync(join(app.folder, "lamp.gguf"), writeGguf(file));
-    const { page } = await open();
+    const { page } = await opened();
     await page.evaluate(() => {
       const seen = new Set<string>();
       Object.assign(globalThis, { seen });
@@ -285,7 +297,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
   });
 
   it("plans as the planner does, for a public shape and for a config.json of the user's", async () => {
-    const { page } = await opened();
+    const { page } = await shared();
     await page.getByRole("link", { name: "Plan" }).click();
     const planOf = (shape: string) =>
       planMemory(modelOfConfig(shapeConfig(shape), shape), { memoryBytes: 24e9, context: 131_072 });

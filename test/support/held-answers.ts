@@ -48,7 +48,9 @@ function countPieces(): void {
 }
 
 /** For pages that are opened after it; until `holdAnswers`, answers come as they are written. */
-export const countPiecesOf = (context: BrowserContext): Promise<void> => context.addInitScript(countPieces);
+export const countPiecesOf = async (context: BrowserContext): Promise<void> => {
+  await context.addInitScript(countPieces);
+};
 
 /** Of answers that are asked for after it a few words come, in this page and until it is loaded again, and the rest waits for `letPiecesCome`. */
 export const holdAnswers = (page: Page): Promise<void> =>

@@ -13,7 +13,6 @@ export function onePage<T extends OpenedPage>(
 ): (asked?: Settings) => Promise<T> {
   let opened: T | null = null;
   let size: ReturnType<OpenedPage["page"]["viewportSize"]> = null;
-  let now = settings;
   const close = async (): Promise<void> => {
     const { page } = opened ?? {};
     opened = null;
@@ -23,7 +22,7 @@ export function onePage<T extends OpenedPage>(
     if (task.result?.state === "fail") await close();
   });
   afterAll(close);
-  const reset = async ({ page, errors }: T): Promise<void> => {
+  const tidy = async ({ page, errors }: T): Promise<void> => {
     if (size) await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme: null, reducedMotion: null });
     if (await page.getByRole("button", { name: "Stop" }).isVisible()) {
@@ -36,15 +35,12 @@ export function onePage<T extends OpenedPage>(
   };
   return async (asked = {}) => {
     if (opened?.page.isClosed()) await close();
-    if (opened) await reset(opened);
+    if (opened) await tidy(opened);
     else {
       opened = await open();
       size = opened.page.viewportSize();
-      now = settings;
     }
-    const wanted = { ...settings, ...asked };
-    if (JSON.stringify(wanted) !== JSON.stringify(now)) await changeSettings(opened.page, wanted);
-    now = wanted;
+    await changeSettings(opened.page, { ...settings, ...asked });
     return opened;
   };
 }

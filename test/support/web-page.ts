@@ -69,12 +69,32 @@ export const untilReady = (page: Page) => page.locator(".status-ready").waitFor(
 /** As a user changes them; what is left out becomes the default. */
 export async function changeSettings(page: Page, asked: Settings): Promise<void> {
   const { maxNewTokens, temperature } = { ...DEFAULTS, ...asked };
+  const now = await page.evaluate(() => JSON.parse(localStorage["turboquant.settings"]) as Required<Settings>);
+  if (now.maxNewTokens === maxNewTokens && now.temperature === temperature) return;
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByLabel("Longest answer, in tokens").fill(String(maxNewTokens));
   await page.getByLabel("As the model's makers say").setChecked(temperature === null);
   if (temperature !== null) await page.locator(".slider input").fill(String(temperature));
   await page.keyboard.press("Escape");
   await page.getByRole("dialog", { name: "Settings" }).waitFor({ state: "detached" });
+}
+
+/** Loads a model that comes with the page, where it is not loaded. */
+export async function useModel(page: Page, name: string): Promise<void> {
+  await untilReady(page);
+  if ((await page.locator(".model-name").textContent()) === name) return;
+  await page.locator(".model-button").click();
+  await page.locator(".model-choice", { hasText: name }).click();
+  await page.locator(".model-name", { hasText: name }).waitFor();
+  await untilReady(page);
+}
+
+/** Chooses one of the formats that the page offers, which the engine takes a moment for. */
+export async function useFormat(page: Page, kv: string): Promise<void> {
+  const choice = page.getByLabel(kv);
+  if (await choice.isChecked()) return;
+  await choice.click();
+  await choice.and(page.locator(":checked")).waitFor();
 }
 
 /** Says `text` and waits for the end of the answer; its text. */
