@@ -144,7 +144,7 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
 
   it("draws no row again while an answer is written, however many conversations there are", async () => {
     // Drawn this hot, the small model does not come to an end by itself.
-    const page = await open({ maxNewTokens: 600, temperature: 2 });
+    const page = await open({ maxNewTokens: 3000, temperature: 2 });
     await page.evaluate(async () => {
       const request = indexedDB.open("turboquant");
       const db = await new Promise<IDBDatabase>((resolve) => {

@@ -13,7 +13,7 @@ const skip = skipReason("browser", chromium !== undefined, "install chromium, or
 
 const STORY = "Once upon a time there was a little girl who lived";
 /** Drawn this hot, the small model does not come to an end by itself. */
-const ENDLESS = { maxNewTokens: 300, temperature: 2 };
+const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
 
 /** In the page: what other tabs say waits while `isHeld` is true, as when a message takes its time. */
 function holdChannels(): void {
@@ -191,7 +191,7 @@ describe.skipIf(skip)(`conversations of the page${skip ? ` (${skip})` : ""}`, ()
   it("an answer of another tab is shown while it is written; when that tab closes, it is marked", async () => {
     const { page: two } = await opened();
     const one = await secondTab(two);
-    await changeSettings(one, ENDLESS);
+    await changeSettings(one, { ...ENDLESS, maxNewTokens: 300 });
     await holdAnswers(one);
     await one.getByRole("button", { name: "New conversation" }).click();
     await one.locator(".welcome").waitFor();

@@ -31,7 +31,7 @@ const skip = skipReason("browser", chromium !== undefined, "install chromium, or
 const FRANCE = "What is the capital of France?";
 const STORY = "Once upon a time there was a little girl who lived";
 /** Drawn this hot, with seed 0, the small model does not come to an end. */
-const ENDLESS = { maxNewTokens: 600, temperature: 2 };
+const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
 /** Compressed. */
 const SCRIPT_BUDGET_BYTES = 300_000;
 

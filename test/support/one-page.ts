@@ -25,10 +25,13 @@ export function onePage<T extends OpenedPage>(
   const tidy = async ({ page, errors }: T): Promise<void> => {
     if (size) await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme: null, reducedMotion: null });
-    if (await page.getByRole("button", { name: "Stop" }).isVisible()) {
-      await page.getByRole("button", { name: "Stop" }).click();
-      await answerEnd(page);
-    }
+    // At once, since an answer may end by itself meanwhile.
+    const isStopped = await page.evaluate(() => {
+      const stop = document.querySelector<HTMLElement>("[aria-label=Stop]");
+      stop?.click();
+      return stop !== null;
+    });
+    if (isStopped) await answerEnd(page);
     await page.getByRole("button", { name: "New conversation" }).click();
     await page.locator(".welcome").waitFor();
     errors.length = 0;

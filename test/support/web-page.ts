@@ -69,7 +69,7 @@ export const untilReady = (page: Page) => page.locator(".status-ready").waitFor(
 /** As a user changes them; what is left out becomes the default. */
 export async function changeSettings(page: Page, asked: Settings): Promise<void> {
   const { maxNewTokens, temperature } = { ...DEFAULTS, ...asked };
-  const now = await page.evaluate(() => JSON.parse(localStorage["turboquant.settings"]) as Required<Settings>);
+  const now = await page.evaluate(() => JSON.parse(localStorage["turboquant.settings"] ?? "{}") as Settings);
   if (now.maxNewTokens === maxNewTokens && now.temperature === temperature) return;
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByLabel("Longest answer, in tokens").fill(String(maxNewTokens));
