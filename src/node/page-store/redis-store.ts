@@ -99,7 +99,9 @@ const withoutPassword = (address: string): string => address.slice(0, 200).repla
 
 async function loadClient(): Promise<Library> {
   try {
-    return await import("ioredis");
+    // Bundlers are not to ask for a package that most do without.
+    const name = "ioredis";
+    return (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ name)) as Library;
   } catch (cause) {
     throw new TurboQuantError(
       "unsupported",
