@@ -9,7 +9,7 @@ import type { Session } from "../src/engine/session.ts";
 import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 
-const PROMPT = Array.from({ length: 300 }, (_, i) => 300 + ((i * 7919) % 3000));
+const PROMPT = Array.from({ length: 300 }, (_, i) => 300 + ((i * 7919) % 700));
 
 async function tokensOf(session: Session, prompt: readonly number[], count: number): Promise<number[]> {
   const tokens: number[] = [];

@@ -1,5 +1,6 @@
 /** @file A server with several models: which one a request gets, what is told of them, and what each has for itself. */
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { FAKE_VOCAB } from "../../test/support/fake-checkpoint.ts";
 import { type FakeOptions, loadFake } from "../../test/support/fake-ops.ts";
 import { startServer, type TestServer, until } from "../../test/support/server.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -10,7 +11,13 @@ import { ServerMetrics } from "./server-metrics.ts";
 import { textWorkHere } from "./text-work.ts";
 
 const KNOWN = {
-  ...{ kv: "k4v4", weightBytes: 131_200, vocabSize: 4096, contextLength: 4096, trainedContext: 4096 },
+  ...{
+    kv: "k4v4",
+    weightBytes: 32 * FAKE_VOCAB + 128,
+    vocabSize: FAKE_VOCAB,
+    contextLength: 4096,
+    trainedContext: 4096,
+  },
   ...{ hiddenSize: 8, numLayers: 2 },
 };
 const MESSAGES = [{ role: "user", content: "Hi" }];
@@ -113,9 +120,12 @@ it("the name in a request picks the model, the first without one; none other is 
 });
 
 it("models are listed with what is known of them, and with more when they are loaded", async () => {
-  const meta = { vocab_size: 4096, n_ctx: 4096, n_ctx_train: 4096, n_embd: 8, n_layer: 2 };
+  const meta = { vocab_size: FAKE_VOCAB, n_ctx: 4096, n_ctx_train: 4096, n_embd: 8, n_layer: 2 };
   const unloaded = { id: "a", object: "model", kv: "k4v4", max_model_len: 4096, meta, status: { value: "unloaded" } };
-  expect((await get("/v1/models/a")).json).toMatchObject({ ...unloaded, meta: { ...meta, size: 131_200 } });
+  expect((await get("/v1/models/a")).json).toMatchObject({
+    ...unloaded,
+    meta: { ...meta, size: KNOWN.weightBytes },
+  });
   await chat();
   const { json } = await get("/v1/models/a");
   expect(json).toMatchObject({ meta: { ...meta, backend: "fake" }, status: { value: "loaded", memory: 6 } });

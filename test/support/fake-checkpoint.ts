@@ -11,7 +11,7 @@ import { CounterRng } from "../../src/math/rng.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { layoutOf, tensorSpecs } from "../../src/models/layout.ts";
 
-export const FAKE_VOCAB = 4096;
+export const FAKE_VOCAB = 1024;
 /** Ends an answer. */
 export const FAKE_EOS = 0;
 /** Tokens before it are special ones and single bytes. */
@@ -72,7 +72,7 @@ const RANDOM_CONFIG = {
 
 /** Its files by name, to be read from memory or written to a folder. isRandom: for a real backend · fields: of the config, others */
 function fakeCheckpointFiles(isRandom = false, fields: object = {}): Record<string, Uint8Array | string> {
-  const config = { ...(isRandom ? RANDOM_CONFIG : CONFIG), ...fields };
+  const config: typeof CONFIG = { ...(isRandom ? RANDOM_CONFIG : CONFIG), ...fields };
   const tensors = tensorSpecs(layoutOf(parseModelConfig(config, "config.json")));
   const rng = new CounterRng(1, 0);
   let drawn = 0;
@@ -84,7 +84,7 @@ function fakeCheckpointFiles(isRandom = false, fields: object = {}): Record<stri
   };
   return {
     "config.json": JSON.stringify(config),
-    "tokenizer.json": byteTokenizer(FAKE_VOCAB),
+    "tokenizer.json": byteTokenizer(config.vocab_size),
     "chat_template.jinja": CHAT_TEMPLATE,
     "model.safetensors": writeSafetensors(
       Object.fromEntries(
@@ -117,4 +117,5 @@ function writeFiles(folder: string, files: Record<string, Uint8Array | string | 
   for (const [name, content] of Object.entries(files)) if (content !== null) writeFileSync(join(folder, name), content);
 }
 
-export const fakeCheckpoint = (): MemorySource => new MemorySource(fakeCheckpointFiles(), "fake");
+export const fakeCheckpoint = (fields: object = {}): MemorySource =>
+  new MemorySource(fakeCheckpointFiles(false, fields), "fake");

@@ -35,12 +35,12 @@ export async function answers(stream: AsyncIterable<ScheduledChunk>): Promise<An
 
 export const said = ({ tokens, logprobs, text, finish }: Answer) => ({ tokens, logprobs, text, finish });
 
-/** The model's own vocabulary at random, so that no prompt resembles another by chance. */
+/** Tokens that each of the models has, at random, so that no prompt resembles another by chance. */
 export function randomPrompt(length: number, seed: number): number[] {
   let state = seed * 2654435761 + 1;
   return Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return 10 + (state % 4000);
+    return 10 + (state % 1000);
   });
 }
 

@@ -1,5 +1,6 @@
 /** @file What cannot work is refused with its reason, and a fault on the way ends those whom it concerns and nobody else. */
 import { describe, expect, it } from "vitest";
+import { FAKE_VOCAB } from "../../../test/support/fake-checkpoint.ts";
 import { type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { alone, answers, randomPrompt, SEEDED, said, withScheduler } from "../../../test/support/scheduled.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -18,7 +19,7 @@ it("refuses what cannot work at once, and says why", async () => {
       throw new Error("was accepted");
     };
     expect(refusal([])).toContain("it is empty");
-    expect(refusal([5, 9999])).toContain("expected tokens from 0 to 4095, got 9999");
+    expect(refusal([5, 9999])).toContain(`expected tokens from 0 to ${FAKE_VOCAB - 1}, got 9999`);
     expect(refusal([5, -1])).toContain("got -1");
     expect(refusal(randomPrompt(2049, 1))).toContain("2049 tokens do not fit the context of 2048");
     expect(refusal([5], { n: 3 })).toContain("n: expected a whole number from 1 to 2");
