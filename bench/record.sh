@@ -47,14 +47,18 @@ npx tsx bench/server/main.ts -t 2 --out "$results/server.jsonl"
 if [ $# -gt 0 ]; then
   fresh quality
   tq eval --text "$1" --ctx 2048 --chunks 6 --needle 20 --kv k4v4 --kv k4v4,sinks=0,window=0 --kv k5v4,sinks=0,window=0 \
-    --kv paper-4 --kv paper-4+qjl --kv q8_0 --kv q4_0r --kv k3v3,sinks=0,window=0 --kv k3v3 --kv k2v2 --kv kivi-4 --out "$results/quality.jsonl"
+    --kv paper-4 --kv paper-4+qjl --kv q8_0 --kv q4_0r --kv k3v3,sinks=0,window=0 --kv k3v3 --kv k2v2 --kv kivi-4 \
+    --kv k4v4,window=16bit --kv k3v3,window=16bit --kv k2v2,window=16bit --out "$results/quality.jsonl"
   fresh codes
   codes() { tq eval --text "$1" --ctx 2048 --chunks 3 --out "$results/codes.jsonl" "${@:2}"; }
   codes "$1" --kv paper-4 --kv paper-3 --kv paper-2 --kv k3v3,sinks=0,window=0 --kv q4_0r
   codes "$1" --ladder --kv k4v4,sinks=0,window=0
   codes "$1" --ladder --kv k2v2,sinks=0,window=0
   fresh window
-  windows() { tq eval "$@" --ctx 2048 --chunks 6 --kv k4v4 --kv k4v4,window=64 --kv k4v4,window=32 --kv k4v4,window=16 --out "$results/window.jsonl"; }
+  windows() {
+    tq eval "$@" --ctx 2048 --chunks 6 --kv k4v4 --kv k4v4,window=64 --kv k4v4,window=32 --kv k4v4,window=16 --kv k4v4,window=16bit \
+      --kv k4v4,window=16bit,window=64 --kv k4v4,window=16bit,window=32 --kv k4v4,window=16bit,window=16 --out "$results/window.jsonl"
+  }
   windows --text "$1"
 fi
 
@@ -62,7 +66,8 @@ if [ $# -gt 1 ]; then
   [ -f "$2/kv_calibration.safetensors" ] || tq calibrate --model "$2" --tokens 8192
   fresh quality-9m
   tq eval --model "$2" --text "$1" --ctx 2048 --chunks 6 --kv paper-4 --kv q4_0r --kv kivi-4 --kv k4v4,sinks=0,window=0 --kv paper-3 \
-    --kv k3v3,sinks=0,window=0 --kv k4v4 --kv k3v3 --kv k2v2 --out "$results/quality-9m.jsonl"
+    --kv k3v3,sinks=0,window=0 --kv k4v4 --kv k3v3 --kv k2v2 \
+    --kv k4v4,window=16bit --kv k3v3,window=16bit --kv k2v2,window=16bit --out "$results/quality-9m.jsonl"
   windows --model "$2" --text "$1"
   fresh recall-9m
   tq eval --model "$2" --text "$1" --ctx 256 --chunks 1 --needle 200 --kv k4v4 --kv k2v2 --out "$results/recall-9m.jsonl"

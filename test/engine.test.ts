@@ -163,6 +163,16 @@ describe("sessions", () => {
       expect(error.message).toMatch(word);
       expect(engine.cache.numBytes).toBe(0);
     }
+    // The same preset with the window that it had before is another format, by name.
+    await using before = await llm.withKv("k4v4,window=16bit");
+    const earlier = before.createSession();
+    await collect(earlier.generate(PROMPT, { maxNewTokens: 2, ignoreEos: true }));
+    const file = await earlier.save();
+    earlier.release();
+    const error = await failure(Promise.resolve().then(() => llm.restore(file)));
+    expect(error).toMatchObject({ code: "invalid_file" });
+    expect(error.message).toContain("load the model with --kv k4v4,window=16bit");
+    before.restore(file).release();
   });
 
   it("chat keeps the cache of earlier turns", async () => {

@@ -19,9 +19,9 @@ const SPECS = [
   `k3v3${SHORT}`,
   `k2v2${SHORT}`,
   "k4v4,window=32,sinks=20",
-  "k4v4,window=32,window=8bit",
+  "k4v4,window=16bit,window=32",
   `k8v4,sinks=0${SHORT}`,
-  `k4v4${SHORT},layers=0-1:f16`,
+  `k4v4${SHORT},window=16bit,layers=0-1:f16`,
   "paper-4",
   "f16",
 ];

@@ -14,7 +14,7 @@ const SPECS = [
   "k4v4,window=32",
   "k3v3,window=32",
   "k2v2,window=24",
-  "k4v4,window=32,window=8bit",
+  "k4v4,window=16bit,window=32",
   "k4v4,window=0,sinks=0",
   "tiers=8:32,4:64,3",
   "k4v4,window=32,layers=0-1:f16",

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
+import { formatBytes } from "../src/format-number.ts";
 import { collect, LLM } from "../src/index.ts";
 import { modelOfConfig, planMemory, shapeConfig } from "../src/plan/index.ts";
 import { writeGguf } from "./support/gguf-file.ts";
@@ -80,7 +81,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     await page.getByText("As a table").click();
     expect(await page.locator(".layer-table tbody tr").count()).toBe(llm.config.numLayers);
     const shown = await page.locator(".figure").evaluate((node) => node.firstChild?.textContent);
-    expect(shown).toBe(`${(session.kvBytes / 1000).toFixed(0)} kB`);
+    expect(shown).toBe(formatBytes(session.kvBytes));
     session.release();
     expect(await page.locator(".model-place").textContent()).toMatch(/WASM, \d+ threads?/);
     expect(errors).toEqual([]);

@@ -55,8 +55,8 @@ const sections = [
     codesSection(),
   ],
   [
-    "The 16-bit window",
-    "k4v4 with fewer of the recent tokens in 16 bit, the same novel, 6 × 2,048 tokens; what conversations take with them is under *The server*. `turboquant eval`.",
+    "Windows of 8 and of 16 bits",
+    "k4v4 with sinks and windows of either width and several lengths, as far as recorded, the same novel, 6 × 2,048 tokens; what conversations take with them is under *The server*. `turboquant eval`.",
     windowSection(),
   ],
   [

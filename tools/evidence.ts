@@ -33,7 +33,7 @@ import { idOf, readPart, stepsOf } from "./evidence/steps.ts";
 /** Our presets with their defaults and bare, and the baselines that every backend but WebGPU has kernels for. */
 const FORMATS = [
   ...["k4v4", "k3v3", "k2v2"],
-  ...["k4v4,window=8bit", "k3v3,window=8bit", "k2v2,window=8bit"],
+  ...["k4v4,window=16bit", "k3v3,window=16bit", "k2v2,window=16bit"],
   ...["k4v4,sinks=0,window=0", "k2v2,sinks=0,window=0"],
   ...["q8_0", "q4_0r", "kivi-4", "kivi-2", "paper-4"],
 ].join(",");

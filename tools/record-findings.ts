@@ -22,7 +22,9 @@ import { type FindingRow, type FormatFinding, findingRows, findRow, OUT, oracleR
  * alone; QJL; codebooks of few iterations.
  */
 const FORMATS = [
-  ...["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((kv) => [kv, `${kv},calibration=off`]),
+  ...["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((kv) =>
+    ["", ",window=16bit"].flatMap((window) => [`${kv}${window}`, `${kv},calibration=off${window}`]),
+  ),
   ...[2, 3, 4, 5, 6, 7].map((bits) => `paper-${bits}`),
   ...[2, 3, 4].flatMap((bits) => [`paper-${bits},v=f16`, `paper-${bits},k=f16`]),
   ...[3, 4, 5].map((bits) => `paper-${bits}+qjl`),

@@ -13,31 +13,31 @@ const CASES: readonly KvCase[] = [
     numKvHeads: 2,
     steps: [1, 40, 1, 100, 3],
   })),
-  ...["f16", "f32", "q8_0", "q4_0r", "paper-4", "k8v4", "k4v4,rotation=qr"].map((kv) => ({
+  ...["f16", "f32", "q8_0", "q4_0r", "paper-4", "k8v4,window=16bit", "k4v4,rotation=qr,window=16bit"].map((kv) => ({
     kv,
     numHeads: 4,
     numKvHeads: 2,
     steps: [1, 33, 1, 65, 2],
   })),
   ...[8, 40, 64, 80, 96, 128, 256].map((headDim) => ({
-    kv: "k4v4",
+    kv: "k4v4,window=16bit",
     headDim,
     numHeads: 4,
     numKvHeads: 2,
     steps: [33, 1, 66, 1],
   })),
   ...[1, 2, 3, 4, 5, 6, 7, 8].map((group) => ({
-    kv: "k4v4",
+    kv: "k4v4,window=16bit",
     headDim: 128,
     numHeads: 2 * group,
     numKvHeads: 2,
     steps: [200, 1, 5],
   })),
-  { kv: "k4v4,window=32,sinks=4", headDim: 128, steps: [200, 1, 30], trimTo: 120 },
-  { kv: "k4v4", headDim: 128, steps: [150, 1, 70], slidingWindow: 100 },
-  { kv: "k4v4", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [1000, 1, 1000, 1] },
+  { kv: "k4v4,window=32,sinks=4,window=16bit", headDim: 128, steps: [200, 1, 30], trimTo: 120 },
+  { kv: "k4v4,window=16bit", headDim: 128, steps: [150, 1, 70], slidingWindow: 100 },
+  { kv: "k4v4,window=16bit", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [1000, 1, 1000, 1] },
   // Sequences that are decoded together, with parts of one pass and of several.
-  ...["f16", "k4v4", "k2v2"].map((kv) => ({
+  ...["f16", "k4v4,window=16bit", "k2v2,window=16bit"].map((kv) => ({
     kv,
     headDim: 128,
     numHeads: 4,

@@ -93,7 +93,7 @@ export function measurePrefillAttention(only?: readonly string[]): AsyncGenerato
   const all = [
     { shape: "qwen3-0.6b", kv: "f16" },
     { shape: "qwen3-0.6b", kv: "k4v4" },
-    { shape: "qwen3-0.6b", kv: "k4v4,window=8bit" },
+    { shape: "qwen3-0.6b", kv: "k4v4,window=16bit" },
     { shape: "qwen3-0.6b", kv: "k8v4" },
     { shape: "qwen3-8b", kv: "f16" },
     { shape: "qwen3-8b", kv: "k4v4" },

@@ -23,7 +23,7 @@ import { measureSharedPrefix } from "./shared-prefix.ts";
 
 const PARTS = ["batching", "shared-prefix", "resident", "connections", "health", "budget", "load"] as const;
 /** What stays resident, the exact cache first, then codes with less and less of a 16-bit window beside them. */
-const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=32", "k4v4,window=0"];
+const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=16bit", "k4v4,window=32", "k4v4,window=0"];
 
 const { values, positionals } = readCommandLine({
   allowPositionals: true,

@@ -3,6 +3,7 @@ export { BlockTable } from "./block-table.ts";
 export { KvCache } from "./kv-cache.ts";
 export { hasResidual, type LayerCache } from "./layer-cache.ts";
 export { MemoryPageStorage } from "./memory-storage.ts";
+export { specOfVersion2 } from "./older-specs.ts";
 export { PagePool } from "./page-pool.ts";
 export type { PageAddress, PageStorage } from "./page-storage.ts";
 export { reorderBeams } from "./reorder-beams.ts";

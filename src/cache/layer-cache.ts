@@ -32,7 +32,7 @@ export function hasResidual(format: LayerKvFormat): boolean {
 
 /**
  * @throws TurboQuantError unsupported — widths without kernels, a type of keys that latent attention cannot read as values, or an 8-bit
- * window or tiers for latent attention
+ * window (`KvSpec.forModel` gives such layers 16) or tiers for latent attention
  */
 export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0, tokensPerRow = 1 } = shape;
@@ -53,7 +53,7 @@ export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache 
   if (isLatent && format.windowBits === 8) {
     throw new TurboQuantError(
       "unsupported",
-      "--kv window=8bit: latent attention holds its window in 16 bit; leave it out, or say window=16bit",
+      "--kv window=8bit: latent attention holds its window in 16 bit; take the format of its model's layers (KvSpec.forModel), or say window=16bit",
     );
   }
   const side = windowSide(format);

@@ -31,7 +31,8 @@ describe("segmentsOf", () => {
     "q4_0r",
     "k4v4,sinks=20,window=0",
     "k4v4,layers=0:f16",
-    "k4v4,window=32,window=8bit",
+    "k4v4,window=16bit",
+    "k4v4,window=32",
     "tiers=8:32,4:64,3",
   ])("%s: the parts add up to what is allocated, at any length", (kv) => {
     for (const tokens of [0, 1, 17, 64, 65, 300]) {
@@ -41,14 +42,22 @@ describe("segmentsOf", () => {
     }
   });
 
-  it("tells codes from scales and 16-bit copies", () => {
-    const [layer] = segmentsOf(fill("k4v4", 1000));
+  it("tells codes from scales, and from sinks and window of either width", () => {
+    const [layer] = segmentsOf(fill("k4v4,window=16bit", 1000));
     // 16 pages of 64 tokens, K and V of two heads: 32 B of codes and 2 B of scale a vector.
     expect(layer!.codes).toBe(16 * 64 * 4 * 32);
     expect(layer!.scales).toBe(16 * 64 * 4 * 2);
     // 16-bit pages of 16 tokens, 256 B a vector pair and head: 1 of sinks; 128 tokens back from 1000 begin in page 54 of 62.
     expect(layer!.sinks).toBe(16 * 4 * 128);
+    expect(layer!.bits).toBe(16);
     expect(layer!.window).toBe((Math.ceil(1000 / 16) - Math.floor((1000 - 127) / 16)) * 16 * 4 * 128);
+    // Rows of 8 bits take 66 B. Of 1000 tokens 857 have left the 144 of the window, whose oldest is in page 53 of 62, and have codes.
+    const [eight] = segmentsOf(fill("k4v4", 1000));
+    expect(eight!.codes).toBe(Math.ceil(857 / 64) * 64 * 4 * 32);
+    expect(eight!.scales).toBe(Math.ceil(857 / 64) * 64 * 4 * 2);
+    expect(eight!.sinks).toBe(16 * 4 * 66);
+    expect(eight!.bits).toBe(8);
+    expect(eight!.window).toBe((63 - 53) * 16 * 4 * 66);
     const [plain] = segmentsOf(fill("f16", 64));
     expect(plain).toEqual({ layer: 0, codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0, state: 0 });
   });

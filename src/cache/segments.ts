@@ -18,6 +18,8 @@ export interface LayerSegments {
   readonly window: number;
   /** Of a layer whose state does not grow with the sequence, in f32: delta rules, state spaces, convolutions. */
   readonly state: number;
+  /** Bits of a number in the pages of sinks and window; absent where the layer has none. */
+  readonly bits?: 8 | 16;
   /** Of codes and scales, those in pages that have been coded anew in fewer bits; absent where the format has no tiers. */
   readonly coarser?: number;
 }
@@ -49,11 +51,12 @@ const added = (a: LayerSegments, b: Parts): LayerSegments => ({
   sinks: a.sinks + b.sinks,
   window: a.window + b.window,
   state: a.state + b.state,
+  ...(a.bits || b.bits ? { bits: a.bits ?? b.bits! } : {}),
   ...(a.coarser === undefined && b.coarser === undefined ? {} : { coarser: (a.coarser ?? 0) + (b.coarser ?? 0) }),
 });
 
 function kvSegments({
-  layer: { main, residual, tiers },
+  layer: { format, main, residual, tiers },
   main: pages,
   residual: copies,
   tiers: coarser,
@@ -76,6 +79,7 @@ function kvSegments({
     sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
     window: residualBytes * countPages(residualPages.subarray(sinkPages)),
     state: 0,
+    ...(residual && { bits: format.windowBits ?? 16 }),
     ...(tiers.length > 0 && { coarser: all - countPages(pages.entries()) * main.numBytes }),
   };
 }

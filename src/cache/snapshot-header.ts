@@ -1,12 +1,15 @@
 /** @file The first and last bytes of a snapshot: what it holds, for which model and format, and a checksum that shows damage. */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
+import { specOfVersion2 } from "./older-specs.ts";
 import { kindOf } from "./states/state-kinds.ts";
 import { isCount, type StateDescription } from "./states/state-slot.ts";
 
 /** "TQKV" in ASCII, little endian. */
 const MAGIC = 0x564b5154;
-export const SNAPSHOT_VERSION = 2;
+export const SNAPSHOT_VERSION = 3;
+/** It is the same but for what names of formats mean (`specOfVersion2`), and is read under the name that its format has now. */
+const VERSION_OF_16_BITS = 2;
 /** Magic number, version, file length (u64), header length. */
 const PREAMBLE_BYTES = 20;
 /** CRC-32C of all bytes before it. */
@@ -69,7 +72,7 @@ export function decodeHead(bytes: Uint8Array): { header: SnapshotHeader; tokensA
     throw invalidSnapshot("not a KV snapshot (it does not start with TQKV); pass a file written by Session.save");
   }
   const version = view.getUint32(4, true);
-  if (version !== SNAPSHOT_VERSION) {
+  if (version !== SNAPSHOT_VERSION && version !== VERSION_OF_16_BITS) {
     throw invalidSnapshot(`expected version ${SNAPSHOT_VERSION}, got ${version}; save it again with this build`, {
       version,
     });
@@ -90,7 +93,7 @@ export function decodeHead(bytes: Uint8Array): { header: SnapshotHeader; tokensA
   const tokensAt = PREAMBLE_BYTES + headerBytes;
   const header =
     headerBytes <= MAX_HEADER_BYTES && tokensAt <= end
-      ? parseHeader(bytes.subarray(PREAMBLE_BYTES, tokensAt))
+      ? parseHeader(bytes.subarray(PREAMBLE_BYTES, tokensAt), version)
       : undefined;
   if (!header || tokensAt + 4 * header.numTokens + pagesBytes(header) !== end) {
     throw invalidSnapshot("its header does not describe its bytes; save it again with this build");
@@ -104,7 +107,7 @@ export function pagesBytes({ layers, length }: SnapshotHeader): number {
 }
 
 /** undefined when a field is missing or of the wrong type. A right checksum does not prove that the writer was right. */
-export function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
+export function parseHeader(json: Uint8Array, version = SNAPSHOT_VERSION): SnapshotHeader | undefined {
   let value: Partial<Record<keyof SnapshotHeader, unknown>>;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
@@ -121,5 +124,7 @@ export function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
     (ropeLength === null || isCount(ropeLength)) &&
     Array.isArray(layers) &&
     layers.every((layer) => typeof layer === "object" && layer !== null && kindOf(layer)?.isSound(layer, length));
-  return isSound ? (value as SnapshotHeader) : undefined;
+  if (!isSound) return undefined;
+  const header = value as SnapshotHeader;
+  return version === VERSION_OF_16_BITS ? { ...header, kvSpec: specOfVersion2(header.kvSpec) } : header;
 }

@@ -205,6 +205,29 @@ describe("snapshot", () => {
     );
   });
 
+  it("reads a file of version 2 as the format that its name meant then, and names it to others", async () => {
+    const formats = [kvFormat(4, 128)];
+    const made = makeSequence([{ tokens: range(200), keep: 1 }], formats);
+    // That version differs in its number, and in what the name of a format means.
+    const bytes = await saveSequence(made.sequence, { ...IDENTITY, kvSpec: "k4v4", tokens: made.tokens });
+    const view = new DataView(bytes.buffer);
+    view.setUint32(4, 2, true);
+    view.setUint32(bytes.length - 4, crc32c(bytes.subarray(0, -4)), true);
+    const now = { ...IDENTITY, kvSpec: "k4v4,window=16bit" };
+    const copy = restore(bytes, { formats, identity: now });
+    expect(copy.tokens).toEqual(made.tokens);
+    const again = await saveSequence(copy.sequence, { ...now, tokens: copy.tokens });
+    expect(again).toEqual(await saveSequence(made.sequence, { ...now, tokens: made.tokens }));
+    // The new format of that name does not take it, whether its pages look alike or not.
+    for (const own of [formats, [eightBitFormat(16, 144)]]) {
+      const error = errorOf(() => restore(bytes, { formats: own, identity: { ...IDENTITY, kvSpec: "k4v4" } }));
+      expect([error.code, error.message]).toEqual([
+        "invalid_file",
+        "snapshot: it has another KV format: expected k4v4, got k4v4,window=16bit; load the model with --kv k4v4,window=16bit",
+      ]);
+    }
+  });
+
   it("refuses to restore over the budget and keeps nothing", async () => {
     const made = makeSequence([{ tokens: range(130), keep: 1 }]);
     const bytes = await save(made);

@@ -53,14 +53,15 @@ describe("--kv, -ctk and -ctv", () => {
     return [codecOf(k).typeOf(k), codecOf(v).typeOf(v), sinks, window];
   };
   it("the default is the product's", () => {
-    expect(formatOf({})).toEqual(["tq4", "tq4", 4, 128]);
+    expect(formatOf({})).toEqual(["tq4", "tq4", 16, 144]);
   });
   it("one side alone leaves the other f16, as in llama.cpp", () => {
     expect(formatOf({ cacheTypeK: "q8_0" })).toEqual(["q8_0", "f16", 0, 0]);
     expect(formatOf({ cacheTypeV: "q4_0r" })).toEqual(["f16", "q4_0r", 0, 0]);
   });
   it("a TurboQuant side brings sinks and window", () => {
-    expect(formatOf({ cacheTypeK: "tq5", cacheTypeV: "tq4" })).toEqual(["tq5", "tq4", 4, 128]);
+    expect(formatOf({ cacheTypeK: "tq5", cacheTypeV: "tq4" })).toEqual(["tq5", "tq4", 16, 144]);
+    // Those of 16 bits, beside a side without codes.
     expect(formatOf({ cacheTypeK: "q8_0", cacheTypeV: "tq4" })).toEqual(["q8_0", "tq4", 4, 128]);
   });
   it("beside --kv they override a side of it", () => {

@@ -193,7 +193,10 @@ export const baseOption = (): Option =>
 export const addCacheOptions = sharing(
   (command: Command): Command =>
     command
-      .option("--kv <spec>", `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers (default: ${DEFAULT_KV})`)
+      .option(
+        "--kv <spec>",
+        `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers; kNvM keep the latest tokens in 8 bits, with window=16bit in 16 (default: ${DEFAULT_KV})`,
+      )
       .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
       .option("--cache-type-v <type>", "-ctv: type of V alone")
       .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))

@@ -101,7 +101,7 @@ describe("recommend", () => {
     [["--chunks", "2"], /whole number of at least 3/],
     [["--text", "no.txt"], /cannot be read/],
     [["--text", "biome.json", "-c", "2048"], /a text of at least 3 chunks of 2048 tokens/],
-    [["-c", "128", "--kv", "k1v1"], /recommend: in 128 tokens none of what attention reads of k1v1 are codes/],
+    [["-c", "112", "--kv", "k1v1"], /recommend: in 112 tokens none of what attention reads of k1v1 are codes/],
     [["-c", "1024", "--kv", "k1v1,window=2048"], /none of what attention reads/],
   ])("%j is the user's mistake", async (argv, message) => {
     const { code, out, err } = await runCommand([...ARGV, ...argv]);

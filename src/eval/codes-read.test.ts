@@ -11,10 +11,16 @@ const pairs = (tokens: number) => (tokens * (tokens + 1)) / 2;
 describe("codesRead", () => {
   it("counts pairs of queries and keys: all without a window, none within it, a triangle behind it", () => {
     expect(share("k4v4,sinks=0,window=0", 100)).toBe(1);
-    expect(share("k4v4", 132)).toBe(0);
-    // The query at position 132 is the first with a key (position 4) outside sinks and window.
-    expect(share("k4v4", 133)).toBe(1 / pairs(133));
-    expect(share("k4v4", 1000)).toBe(pairs(868) / pairs(1000));
+    for (const [kv, finer] of [
+      ["k4v4,window=16bit", 4 + 128],
+      ["k4v4", 16 + 144],
+      ["k1v1", 16 + 96],
+    ] as const) {
+      expect(share(kv, finer), kv).toBe(0);
+      // The query behind them is the first with a key outside sinks and window.
+      expect(share(kv, finer + 1), kv).toBe(1 / pairs(finer + 1));
+      expect(share(kv, 1000), kv).toBe(pairs(1000 - finer) / pairs(1000));
+    }
     expect(share("k4v4,window=2048", 1000)).toBe(0);
     expect(share("f16", 1000)).toBeNull();
   });
@@ -37,8 +43,11 @@ describe("requireCodesRead", () => {
     requireCodesRead({ config }, "recommend", [kv], { ctx, context });
 
   it("refuses texts within the window, and those that hardly leave it, with a length that would do", () => {
-    expect(require("k1v1", 128, 4096)).toThrow(/in 128 tokens none of what attention reads of k1v1 are codes/);
-    expect(require("k1v1", 144, 4096)).toThrow(/only 1 % .* sinks and window \(4 and 128 tokens\).* pass --ctx 448/);
+    expect(require("k1v1", 112, 4096)).toThrow(/in 112 tokens none of what attention reads of k1v1 are codes/);
+    expect(require("k1v1", 120, 4096)).toThrow(/only 0 % .* sinks and window \(16 and 96 tokens\)/);
+    expect(require("k1v1,window=16bit", 144, 4096)).toThrow(
+      /only 1 % .* sinks and window \(4 and 128 tokens\).* pass --ctx 448/,
+    );
     expect(require("k1v1,window=2048", 1024, 4096)).toThrow(/none of what attention reads/);
     expect(require("k4v4,window=40958", 2048, 40960)).toThrow(/take a smaller window/);
     expect(require("k1v1", 448, 4096)).not.toThrow();

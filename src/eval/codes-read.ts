@@ -6,6 +6,7 @@ import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import { formatCount } from "../format-number.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { layerKindsOf, layoutOf } from "../models/layout.ts";
 import { isFloat } from "../quant/codecs/registry.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { emptyCache } from "./allocated-bytes.ts";
@@ -27,7 +28,8 @@ export function codesRead(config: ModelConfig, kv: KvSpec, tokens: number, conte
     // Where several tokens have one row together, sinks, window and tiers count rows.
     const rows = Math.floor(tokens / tokensPerRow);
     if ((isFloat(main.k.side) && isFloat(main.v.side)) || rows === 0) return [];
-    const key = `${reach.slidingWindow}/${residual !== null}/${format.tiers !== undefined}/${tokensPerRow}`;
+    const sizes = residual ? `${format.sinks}+${format.window}` : "";
+    const key = `${reach.slidingWindow}/${sizes}/${format.tiers !== undefined}/${tokensPerRow}`;
     let share = known.get(key);
     if (share === undefined) {
       const reached = (format.tiers ?? []).filter(({ after }) => after < context / tokensPerRow);
@@ -77,7 +79,7 @@ export function requireCodesRead(
     if (share === null) continue;
     const wanted = ENOUGH * codesRead(config, spec, most)!;
     if (share >= wanted && share > 0) continue;
-    const { sinks, window } = spec.forLayer(0);
+    const { sinks, window } = spec.forModel(layerKindsOf(layoutOf(config))).forLayer(0);
     const tiers = hasTiers(spec);
     const enough = shortest(config, spec, wanted, most);
     const remedy =

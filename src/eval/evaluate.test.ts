@@ -71,9 +71,9 @@ describe("evaluate", () => {
     // 4 layers, 2 KV heads, K and V, 128 tokens, 34 and 128 bytes a vector.
     expect(row!.kvBytes).toBe(4 * 2 * 2 * 128 * 34);
     expect(row!.kvBytesBase).toBe(4 * 2 * 2 * 128 * 128);
-    // Codes for all, and 16 bit for all 128 tokens of the window.
-    const [withWindow] = await run({ kv: ["k4v4"] });
-    expect(withWindow!.bitsPerValue).toBe(20.25);
+    // All 128 tokens are in the window: as codes of 8 bits alone, or in 16 bits beside their codes.
+    const windows = await run({ kv: ["k4v4", "k4v4,window=16bit"] });
+    expect(windows.map(({ bitsPerValue }) => bitsPerValue)).toEqual([8 + 16 / 64, 4 + 16 / 64 + 16]);
   });
 
   it("formats in company give what each gives alone, in the order asked for", async () => {

@@ -30,8 +30,16 @@ describe("ladderOf", () => {
           ([key, value]) => JSON.stringify(value) !== JSON.stringify(given[key as keyof typeof given]),
         ),
       );
-    expect(Object.keys(differs("K only"))).toEqual(["v"]);
-    expect(Object.keys(differs("V only"))).toEqual(["k"]);
+    // Beside floats sinks and window have 16 bits, in their numbers.
+    expect(given.windowBits).toBe(8);
+    for (const [lever, side] of [
+      ["K only", "v"],
+      ["V only", "k"],
+    ] as const) {
+      expect(Object.keys(differs(lever))).toEqual([side]);
+      expect(found.get(lever)!.forLayer(0)).toMatchObject({ sinks: 16, window: 144 });
+      expect(found.get(lever)!.forLayer(0).windowBits).toBeUndefined();
+    }
     expect(differs("K only")["v"]).toMatchObject({ kind: "float", bits: 16 });
     expect(differs("scale rules off")).toMatchObject({
       k: { ...given.k, scale: "norm" },
@@ -77,6 +85,11 @@ describe("ladderOf", () => {
     expect(found.get("QJL on")!.forLayer(5)).toEqual(parseKvSpec("paper-3+qjl").forLayer(5));
     expect(rungs("paper-3+qjl").get("QJL off")!.forLayer(5)).toEqual(parseKvSpec("paper-3").forLayer(5));
     expect(found.get("sinks on")!.forLayer(0).sinks).toBe(4);
+    expect(found.get("window on")!.forLayer(0).window).toBe(128);
+    const ours = rungs("k3v3,sinks=0,window=0");
+    expect(ours.get("sinks on")!.text).toBe("k3v3,sinks=16,window=0");
+    expect(ours.get("sinks on")!.forLayer(0)).toMatchObject({ sinks: 16, windowBits: 8 });
+    expect(ours.get("window on")!.forLayer(0)).toMatchObject({ window: 96, windowBits: 8 });
   });
 
   it("layers of their own keep their widths, side by side", () => {

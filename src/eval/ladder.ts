@@ -6,6 +6,7 @@ import { codecOf, isWholePage, typeOf } from "../quant/codecs/registry.ts";
 import type { Recipe } from "../quant/codecs/side-codec.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { EIGHT_BIT_SINKS, eightBitWindow, SIXTEEN_BIT_SIZES } from "../quant/window-side.ts";
 
 export interface Rung {
   /** The change in words, e.g. `K only` or `search off`. */
@@ -21,8 +22,6 @@ export interface LadderModel {
   readonly hasSketch: boolean;
 }
 
-/** Sinks and window, as in the `kNvM` presets, for the rung that adds them to a format without. */
-const [SINKS, WINDOW] = [4, 128];
 /** What a rung stores the other side in. */
 const OTHER = "f16";
 
@@ -35,7 +34,7 @@ const OTHER = "f16";
  */
 export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
-  const { k, v, sinks, window, rotation, tiers } = forLayer(0);
+  const { k, v, sinks, window, windowBits, rotation, tiers } = forLayer(0);
   const recipeOf = (side: SideFormat): Recipe | null => codecOf(side).recipeOf?.(side) ?? null;
   const isOther = (side: SideFormat): boolean => typeOf(side) === OTHER;
   const [keys, values] = [recipeOf(k), recipeOf(v)];
@@ -50,8 +49,10 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   // Tiers have no single side or window to switch.
   if (!isOther(k) && !isOther(v) && !tiers) {
     const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}${OTHER}`] : []);
-    rungs.push({ lever: "K only", kv: changed(`v=${OTHER}`, ...inAll("v")) });
-    rungs.push({ lever: "V only", kv: changed(`k=${OTHER}`, ...inAll("k")) });
+    // A side without codes has sinks and window in 16 bits: as many, so that the width is all that differs there.
+    const sizes = windowBits === 8 ? [`sinks=${sinks}`, `window=${window}`] : [];
+    rungs.push({ lever: "K only", kv: changed(`v=${OTHER}`, ...inAll("v"), ...sizes) });
+    rungs.push({ lever: "V only", kv: changed(`k=${OTHER}`, ...inAll("k"), ...sizes) });
   }
   if (recipes[0]) {
     rungs.push(onOff("scale rules", recipes[0].scale !== "norm", "scale=norm", "scale=auto"));
@@ -78,9 +79,14 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     else if (bits > 1 && hasSketch) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
   }
   if (!parseKvSpec(spec).isFloat) {
-    rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
+    // As in the presets of the width that the format has them in.
+    const isEight = parseKvSpec(changed("sinks=1")).forLayer(0).windowBits === 8;
+    const least = Math.min(...[k, v].map((side) => codecOf(side).bitsOf(side)));
+    const added = isEight ? { sinks: EIGHT_BIT_SINKS, window: eightBitWindow(least) } : SIXTEEN_BIT_SIZES;
+    rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${added.sinks}`));
     // What is stored a page at a time cannot do without a window: a page has no codes before it is full.
-    if (!tiers && ![k, v].some(isWholePage)) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
+    if (!tiers && ![k, v].some(isWholePage))
+      rungs.push(onOff("window", window > 0, "window=0", `window=${added.window}`));
     if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));

@@ -8,7 +8,8 @@ it("any widths survive the way through the text", () => {
   const bits = fc.integer({ min: 1, max: 8 });
   fc.assert(
     fc.property(fc.array(fc.record({ k: bits, v: bits }), { minLength: 1, maxLength: 12 }), (layers) => {
-      const spec = parseKvSpec(specOf({ modifiers: ["window=32"] }, layers)).forModel(layers.map(() => ["full"]));
+      const modifiers = ["window=16bit", "window=32"];
+      const spec = parseKvSpec(specOf({ modifiers }, layers)).forModel(layers.map(() => ["full"]));
       for (const [i, { k, v }] of layers.entries()) {
         const format = spec.forLayer(i);
         expect(format).toMatchObject({ window: 32, sinks: 4 });

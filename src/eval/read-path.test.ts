@@ -57,9 +57,12 @@ describe("checkReadPath", () => {
   it("says when there are no codes, and when sinks and window hide them all", async () => {
     expect(await check("f16")).toBe("float");
     expect(await check("f32")).toBe("float");
-    expect(await check("k4v4", 132)).toBe("window");
+    expect(await check("k4v4,window=16bit", 132)).toBe("window");
     // The 133rd query is the first that reads a code: sinks 0 to 3, window 5 to 132.
-    expect(await check("k4v4", 133)).toBe("packed");
+    expect(await check("k4v4,window=16bit", 133)).toBe("packed");
+    // And the 161st where sinks are 0 to 15, the window 17 to 160.
+    expect(await check("k4v4", 160)).toBe("window");
+    expect(await check("k4v4", 161)).toBe("packed");
   });
 
   it("leaves pages and sequence as they were", async () => {
@@ -99,14 +102,14 @@ describe("checkReadPath", () => {
 });
 
 describe("assertNoHiddenCopies", () => {
-  it("finds a 16-bit page outside sinks and window, and pages of nobody", async () => {
-    const { contender, sequence } = await fed("k4v4,window=32", 300);
+  it.each([8, 16])("finds a %i-bit page outside sinks and window, and pages of nobody", async (bits) => {
+    const { contender, sequence } = await fed(`k4v4,window=32,window=${bits}bit`, 300);
     assertNoHiddenCopies(contender, sequence, "k4v4");
     const { residual } = contender.cache.layers[2]!;
     const address = contender.cache.pool.allocate(residual!.layout.numBytes);
     sequence.residual(2).set(5, address);
     expect(() => assertNoHiddenCopies(contender, sequence, "k4v4")).toThrow(
-      /k4v4: layer 2 keeps 16-bit rows of tokens 80 to 95/,
+      `k4v4: layer 2 keeps ${bits}-bit rows of tokens 80 to 95`,
     );
     sequence.release();
     const [one, two] = [await fed("q8_0", 64), await fedBeside()];

@@ -23,7 +23,8 @@ describe("kvSpecOf", () => {
     ],
     [{ bits: 3, feedback: false, transform: false }, "k3v3,feedback=off,transform=off"],
     // What changes nothing is not said: these are one cache.
-    [{ bits: 4, sinks: 4, window: 128 }, "k4v4"],
+    [{ bits: 8, sinks: 4, window: 128 }, "k8v8"],
+    [{ kv: "k4v4,window=16bit", sinks: 4, window: 128 }, "k4v4,window=16bit"],
   ])("%j is %s", (parameters, spec) => {
     expect(kvSpecOf(parameters as Parameters<typeof kvSpecOf>[0])).toBe(spec);
   });
@@ -51,7 +52,7 @@ describe("listCandidates", () => {
     ]);
     expect(candidates[0]).toMatchObject({ part: "all", model: "m", ctx: 64, parameters: { k: 2, v: 4 } });
     expect(repeated).toBe(0);
-    expect(list({ bits: 4, sinks: [4, 0, 4] }).repeated).toBe(1);
+    expect(list({ bits: 4, sinks: [16, 0, 16] }).repeated).toBe(1);
   });
 
   it("refuses impossible combinations before anything runs, or leaves them out when told so", () => {

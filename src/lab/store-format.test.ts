@@ -33,8 +33,8 @@ describe("sweep.json", () => {
 
   it("of another version, another kind or damaged is refused with what to do", () => {
     const text = writeManifest(manifest);
-    expect(() => readManifest(text.replace('"version": 2', '"version": 3'), "s/sweep.json")).toThrow(
-      /^s\/sweep\.json: expected store version 2, got 3; read it with the turboquant that made it/,
+    expect(() => readManifest(text.replace('"version": 3', '"version": 2'), "s/sweep.json")).toThrow(
+      /^s\/sweep\.json: expected store version 3, got 2; read it with the turboquant that made it/,
     );
     expect(() => readManifest('{"format":"other"}', "p")).toThrow(/expected the store of a sweep/);
     expect(() => readManifest("null", "p")).toThrow(/expected the store of a sweep/);

@@ -8,8 +8,8 @@ import { checkSpace, type SearchSpace } from "./space-schema.ts";
 import type { SweepRow } from "./sweep-row.ts";
 
 const STORE_FORMAT = "turboquant-sweep";
-/** Version of the store's format; other versions cannot be read. */
-const STORE_VERSION = 2;
+/** Version of the store's format; other versions cannot be read. Before 3 the presets of our codes held sinks and window in 16 bits, so names meant other caches. */
+const STORE_VERSION = 3;
 
 export const MANIFEST_FILE = "sweep.json";
 export const RESULTS_FILE = "results.jsonl";

@@ -1,7 +1,8 @@
 /** @file The formats that are tried for a model, and which of two is surely no worse. */
 import { codecOf, isFloat } from "../quant/codecs/registry.ts";
-import type { SideFormat } from "../quant/kv-format.ts";
+import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import type { Window } from "../quant/window-side.ts";
 
 /** From few bits to many, with the presets' sinks and window. */
 export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "k5v5", "k6v5", "k6v6", "k8v8"] as const;
@@ -26,15 +27,25 @@ function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   return bits > 0 || (bits === 0 && (aTrellis || !bTrellis));
 }
 
+/** What is neither a side nor a window: equal or not. */
+const restOf = ({ tiers, rotation, seed }: LayerKvFormat): string => JSON.stringify({ tiers, rotation, seed });
+
+const windowBits = (format: Window): number => format.windowBits ?? 16;
+
+/** Whether each token has at least as many bits in `a` as in the sinks and the window of `b`; of `a` its codes may have them. */
+function windowIsAtLeast(a: LayerKvFormat, b: Window): boolean {
+  if (Math.min(bitsOf(a.k), bitsOf(a.v)) >= windowBits(b)) return true;
+  return windowBits(a) >= windowBits(b) && a.sinks >= b.sinks && a.window >= b.window;
+}
+
 /** Whether `a` keeps at least as much as `b` on both sides of every layer and is equal to it otherwise. Both are those of a model (`forModel`). */
 export function isAtLeast(a: KvSpec, b: KvSpec, numLayers: number): boolean {
   for (let layer = 0; layer < numLayers; layer++) {
     for (const isIndex of [false, true]) {
-      const { k: ak, v: av, ...restA } = a.forLayer(layer, isIndex);
-      const { k: bk, v: bv, ...restB } = b.forLayer(layer, isIndex);
-      if (!sideIsAtLeast(ak, bk) || !sideIsAtLeast(av, bv)) return false;
-      const noCodes = isFloat(ak) && isFloat(av);
-      if (!noCodes && JSON.stringify(restA) !== JSON.stringify(restB)) return false;
+      const [ofA, ofB] = [a.forLayer(layer, isIndex), b.forLayer(layer, isIndex)];
+      if (!sideIsAtLeast(ofA.k, ofB.k) || !sideIsAtLeast(ofA.v, ofB.v)) return false;
+      const noCodes = isFloat(ofA.k) && isFloat(ofA.v);
+      if (!noCodes && (!windowIsAtLeast(ofA, ofB) || restOf(ofA) !== restOf(ofB))) return false;
     }
   }
   return a.calibration === b.calibration || a.isFloat;

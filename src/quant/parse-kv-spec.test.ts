@@ -34,11 +34,13 @@ function problem(spec: string): string {
 }
 
 describe("presets", () => {
-  it("kNvM: our recipe at every pair of widths", () => {
+  it("kNvM: our recipe at every pair of widths; sinks and window in 8 bits unless all codes have them", () => {
     for (let k = 1; k <= 8; k++) {
       for (let v = 1; v <= 8; v++) {
         const spec = parseKvSpec(`k${k}v${v}`);
-        expect(spec.forLayer(17)).toEqual({ ...published, k: key(k), v: value(v), sinks: 4, window: 128 });
+        const eight = { sinks: 16, window: Math.min(k, v) >= 4 ? 144 : 96, windowBits: 8 };
+        const own = k + v === 16 ? { sinks: 4, window: 128 } : eight;
+        expect(spec.forLayer(17)).toEqual({ ...published, k: key(k), v: value(v), ...own });
         expect([spec.calibration, spec.isFloat, spec.text]).toEqual(["auto", false, `k${k}v${v}`]);
       }
     }
@@ -93,18 +95,38 @@ describe("modifiers", () => {
     }
   });
 
-  it("the bits of sinks and window, apart from their lengths", () => {
-    expect(layer("k4v4,window=8bit")).toEqual({ ...layer("k4v4,sinks=16,window=144"), windowBits: 8 });
-    expect(layer("k4v3,window=8bit")).toEqual({ ...layer("k4v3,sinks=16,window=96"), windowBits: 8 });
-    expect(layer("k4v4,window=8bit,window=32,sinks=4")).toEqual({ ...layer("k4v4,window=32"), windowBits: 8 });
-    expect(layer("k4v4,window=8bit,sinks=4")).toEqual({ ...layer("k4v4,window=144"), windowBits: 8 });
-    expect(layer("paper-4,window=8bit")).toEqual({ ...layer("paper-4"), windowBits: 8 });
-    expect(parseKvSpec("k4v4,window=8bit,window=32").text).toBe("k4v4,window=32,window=8bit");
-    expect(parseKvSpec("k4v4,window=8bit,window=144,sinks=16").text).toBe("k4v4,window=8bit");
-    for (const same of ["k4v4,window=16bit", "k4v4,window=8bit,window=16bit"]) {
+  it("window=16bit: what the presets meant before, 4 sinks and 128 tokens", () => {
+    for (const preset of ["k4v4", "k3v3", "k2v2", "k8v4"]) {
+      const { windowBits, ...rest } = layer(preset);
+      expect(windowBits).toBe(8);
+      const before = { ...rest, sinks: 4, window: 128 };
+      expect(layer(`${preset},window=16bit`)).toEqual(before);
+      expect(layer(`${preset},window=16bit,sinks=3`)).toEqual({ ...before, sinks: 3 });
+      expect(layer(`${preset},window=16bit,window=64`)).toEqual({ ...before, window: 64 });
+      expect(parseKvSpec(`${preset},window=16bit`).text).toBe(`${preset},window=16bit`);
+      expect(parseKvSpec(`${preset},window=16bit,window=128,sinks=4`).text).toBe(`${preset},window=16bit`);
+      expect(layer(`${preset},window=0,sinks=0`)).toEqual({ ...rest, sinks: 0, window: 0 });
+    }
+  });
+
+  it("a number of tokens says nothing of the width, nor a width of the numbers that a spec names", () => {
+    expect(layer("k4v4,window=64")).toEqual({ ...layer("k4v4"), window: 64 });
+    expect(layer("k3v3,sinks=4")).toEqual({ ...layer("k3v3"), sinks: 4 });
+    expect(layer("k4v4,window=0")).toEqual({ ...layer("k4v4"), window: 0 });
+    expect(layer("k8v8,window=8bit")).toEqual({ ...layer("k8v8"), sinks: 16, window: 144, windowBits: 8 });
+    expect(layer("paper-4,window=32,window=8bit")).toEqual({ ...layer("paper-4"), window: 32, windowBits: 8 });
+    // Nothing that could have a width.
+    for (const kv of ["paper-4", "k4v4,sinks=0,window=0"]) {
+      expect(parseKvSpec(`${kv},window=8bit`).text).toBe(kv);
+      expect(layer(`${kv},window=8bit`)).toEqual(layer(kv));
+      expect(parseKvSpec(`${kv},window=16bit`).text).toBe(kv);
+    }
+    for (const same of ["k4v4,window=8bit", "k4v4,window=16bit,window=8bit", "tq4"]) {
       expect(parseKvSpec(same).text).toBe("k4v4");
       expect(layer(same)).toEqual(layer("k4v4"));
     }
+    expect(parseKvSpec("k4v4,window=8bit,window=32").text).toBe("k4v4,window=32");
+    expect(parseKvSpec("k8v8,window=16bit").text).toBe("k8v8");
     expect(problem("k4v4,window=9bit")).toContain("window=9bit: expected 8bit, 16bit");
     for (const [kv, type] of [
       ["q8_0,window=32", "q8_0"],
@@ -115,6 +137,22 @@ describe("modifiers", () => {
       expect(problem(`${kv},window=8bit`)).toContain(`window=8bit: ${type} has no TurboQuant codes`);
     }
     expect(layer("k4v4,layers=0:f16,window=8bit").k).toEqual(plain("f16"));
+  });
+
+  it("sides without TurboQuant codes, latent attention and keys of an indexer have 16 bits beside our presets", () => {
+    const halves = layer("k4v4,window=16bit");
+    expect(layer("k4v4,v=f16")).toEqual({ ...halves, v: plain("f16") });
+    const spec = parseKvSpec("k4v4,layers=0:q8_0+1:k2v2");
+    expect(spec.forLayer(0)).toEqual({ ...halves, k: plain("q8_0"), v: plain("q8_0") });
+    expect(spec.forLayer(1)).toMatchObject({ sinks: 16, window: 144, windowBits: 8 });
+    const kinds: KeptKind[][] = [["full"], ["latent", "index"]];
+    const own = parseKvSpec("k4v4").forModel(kinds);
+    expect(own.forLayer(0)).toEqual(layer("k4v4"));
+    expect(own.forLayer(1)).toEqual(halves);
+    expect(own.forLayer(1, true)).toEqual({ ...halves, k: key(8) });
+    // Numbers that are named hold for them too.
+    expect(parseKvSpec("k4v4,window=64").forModel(kinds).forLayer(1)).toEqual({ ...halves, window: 64 });
+    expect(own.text).toBe("k4v4");
   });
 
   it("scale and search reach both sides", () => {
@@ -168,7 +206,7 @@ describe("modifiers", () => {
 
   it("layers= takes ranges, the last that fits wins", () => {
     const spec = parseKvSpec("k4v4,layers=0-1:k8v8+1:f16+27:paper-3");
-    expect(spec.forLayer(0)).toMatchObject({ k: key(8), v: value(8), window: 128 });
+    expect(spec.forLayer(0)).toMatchObject({ k: key(8), v: value(8), window: 144, windowBits: 8 });
     expect(spec.forLayer(1)).toMatchObject({ k: plain("f16") });
     expect(spec.forLayer(2)).toMatchObject({ k: key(4) });
     expect(spec.forLayer(27)).toMatchObject({ k: plain("tq3") });
@@ -223,7 +261,7 @@ describe("modifiers", () => {
       "k4v4,layers=0-1:k8v8,scale=norm,search=off,transform=off,feedback=off",
       "k4v4,transform=off,feedback=off,scale=norm,search=off,layers=0-1:k8v8",
     ]) {
-      expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
+      expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 16, window: 144 });
       expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
     }
     expect(layer("turboquant_4bit_nc,layers=0:k8v8").k).toEqual({ ...key(8), search: false });
@@ -233,13 +271,14 @@ describe("modifiers", () => {
 
   it("what is said twice is one of the two in the canonical text", () => {
     expect(parseKvSpec("k4v4,sinks=0,sinks=0").text).toBe("k4v4,sinks=0");
-    expect(parseKvSpec("k4v4,sinks=0,sinks=4").text).toBe("k4v4");
+    expect(parseKvSpec("k8v8,sinks=0,sinks=4").text).toBe("k8v8");
+    expect(parseKvSpec("k4v4,sinks=0,window=16bit,sinks=4").text).toBe("k4v4,window=16bit");
     expect(parseKvSpec("k4v4,window=0,sinks=8,window=64").text).toBe("k4v4,sinks=8,window=64");
   });
 
   it("layers= changes one side where one is named, and keeps the recipe", () => {
     const spec = parseKvSpec("k4v4,layers=0-3:k8v8+2:k5+3:vf16+3:k2");
-    expect(spec.forLayer(1)).toMatchObject({ k: key(8), v: value(8), window: 128 });
+    expect(spec.forLayer(1)).toMatchObject({ k: key(8), v: value(8), window: 144 });
     expect(spec.forLayer(2)).toMatchObject({ k: key(5), v: value(8) });
     expect(spec.forLayer(3)).toMatchObject({ k: key(2), v: plain("f16") });
     expect(spec.forLayer(4)).toMatchObject({ k: key(4), v: value(4) });
@@ -305,7 +344,8 @@ describe("research modifiers", () => {
 
 describe("canonical text", () => {
   it("drops what changes nothing and sorts the rest", () => {
-    expect(parseKvSpec(" k4v4 , window=128 , sinks=0").text).toBe("k4v4,sinks=0");
+    expect(parseKvSpec(" k8v8 , window=128 , sinks=0").text).toBe("k8v8,sinks=0");
+    expect(parseKvSpec(" k4v4 , window=16bit, window=128 , sinks=0").text).toBe("k4v4,sinks=0,window=16bit");
     expect(parseKvSpec("k4v4,window=0,sinks=0").text).toBe(parseKvSpec("k4v4,sinks=0,window=0").text);
   });
 
@@ -313,6 +353,7 @@ describe("canonical text", () => {
     const modifiers = fc.subarray([
       "sinks=0",
       "window=64",
+      "window=16bit",
       "scale=norm",
       "rotation=qr",
       "search=off",

@@ -3,7 +3,7 @@
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import { allCodecs, codecOf, isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
-import { canonicalPreset, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
+import { canonicalPreset } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSpec } from "./codecs/side-spec.ts";
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
 import { indexSide } from "./index-side.ts";
@@ -13,7 +13,7 @@ import { KEPT_KINDS, type KeptKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
 import { canonicalTiers, specParts } from "./parse-tiers.ts";
 import type { RotationKind } from "./rules.ts";
-import { checkWindowSides, EIGHT_BIT_SINKS, eightBitWindow } from "./window-side.ts";
+import { canBeEightBits, checkWindowSides, type Window, type Windows, windowsOf } from "./window-side.ts";
 
 export interface KvSpec {
   /** The canonical text; equal texts mean equal formats. */
@@ -25,12 +25,13 @@ export interface KvSpec {
   /** True when no layer stores codes. */
   readonly isFloat: boolean;
   /**
-   * Of a spec whose `layers=` names kinds, call `forModel` first: without a model no layer is of any kind. isIndex: of the keys of an indexer
-   * that the layer has beside its own
+   * Call `forModel` first, where layers are of latent attention or `layers=` names kinds: without a model no layer is of any kind. isIndex: of the
+   * keys of an indexer that the layer has beside its own
    */
   forLayer(layer: number, isIndex?: boolean): LayerKvFormat;
   /**
-   * The same spec with the kinds of `layers=` as the layers that they are in a model, by their numbers. kinds: of what each of them keeps
+   * The same spec for the layers of a model: with the kinds of `layers=` by their numbers, and 16 bits for the windows of latent attention.
+   * kinds: of what each of them keeps
    * @throws TurboQuantError invalid_argument — a layers= range beyond the model, or a kind that no layer is of
    */
   forModel(kinds: readonly (readonly KeptKind[])[]): KvSpec;
@@ -153,7 +154,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
         break;
       case "window":
         if (!value.endsWith("bit")) draft.window = parseCount(name, value, 65_536);
-        else draft.windowBits = oneOf(name, value, ["8bit", "16bit"]) === "8bit" ? 8 : undefined;
+        else draft.windowBits = oneOf(name, value, ["8bit", "16bit"]) === "8bit" ? 8 : 16;
         break;
       case "seed":
         draft.seed = parseCount(name, value, 2 ** 32 - 1);
@@ -168,17 +169,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
         ranges.push(...parseLayers(value, draft));
     }
   }
-  sizeEightBits(draft, parts);
   return ranges;
-}
-
-/** A preset whose window is asked for in 8 bits has more sinks and a window of its own length, unless they are named. Tiers name theirs. */
-function sizeEightBits(draft: Draft, parts: readonly string[]): void {
-  if (!parts.includes("window=8bit") || draft.windowBits !== 8 || draft.window === 0) return;
-  const isNamed = (size: RegExp): boolean => parts.some((part) => size.test(part));
-  if (!isNamed(/^sinks=/)) draft.sinks = EIGHT_BIT_SINKS;
-  const bits = [draft.k, draft.v].map(({ type }) => turboQuantBits(type) ?? 8);
-  if (!isNamed(/^window=\d+$/)) draft.window = eightBitWindow(Math.min(...bits));
 }
 
 /**
@@ -190,31 +181,39 @@ export function parseKvSpec(spec: string): KvSpec {
   const [preset, ...modifiers] = specParts(text);
   const expanded = ALIASES.get(preset);
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
-  const { draft, ranges: drafts } = build(preset, modifiers);
-  const { calibration, tiers: draftTiers, ...shared } = draft;
+  const { draft, windows, ranges: drafts } = build(preset, modifiers);
+  const { calibration, tiers: draftTiers, rotation, seed, windowBits } = draft;
   const tiers = draftTiers?.map(({ k, v, after }) => ({ k: sideOf(k), v: sideOf(v), after }));
-  const base = { ...shared, k: sideOf(draft.k), v: sideOf(draft.v), ...(tiers && { tiers }) };
+  const base = { k: sideOf(draft.k), v: sideOf(draft.v), ...(tiers && { tiers }), rotation, seed };
   const ranges = drafts.map(({ layers, k, v }): LayerRange<SideFormat> => {
     return { layers, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
   });
   const sides = [base, ...ranges, ...(tiers ?? [])].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
   const whole = sides.find(isWholePage);
-  if (whole) checkWholePages(whole, draft.window);
+  if (whole) checkWholePages(whole, windows.halves.window);
   checkOwnCalibration(sides, calibration);
-  for (const each of [base, ...ranges, ...(tiers ?? [])])
-    checkWindowSides({ ...base, k: each.k ?? base.k, v: each.v ?? base.v });
+  if (windowBits === 8)
+    for (const each of [base, ...ranges, ...(tiers ?? [])])
+      checkWindowSides({ k: each.k ?? base.k, v: each.v ?? base.v });
   const facts = {
     text: canonical(preset, modifiers),
     calibration,
     makesCalibration: calibration === "auto" && modifiers.some((part) => part.startsWith("calibration=")),
     isFloat: sides.every(isFloat),
   };
-  return withRanges(facts, base, ranges);
+  return withRanges(facts, { base, windows, latents: [] }, ranges);
+}
+
+interface Base {
+  readonly base: Omit<LayerKvFormat, keyof Window>;
+  readonly windows: Windows;
+  /** Layers of latent attention, by their numbers. */
+  readonly latents: readonly number[];
 }
 
 function withRanges(
   facts: Pick<KvSpec, "text" | "calibration" | "makesCalibration" | "isFloat">,
-  base: LayerKvFormat,
+  { base, windows, latents }: Base,
   ranges: readonly LayerRange<SideFormat>[],
 ): KvSpec {
   const spec: KvSpec = {
@@ -231,16 +230,15 @@ function withRanges(
         tiers = undefined;
       }
       if (isIndex && !isNamed) k = indexSide(k);
-      return { ...base, k, v, ...(base.tiers && { tiers }) };
+      const isHalves = isIndex || latents.includes(layer) || !canBeEightBits({ k, v });
+      return { ...base, k, v, ...windows[isHalves ? "halves" : "own"], ...(base.tiers && { tiers }) };
     },
     forModel: (kinds) =>
-      ranges.length === 0
-        ? spec
-        : withRanges(
-            facts,
-            base,
-            ranges.flatMap(({ layers, ...sides }) => layersIn(layers, kinds).map((own) => ({ layers: own, ...sides }))),
-          ),
+      withRanges(
+        facts,
+        { base, windows, latents: kinds.flatMap((kept, layer) => (kept.includes("latent") ? layer : [])) },
+        ranges.flatMap(({ layers, ...sides }) => layersIn(layers, kinds).map((own) => ({ layers: own, ...sides }))),
+      ),
   };
   return spec;
 }
@@ -285,7 +283,13 @@ function checkOwnCalibration(sides: readonly SideFormat[], calibration: string):
   }
 }
 
-function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange<SideSpec>[] } {
+interface Built {
+  readonly draft: Draft;
+  readonly windows: Windows;
+  readonly ranges: LayerRange<SideSpec>[];
+}
+
+function build(preset: string, modifiers: readonly string[]): Built {
   const draft = parsePreset(preset);
   const ranges = parseModifiers(modifiers, draft);
   const targets: { k?: SideSpec; v?: SideSpec }[] = [draft, ...ranges, ...(draft.tiers ?? [])];
@@ -293,7 +297,13 @@ function build(preset: string, modifiers: readonly string[]): { draft: Draft; ra
     if (target.k) target.k = dropImpossibleTrellis(target.k);
     if (target.v) target.v = dropImpossibleTrellis(target.v);
   }
-  return { draft, ranges };
+  return { draft, windows: windowsOf(draft, { k: sideOf(draft.k), v: sideOf(draft.v) }), ranges };
+}
+
+/** What a spec comes to: whatever of sinks and window it says itself, and whatever is our recipe's. */
+function resultOf({ draft, windows, ranges }: Built): string {
+  const { sinks: _sinks, window: _window, windowBits: _bits, ...rest } = draft;
+  return JSON.stringify({ ...rest, windows, ranges });
 }
 
 /**
@@ -302,7 +312,7 @@ function build(preset: string, modifiers: readonly string[]): { draft: Draft; ra
  */
 function isBuilt(preset: string, modifiers: readonly string[], result: string): boolean {
   try {
-    return JSON.stringify(build(preset, modifiers)) === result;
+    return resultOf(build(preset, modifiers)) === result;
   } catch (error) {
     if (error instanceof TurboQuantError) return false;
     throw error;
@@ -311,7 +321,7 @@ function isBuilt(preset: string, modifiers: readonly string[], result: string): 
 
 /** The preset with those modifiers that change something, sorted by name. */
 function canonical(preset: string, modifiers: readonly string[]): string {
-  const result = JSON.stringify(build(preset, modifiers));
+  const result = resultOf(build(preset, modifiers));
   let kept = modifiers;
   // One is removed at a time, because of two equal ones only one may
   // go. Earlier ones are tried first, since later ones override them.

@@ -122,7 +122,7 @@ export function parseTiers(preset: string): PresetDraft | null {
     ...sidesOf(youngest!),
     sinks: SINKS,
     window: newest,
-    ...(window?.widths[0] === 8 && { windowBits: 8 }),
+    windowBits: window?.widths[0] === 8 ? 8 : 16,
     ...(tiers.length > 0 && { tiers }),
   };
 }

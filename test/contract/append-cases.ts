@@ -25,7 +25,14 @@ const ALL: KvCase = {
 export const FEW_APPENDED: readonly KvCase[] = [
   ALL,
   // In the codes and the shape of one of FORMATS, whose kernels of attention it takes.
-  { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], rope: true, norms: "before", valueNorm: true },
+  {
+    kv: "k3v4,window=4,sinks=2,window=16bit",
+    headDim: 320,
+    steps: [9, 1],
+    rope: true,
+    norms: "before",
+    valueNorm: true,
+  },
 ];
 
 export const APPENDED: readonly KvCase[] = [
@@ -33,6 +40,6 @@ export const APPENDED: readonly KvCase[] = [
   { ...ALL, norms: "before", valueNorm: false },
   { kv: "k8v8,window=0,sinks=0", numHeads: 4, numKvHeads: 2, steps: [9, 1], calibrated: true, growth: ALL.growth! },
   { kv: "f16", headDim: 8, numHeads: 3, numKvHeads: 3, steps: [7, 1], valueNorm: true },
-  { kv: "k4v4", steps: [70, 1], growth: { beta: 0.1, length: 16, offset: 0 } },
+  { kv: "k4v4,window=16bit", steps: [70, 1], growth: { beta: 0.1, length: 16, offset: 0 } },
   { ...ALL, headDim: 576, numHeads: 2, numKvHeads: 1, steps: [9, 1] },
 ];

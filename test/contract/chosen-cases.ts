@@ -4,7 +4,8 @@ import { CounterRng } from "../../src/math/rng.ts";
 import type { KvCase } from "../support/kv-case.ts";
 import { BARE } from "./kv-cases.ts";
 
-const COPIES = "sinks=4,window=32";
+const SIZES = "sinks=4,window=32";
+const COPIES = `${SIZES},window=16bit`;
 const TOGETHER = [
   [70, 3, 1],
   [1, 40, 2],
@@ -22,7 +23,7 @@ export const FEW_CHOSEN: readonly KvCase[] = [
     chosen: { count: 300, lists: 2 },
   },
   {
-    ...{ kv: `k2v8,trellis=off,window=8bit,${COPIES}`, headDim: 24, valueDim: 40, numHeads: 6, numKvHeads: 2 },
+    ...{ kv: `k2v8,trellis=off,window=8bit,${SIZES}`, headDim: 24, valueDim: 40, numHeads: 6, numKvHeads: 2 },
     steps: [
       [40, 3, 1],
       [1, 9, 2],
@@ -40,7 +41,7 @@ export const CHOSEN: readonly KvCase[] = [
   ...["f32", "q4_0r", "k2v2,trellis=off", "k3v3", "k6v6", "k7v7"].map((kv) => ({ ...latent, kv: `${kv},${BARE}` })),
   ...["f16", "k1v6", "k3v2,trellis=off"].map((kv) => ({ ...heads, kv: `${kv},${BARE}` })),
   ...["q8_0,v=tq4", "k2v5", "k4v7,rotation=none"].map((kv) => ({ ...heads, kv: `${kv},${COPIES}` })),
-  { ...heads, kv: `k8v3,rotation=qr,window=8bit,${COPIES}` },
+  { ...heads, kv: `k8v3,rotation=qr,window=8bit,${SIZES}` },
   { ...latent, kv: `k4v4,${COPIES}`, numHeads: 17 },
   { ...latent, kv: `k4v4,${COPIES}`, headDim: 512, rotaryKeyDim: 64, numHeads: 33, steps: [30, 1] },
   { ...heads, kv: `k4v4,${COPIES}`, calibrated: true },

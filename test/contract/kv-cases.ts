@@ -7,7 +7,7 @@ import { CounterRng } from "../../src/math/rng.ts";
 import { BEYOND_FLOAT16, type KvCase } from "../support/kv-case.ts";
 
 export const BARE = "sinks=0,window=0";
-const COPIES = "sinks=4,window=32";
+const COPIES = "sinks=4,window=32,window=16bit";
 /** Where it is only counted how many tokens there are: rows that are stored at once. */
 const PLAIN = "search=off,rotation=none";
 
@@ -19,24 +19,41 @@ const PLAIN = "search=off,rotation=none";
 export const FORMATS: readonly KvCase[] = [
   { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 8, numKvHeads: 2, steps: [63, 1, 4] },
-  { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, numHeads: 5, steps: [1, 40, 1] },
-  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 33, 1], calibrated: true },
-  { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 33, 3] },
+  {
+    kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1,window=16bit",
+    headDim: 24,
+    numHeads: 5,
+    steps: [1, 40, 1],
+  },
+  { kv: "k2v6,window=16,sinks=0,window=16bit", headDim: 40, numHeads: 3, steps: [1, 1, 33, 1], calibrated: true },
+  {
+    kv: "k8v3,search=off,window=20,sinks=3,window=16bit",
+    headDim: 40,
+    numHeads: 6,
+    numKvHeads: 2,
+    steps: [1, 33, 1, 33, 3],
+  },
   { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
   { kv: `k4v4,${PLAIN},v=q4_0r,${BARE}`, headDim: 32, numHeads: 14, numKvHeads: 2, steps: [17, 1], calibrated: true },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
   { kv: "f16", steps: [199, 1, 1, 60], slidingWindow: 100, isChunked: true },
   { kv: "f32", steps: [1, 33, 1, 65, 2] },
   { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 3, steps: [66, 2] },
-  { kv: "k6v7,rotation=none,window=16,sinks=2", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
+  {
+    kv: "k6v7,rotation=none,window=16,sinks=2,window=16bit",
+    headDim: 72,
+    numHeads: 2,
+    numKvHeads: 2,
+    steps: [33, 1, 3],
+  },
   { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
-  { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [66, 1] },
+  { kv: "k6v5,window=0,sinks=7,window=16bit", headDim: 80, steps: [66, 1] },
   { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
   { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [9, 1], calibrated: true },
   // What subgroups store; as many coordinates are attended without them on a GPU in software.
   { kv: `k8v2,${BARE}`, headDim: 256, steps: [3, 1], pagesOnly: true },
   // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
-  { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1] },
+  { kv: "k3v4,window=4,sinks=2,window=16bit", headDim: 320, steps: [9, 1] },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [3, 1] },
   { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
   // One query head more than a workgroup takes.
@@ -51,7 +68,7 @@ export const MORE_FORMATS: readonly KvCase[] = [
   { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
   { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
   {
-    kv: "k8v4,rotation=qr,scale=norm,window=4,sinks=2",
+    kv: "k8v4,rotation=qr,scale=norm,window=4,sinks=2,window=16bit",
     numHeads: 4,
     numKvHeads: 2,
     steps: [4, 4, 4, 1],
@@ -69,14 +86,14 @@ export const MORE_FORMATS: readonly KvCase[] = [
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
   { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
   // As much workgroup memory as there is.
-  { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
-  { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], calibrated: true },
+  { kv: "k8v2,window=20,sinks=3,window=16bit", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
+  { kv: "k3v4,window=4,sinks=2,window=16bit", headDim: 320, steps: [9, 1], calibrated: true },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
   // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
-  { kv: "k4v4,sinks=1,window=1", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
-  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
-  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
-  { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [128, 1] },
+  { kv: "k4v4,sinks=1,window=1,window=16bit", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
+  { kv: "k8v3,window=20,sinks=3,window=16bit", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
+  { kv: "k2v6,window=16,sinks=0,window=16bit", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
+  { kv: "k6v5,window=0,sinks=7,window=16bit", headDim: 80, steps: [128, 1] },
 ];
 
 /**
@@ -85,7 +102,7 @@ export const MORE_FORMATS: readonly KvCase[] = [
  */
 export const WIDTHS: readonly KvCase[] = [
   { kv: `k4v4,${COPIES}`, headDim: 48, valueDim: 32, numHeads: 4, numKvHeads: 2, steps: [70, 1, 3], valueScale: 0.75 },
-  { kv: "k3v2,window=4,sinks=2", headDim: 24, valueDim: 40, steps: [1, 33, 1, 2], calibrated: true },
+  { kv: "k3v2,window=4,sinks=2,window=16bit", headDim: 24, valueDim: 40, steps: [1, 33, 1, 2], calibrated: true },
   { kv: "f16", headDim: 192, valueDim: 128, steps: [66, 1], slidingWindow: 24 },
 ];
 /** The same for backends that need no kernel for each case. */
@@ -104,7 +121,14 @@ export const MORE_WIDTHS: readonly KvCase[] = [
 /** Latent attention: one row is key and value, the rotary part lies beside it. */
 export const LATENTS: readonly KvCase[] = [
   { kv: `k4v4,${COPIES}`, headDim: 64, rotaryKeyDim: 16, numHeads: 3, steps: [70, 1, 3] },
-  { kv: "k3v8,window=4,sinks=2", headDim: 24, rotaryKeyDim: 40, numHeads: 2, steps: [1, 33, 1, 2], rope: true },
+  {
+    kv: "k3v8,window=4,sinks=2,window=16bit",
+    headDim: 24,
+    rotaryKeyDim: 40,
+    numHeads: 2,
+    steps: [1, 33, 1, 2],
+    rope: true,
+  },
 ];
 /** The same for backends that need no kernel for each case. */
 export const MORE_LATENTS: readonly KvCase[] = [
@@ -200,7 +224,7 @@ export const MORE_LENGTHS: readonly KvCase[] = [
 export const WINDOWS: readonly KvCase[] = [
   { kv: `k4v4,${PLAIN},window=128,sinks=4`, steps: [5, 1, 140, 1, 20, 3] },
   ...["window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map((copies) => ({
-    kv: `k4v4,${PLAIN},${copies}`,
+    kv: `k4v4,${PLAIN},${copies},window=16bit`,
     steps: [5, 1, 70, 1, 20, 3],
   })),
   // The table of the 16-bit pages ends with the sinks; what lies behind it in memory is no address.
@@ -326,7 +350,7 @@ const gaussian = (i: number): number => rng.gaussian(i);
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
-  { kv: "k8v3,search=off,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
+  { kv: "k8v3,search=off,window=20,sinks=3,window=16bit", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
   { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 8, numKvHeads: 2, steps: [40, 1] },
   { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 3, numKvHeads: 1, steps: [40, 1] },
 ];

@@ -10,7 +10,7 @@ const rng = new CounterRng(8, 1);
 const large = (i: number): number => 3 * rng.gaussian(i);
 
 const BOTH: KvCase = {
-  kv: "k4v4,sinks=4,window=32",
+  kv: "k4v4,sinks=4,window=32,window=16bit",
   headDim: 16,
   numHeads: 4,
   numKvHeads: 2,
@@ -44,7 +44,7 @@ export const SOFTMAX: readonly KvCase[] = [
   { kv: "f16", headDim: 256, steps: [70, 1], softcap: 50, fill: large },
   { kv: "q8_0,v=tq8", headDim: 72, numHeads: 7, steps: [66, 2], softcap: 2, sinkLogits: true },
   // More query heads than the scratch of a thread takes, and several splits of the keys.
-  { kv: "k4v4", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1], sinkLogits: true },
+  { kv: "k4v4,window=16bit", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1], sinkLogits: true },
   { kv: "f32", headDim: 8, numHeads: 4, numKvHeads: 2, steps: [1200, 1], softcap: 1, sinkLogits: true },
   {
     kv: "f32",

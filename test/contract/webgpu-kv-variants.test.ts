@@ -21,15 +21,22 @@ const DECODED = isThorough
  * attended by the same kernels as on other devices.
  */
 const APPENDED: readonly KvCase[] = [
-  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [20, 1], pagesOnly: true },
-  { kv: "k6v5", headDim: 80, numHeads: 4, numKvHeads: 2, steps: [20, 1], pagesOnly: true },
+  { kv: "k4v4,window=16bit", numHeads: 4, numKvHeads: 2, steps: [20, 1], pagesOnly: true },
+  { kv: "k6v5,window=16bit", headDim: 80, numHeads: 4, numKvHeads: 2, steps: [20, 1], pagesOnly: true },
   { kv: `k8v1,${BARE}`, headDim: 256, numHeads: 4, numKvHeads: 2, steps: [3, 1] },
-  { kv: "k2v2,window=20,sinks=3", numHeads: 4, numKvHeads: 2, steps: [30, 1], pagesOnly: true, calibrated: true },
+  {
+    kv: "k2v2,window=20,sinks=3,window=16bit",
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [30, 1],
+    pagesOnly: true,
+    calibrated: true,
+  },
 ];
 
 /** Long passes differ in the number of keys alone. */
 const TUNED: readonly KvCase[] = [
-  { kv: "k4v4,sinks=4,window=32", steps: [140, 1, 2], slidingWindow: 100 },
+  { kv: "k4v4,sinks=4,window=32,window=16bit", steps: [140, 1, 2], slidingWindow: 100 },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
 ];
 

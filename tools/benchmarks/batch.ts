@@ -1,7 +1,7 @@
 /** @file Several sequences decoded together on a GPU, and products of so many rows (bench/gpu/main.ts batches, linear). */
-import { fixed, num, type Row, rows, table } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table } from "./rows.ts";
 
-const FORMATS = ["f16", "k4v4"];
+const formatsOf = (all: readonly Row[]): string[] => ["f16", recordedAs(all, "k4v4")];
 const VERSIONS = ["before", "now"];
 const SHAPES = ["qkv", "o", "gate_up", "down", "head"];
 
@@ -15,32 +15,34 @@ function rateText(rounds: readonly Row[]): { readonly median: number; readonly t
 }
 
 function rateTable(all: readonly Row[]): string {
+  const formats = formatsOf(all);
   const streams = [...new Set(all.map((r) => num(r, "streams")))];
   const rate = (kv: string, version: string, count: number) =>
     rateText(all.filter((r) => r["kv"] === kv && r["version"] === version && num(r, "streams") === count));
   const body = streams.map((count) => [
     String(count),
-    ...FORMATS.flatMap((kv) => [
+    ...formats.flatMap((kv) => [
       ...VERSIONS.map((version) => rate(kv, version, count).text),
       `${fixed(rate(kv, "now", count).median / rate(kv, "now", 1).median, 1)}×`,
     ]),
   ]);
-  const titles = FORMATS.flatMap((kv) => [...VERSIONS.map((version) => `${kv}, ${version}`), "to one"]);
+  const titles = formats.flatMap((kv) => [...VERSIONS.map((version) => `${kv}, ${version}`), "to one"]);
   return table(["sequences", ...titles], body);
 }
 
 function attentionTable(all: readonly Row[]): string {
+  const formats = formatsOf(all);
   const counts = [...new Set(all.map((r) => num(r, "rows")))].sort((a, b) => a - b);
   const body = counts.map((count) => [
     String(count),
-    ...FORMATS.flatMap((kv) =>
+    ...formats.flatMap((kv) =>
       VERSIONS.map((version) => {
         const row = all.find((r) => r["kv"] === kv && r["version"] === version && num(r, "rows") === count);
         return fixed(num(row, "medianUs"), 1);
       }),
     ),
   ]);
-  return table(["sequences", ...FORMATS.flatMap((kv) => VERSIONS.map((version) => `${kv}, ${version}`))], body);
+  return table(["sequences", ...formats.flatMap((kv) => VERSIONS.map((version) => `${kv}, ${version}`))], body);
 }
 
 function productTable(all: readonly Row[]): string {

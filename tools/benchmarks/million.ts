@@ -1,11 +1,12 @@
 /** @file A large model with up to a million tokens on one GPU, and tokens that are found among them (bench/gpu/main.ts million, needles). */
-import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table, target, times } from "./rows.ts";
 
-const FORMATS = ["k4v4", "f16"];
+const formatsOf = (all: readonly Row[]): string[] => [recordedAs(all, "k4v4"), "f16"];
 const TESTS = ["tg16", "pp512"];
 const gigabytes = (bytes: number): string => fixed(bytes / 1e9, 1);
 
 function speedTable(all: readonly Row[]): string {
+  const formats = formatsOf(all);
   const depths = [...new Set(all.map((r) => num(r, "context")))].sort((a, b) => a - b);
   const find = (kv: string, test: string, depth: number): Row | undefined =>
     all.find((r) => r["kv"] === kv && num(r, "context") === depth && String(r["test"]).startsWith(test));
@@ -14,17 +15,17 @@ function speedTable(all: readonly Row[]): string {
       ? `${fixed(num(row, "tokPerSec"), 1)} (${fixed(num(row, "minTokPerSec"), 1)}–${fixed(num(row, "maxTokPerSec"), 1)})`
       : "–";
   const body = depths.map((depth) => {
-    const decoded = FORMATS.map((kv) => find(kv, "tg16", depth));
+    const decoded = formats.map((kv) => find(kv, "tg16", depth));
     return [
       depth.toLocaleString("en-US"),
       ...decoded.flatMap((row) => [gigabytes(num(row, "kvBytes")), gigabytes(num(row, "deviceBytes"))]),
-      ...TESTS.flatMap((test) => FORMATS.map((kv) => rate(find(kv, test, depth)))),
+      ...TESTS.flatMap((test) => formats.map((kv) => rate(find(kv, test, depth)))),
       decoded[1] ? times(num(decoded[0], "tokPerSec") / num(decoded[1], "tokPerSec")) : "–",
     ];
   });
-  const bytes = FORMATS.flatMap((kv) => [`${kv}, cache GB`, `${kv}, device GB`]);
-  const speeds = ["decode", "prefill"].flatMap((what) => FORMATS.map((kv) => `${what}, ${kv}`));
-  return table(["tokens", ...bytes, ...speeds, "decode, k4v4 to f16"], body);
+  const bytes = formats.flatMap((kv) => [`${kv}, cache GB`, `${kv}, device GB`]);
+  const speeds = ["decode", "prefill"].flatMap((what) => formats.map((kv) => `${what}, ${kv}`));
+  return table(["tokens", ...bytes, ...speeds, `decode, ${formats[0]} to f16`], body);
 }
 
 function needleTable(all: readonly Row[]): string {

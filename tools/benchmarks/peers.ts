@@ -1,5 +1,5 @@
 /** @file What llama.cpp and wllama do with the same GGUF file (peer-logits, peer-speed and peer-browser.jsonl): logits, then speed. */
-import { fixed, rows, table, target, times } from "./rows.ts";
+import { fixed, type Row, recordedAs, rows, table, target, times } from "./rows.ts";
 
 interface Difference {
   readonly kldMean: number;
@@ -111,11 +111,12 @@ function speedSection(
       rate && isOurs ? times(rate.median / best(row)) : "",
     ];
   });
+  const k4v4 = recordedAs(all as unknown as Row[], "k4v4");
   for (const [what, least, isMeant] of goals) {
-    for (const row of all.filter((one) => one.engine !== peer && one.kv === "k4v4" && isMeant(one))) {
+    for (const row of all.filter((one) => one.engine !== peer && one.kv === k4v4 && isMeant(one))) {
       const value = (row.tokPerSec?.median ?? Number.NaN) / best(row);
       const at = reads(row) ? "" : ` at depth ${row.depth}`;
-      target(`${row.model}: ${what}${at}, k4v4 to ${peer}'s best cache`, value, "≥", least, "×");
+      target(`${row.model}: ${what}${at}, ${k4v4} to ${peer}'s best cache`, value, "≥", least, "×");
     }
   }
   const { threads, cpu, version, browser } = all[0]!;

@@ -2,7 +2,7 @@
  * @file Attention of a chunk of a prompt on a GPU: our kernels on matrix units and in f32, and PyTorch's (bench/gpu/main.ts
  * prefill-attention, prefill-attention-f32, kernels, prefill; sdpa_prefill.py).
  */
-import { fixed, num, type Row, rows, table, times } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table, times } from "./rows.ts";
 
 const count = (n: number): string => n.toLocaleString("en-US");
 const onMatrices = (r: Row): boolean => /matrix units/.test(String(r["kernel"]));
@@ -29,7 +29,9 @@ function spanTable(own: readonly Row[], peers: readonly Row[]): string {
 
 /** The GPU's time of a prompt by kernel, in milliseconds. */
 function kernelTable(kernels: readonly Row[]): string {
-  const columns = ["f16", "k4v4"].flatMap((kv) => ["f32", "matrices"].map((attention) => ({ kv, attention })));
+  const columns = ["f16", recordedAs(kernels, "k4v4")].flatMap((kv) =>
+    ["f32", "matrices"].map((attention) => ({ kv, attention })),
+  );
   const kindOf = (r: Row): string => {
     const name = String(r["kernel"]);
     if (name.startsWith("attention of spans")) return "attention";

@@ -1,7 +1,7 @@
 /** @file Writes the figures of the README. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { attentionMs, ourDecodeRate, peerAttention } from "./cpu.ts";
-import { fixed, num, root, rows, table, times } from "./rows.ts";
+import { attentionFormat, attentionMs, decodeFormat, ourDecodeRate, peerAttention } from "./cpu.ts";
+import { fixed, num, recordedAs, root, rows, table, times } from "./rows.ts";
 
 /** Replaces the text between two markers of the README. */
 function fill(readme: string, name: string, body: string): string {
@@ -19,9 +19,8 @@ function quality(): string {
     "k4v4,sinks=0,window=0",
     "k3v3,sinks=0,window=0",
     "kivi-4",
-    "k4v4",
-    "k3v3",
-    "k2v2",
+    // Both widths of the window, where both were recorded.
+    ...["k4v4", "k3v3", "k2v2"].flatMap((preset) => [preset, `${preset},window=16bit`]),
   ];
   return table(
     ["`qwen3-3m`, a novel it never saw", "bits a value, all counted", "mean KLD", "same top-1", "PPL ratio"],
@@ -41,14 +40,18 @@ function quality(): string {
   );
 }
 
+/** Which `k4v4` was measured, where it is not the one of that name. */
+const measuredAs = (kv: string): string => (kv === "k4v4" ? "" : ` (\`${kv}\`)`);
+
 /** The longest contexts that were measured beside a large model on one GPU. */
 function longestContext(): string[] {
   const decoded = rows("gpu-h200-million").filter((r) => r["kind"] === "million" && String(r["test"]).startsWith("tg"));
-  const [f16, k4v4] = ["f16", "k4v4"].map((kv) =>
+  const format = recordedAs(decoded, "k4v4");
+  const [f16, k4v4] = ["f16", format].map((kv) =>
     decoded.filter((r) => r["kv"] === kv).reduce((a, b) => (num(a, "context") > num(b, "context") ? a : b)),
   );
   const tokens = [f16, k4v4].map((row) => num(row, "context").toLocaleString("en-US"));
-  const what = "longest context tried beside a 32B model in f16 on one H200, tokens";
+  const what = `longest context tried beside a 32B model in f16 on one H200, tokens${measuredAs(format)}`;
   return [what, ...tokens, `${fixed(num(k4v4, "tokPerSec"), 1)} tok/s at its end`];
 }
 
@@ -65,7 +68,7 @@ export function writeReadme(): void {
       ["", "f16", "k4v4", ""],
       [
         [
-          "KV bytes, 32K tokens of Qwen3-0.6B's shape, MiB",
+          `KV bytes, 32K tokens of Qwen3-0.6B's shape, MiB${measuredAs("k4v4,sinks=0,window=0")}`,
           ...["f16", undefined].map((kv) =>
             fixed(
               num(
@@ -84,10 +87,10 @@ export function writeReadme(): void {
           )} smaller`,
         ],
         [
-          "decode attention, ms per layer and 1K tokens at 16K, one thread",
+          `decode attention, ms per layer and 1K tokens at 16K, one thread${measuredAs(attentionFormat)}`,
           fixed(f16(1), 2),
-          fixed(attentionMs("k4v4", 16384, 1), 2),
-          `${times(f16(1) / attentionMs("k4v4", 16384, 1))} faster`,
+          fixed(attentionMs(attentionFormat, 16384, 1), 2),
+          `${times(f16(1) / attentionMs(attentionFormat, 16384, 1))} faster`,
         ],
         [
           "the same in llama.cpp (f16, q8_0 cache)",
@@ -96,10 +99,10 @@ export function writeReadme(): void {
           "",
         ],
         [
-          "decode of Qwen3-0.6B's shape at depth 4096, tok/s, two threads",
+          `decode of Qwen3-0.6B's shape at depth 4096, tok/s, two threads${measuredAs(decodeFormat)}`,
           fixed(ourDecodeRate("f16", 4096), 1),
-          fixed(ourDecodeRate("k4v4", 4096), 1),
-          times(ourDecodeRate("k4v4", 4096) / ourDecodeRate("f16", 4096)),
+          fixed(ourDecodeRate(decodeFormat, 4096), 1),
+          times(ourDecodeRate(decodeFormat, 4096) / ourDecodeRate("f16", 4096)),
         ],
         longestContext(),
       ],

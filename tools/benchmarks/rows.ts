@@ -14,6 +14,10 @@ export function rows(name: string): Row[] {
     .map((line) => JSON.parse(line) as Row);
 }
 
+/** The name that rows of a preset go by: its own, or the one of what presets meant while their window had 16 bits. */
+export const recordedAs = (all: readonly Row[], preset: string): string =>
+  all.some((row) => row["kv"] === preset) ? preset : `${preset},window=16bit`;
+
 export const num = (row: Row | undefined, field: string): number => Number(row?.[field] ?? Number.NaN);
 export const fixed = (x: number, digits: number): string => (Number.isFinite(x) ? x.toFixed(digits) : "–");
 export const times = (x: number): string => `${fixed(x, 2)}×`;

@@ -1,9 +1,11 @@
 /** @file Section of the benchmarks on the server: load, residency, shared prefixes, batching, silent connections (bench/server). */
-import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table, target, times } from "./rows.ts";
 
 const all = rows("server");
 const last = (test: string, kv?: string): Row | undefined =>
   all.filter((row) => row["test"] === test && (kv === undefined || row["kv"] === kv)).at(-1);
+/** Rows of the test's format that were recorded. */
+const named = (preset: string): string => recordedAs(all, preset);
 const mb = (bytes: number): string => fixed(bytes / 1e6, 1);
 
 export function serverSection(): string {
@@ -40,23 +42,23 @@ export function serverSection(): string {
     "×",
   );
   target(
-    "server: 1,500-token conversations that stay, k4v4 to f16",
-    conversations("k4v4") / conversations("f16"),
+    `server: 1,500-token conversations that stay, ${named("k4v4")} to f16`,
+    conversations(named("k4v4")) / conversations("f16"),
     "≥",
     3.5,
     "×",
   );
   const budgetKv = [...new Set(all.filter((row) => row["test"] === "budget").map((row) => String(row["kv"])))];
   target(
-    "server: conversations without preemption in half the memory, auto to k4v4",
+    `server: conversations without preemption in half the memory, auto to ${named("k4v4")}`,
     num(last("budget", "auto"), "conversations_ratio"),
     "≥",
     1.8,
     "×",
   );
   target(
-    "server: mean KLD of these conversations, auto to k2v2",
-    num(last("budget", "auto"), "kld_mean") / num(last("budget", "k2v2"), "kld_mean"),
+    `server: mean KLD of these conversations, auto to ${named("k2v2")}`,
+    num(last("budget", "auto"), "kld_mean") / num(last("budget", named("k2v2")), "kld_mean"),
     "≤",
     1,
     "×",
@@ -101,12 +103,12 @@ export function serverSection(): string {
   });
   return [
     table(["load", ""], loadRows),
-    `Conversations of 1,500 tokens in ${mb(num(last("resident"), "kv_budget_bytes"))} MB; the 16-bit window of k4v4 is part of each:`,
+    `Conversations of 1,500 tokens in ${mb(num(last("resident"), "kv_budget_bytes"))} MB; sinks and window are part of each:`,
     table(["cache", "conversations", "MB each", "to f16"], residentRows),
     `Conversations that grow to ${fixed(num(last("budget"), "tokens"), 0)} tokens side by side before one is preempted, in ${mb(num(last("budget"), "kv_budget_bytes"))} MB, ` +
       `${last("budget")?.["budget_of"]}; the divergence is that of as many texts in the same budget, fed side by side, behind their first 64 tokens ` +
       "(`npx tsx bench/server/main.ts budget`):",
-    table(["cache", "conversations", "to k4v4", "pages coded anew", "mean KLD", "p99.9"], budgetRows),
+    table(["cache", "conversations", `to ${named("k4v4")}`, "pages coded anew", "mean KLD", "p99.9"], budgetRows),
     table(
       ["", "alone, or cold", "together, or warm", ""],
       [

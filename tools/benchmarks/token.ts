@@ -1,13 +1,15 @@
 /** @file A token and a prompt of a whole model on a GPU, before a change and with it (bench/gpu/main.ts decode, prefill, token-kernels). */
-import { fixed, num, type Row, rows, table } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table } from "./rows.ts";
 
-const FORMATS = ["f16", "k4v4"];
 const VERSIONS = ["before", "now"];
-const columns = FORMATS.flatMap((kv) => VERSIONS.map((version) => ({ kv, version })));
-const titles = columns.map(({ kv, version }) => `${kv}, ${version}`);
+const columnsOf = (all: readonly Row[]) =>
+  ["f16", recordedAs(all, "k4v4")].flatMap((kv) => VERSIONS.map((version) => ({ kv, version })));
+const titlesOf = (columns: ReturnType<typeof columnsOf>): string[] =>
+  columns.map(({ kv, version }) => `${kv}, ${version}`);
 
 /** tok/s by the clock, by context; the last row is a prompt. */
 function rateTable(models: readonly Row[]): string {
+  const columns = columnsOf(models);
   const tests = [...new Set(models.map((r) => String(r["test"])))];
   const body = tests.map((test) => {
     const here = models.filter((r) => r["test"] === test);
@@ -21,7 +23,7 @@ function rateTable(models: readonly Row[]): string {
       ...cells,
     ];
   });
-  return table(["context", ...titles], body);
+  return table(["context", ...titlesOf(columns)], body);
 }
 
 /** What a dispatch is for, whichever kernel it is. */
@@ -33,6 +35,7 @@ function kindOf(kernel: string): string {
 }
 
 function kernelTable(kernels: readonly Row[]): string {
+  const columns = columnsOf(kernels);
   const kinds = ["matrix products", "norms", "swiglu", "attention", "attention merge", "append", "others", "all"];
   const body = kinds.map((kind) => [
     kind,
@@ -46,7 +49,7 @@ function kernelTable(kernels: readonly Row[]): string {
       )} (${calls})`;
     }),
   ]);
-  return table(["kernels", ...titles], body);
+  return table(["kernels", ...titlesOf(columns)], body);
 }
 
 export function tokenSections(record: string): (readonly [string, string, string])[] {

@@ -82,10 +82,17 @@ export function iterationsInModels(): string {
   );
 }
 
+/** Of formats those that rows were recorded of: presets may be, with a window of 8 bits, of 16, or both. */
+const recorded = (kind: "eval" | "answer", formats: readonly string[]): string[] =>
+  formats.filter((kv) => MODELS.some((model) => findRow(rows, kind, model, kv)));
+
 /** Our presets with window and sinks, each with the model's calibration and without. */
 export function presets(): string {
   const lines = ["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((preset) =>
-    [preset, `${preset},calibration=off`].map((kv) => [kv, ...compared(kv, (row) => `${top1(row)}, ${kld(row)}`)]),
+    recorded(
+      "eval",
+      ["", ",window=16bit"].flatMap((window) => [`${preset}${window}`, `${preset},calibration=off${window}`]),
+    ).map((kv) => [kv, ...compared(kv, (row) => `${top1(row)}, ${kld(row)}`)]),
   );
   return figures(["top-1, mean KLD", ...MODELS], lines);
 }
@@ -121,9 +128,10 @@ export function france(): string {
     "f16",
     ...[7, 6, 5, 4, 3, 2].map((bits) => `paper-${bits}`),
     ...[4, 3, 2].flatMap((bits) => [`paper-${bits},v=f16`, `paper-${bits},k=f16`]),
-    "k4v4",
-    "k3v3",
-    "k2v2",
+    ...recorded(
+      "answer",
+      ["k4v4", "k3v3", "k2v2"].flatMap((preset) => [preset, `${preset},window=16bit`]),
+    ),
   ];
   const answer = (kv: string, model: string): string =>
     findRow(rows, "answer", model, kv)?.answer.replaceAll("|", "\\|") ?? "–";

@@ -51,7 +51,7 @@ export function compressionByContext(): string {
     ];
   });
   return figures(
-    ["tokens", "paper-4", "k4v4 (window 128)", "k4v4 without window", "a dense rotation, of paper-4's cache"],
+    ["tokens", "paper-4", "k4v4 (window 144)", "k4v4 without window", "a dense rotation, of paper-4's cache"],
     rows,
   );
 }

@@ -13,7 +13,7 @@ describe("inspect", () => {
     expect(model).toMatchObject({ modelType: "qwen3", numLayers: 4, headDim: 64 });
     expect(model.fingerprint).toMatch(/^[0-9a-f]{64}$/);
     expect(kv.layers).toHaveLength(4);
-    expect(kv.layers[0]).toMatchObject({ bitsPerValue: 4.25, planesK: [4], window: 128, sinks: 4 });
+    expect(kv.layers[0]).toMatchObject({ bitsPerValue: 4.25, planesK: [4], window: 144, sinks: 16, exactBits: 8 });
     expect(tensors.length).toBe(model.tensors);
   });
 });

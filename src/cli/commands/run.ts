@@ -196,7 +196,7 @@ function summary(
       `KV cache, ${kv}`,
       formatBytes(kvBytes),
       kvBytes > f16Bytes && !parseKvSpec(kv).isFloat
-        ? `${compared}: a short text stays in the 16-bit window`
+        ? `${compared}: a short text stays in the residual window`
         : compared,
     ],
     [

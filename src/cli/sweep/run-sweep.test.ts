@@ -150,7 +150,7 @@ describe("Sweep", () => {
     const outcome = await run(planOf(BITS), sink, [bad]);
     expect(outcome).toMatchObject({ done: 16, failed: 2 });
     const failed = sink.rows.filter(({ status }) => status === "failed");
-    expect(kvs(failed)).toEqual(["k3v3", "k3v3,sinks=0"]);
+    expect(kvs(failed)).toEqual(["k3v3,sinks=0", "k3v3,sinks=4"]);
     expect(failed[0]).toMatchObject({ error: "no kernel for it" });
     // Failed runs are left alone, until they are asked for again.
     expect((await run(planOf(BITS), sink, [worker()])).added).toBe(0);
@@ -160,12 +160,15 @@ describe("Sweep", () => {
   it("tries a run again whose worker ended, once", async () => {
     let deaths = 0;
     const fragile = worker(({ kv }) => {
-      if (kv.includes("k5v5") && deaths++ < 2) throw new WorkerEnded("killed by SIGKILL");
+      if (kv.includes("k5v5,sinks=4") && deaths++ < 2) throw new WorkerEnded("killed by SIGKILL");
     });
     const sink = new Rows();
     // In a group, alone, and then it works.
     expect(await run(planOf(BITS), sink, [fragile])).toMatchObject({ done: 16, failed: 1 });
-    expect(sink.rows.find(({ kv }) => kv === "k5v5")).toMatchObject({ status: "failed", error: "killed by SIGKILL" });
+    expect(sink.rows.find(({ kv }) => kv === "k5v5,sinks=4")).toMatchObject({
+      status: "failed",
+      error: "killed by SIGKILL",
+    });
     deaths = 1;
     const lucky = new Rows();
     expect(await run(planOf(BITS), lucky, [fragile])).toMatchObject({ done: 16, failed: 0 });
@@ -191,11 +194,11 @@ describe("Sweep", () => {
   it("two formats that end their worker do not stop the others", async () => {
     const sink = new Rows();
     const fragile = worker(({ kv }) => {
-      if (kv.includes("k2v2") || kv.includes("k3v3")) throw new WorkerEnded("killed by SIGKILL");
+      if (kv.includes("k2v2,sinks=4") || kv.includes("k3v3,sinks=4")) throw new WorkerEnded("killed by SIGKILL");
     });
     const outcome = await run(planOf(BITS), sink, [fragile]);
     expect(outcome).toMatchObject({ done: 16, failed: 2, stoppedBy: null });
-    expect(kvs(sink.rows.filter(({ status }) => status === "failed"))).toEqual(["k2v2", "k3v3"]);
+    expect(kvs(sink.rows.filter(({ status }) => status === "failed"))).toEqual(["k2v2,sinks=4", "k3v3,sinks=4"]);
   });
 
   it("a full store ends all workers with its error", async () => {

@@ -91,9 +91,9 @@ describe("SweepStore", () => {
   it("of another version is refused; so is what is no store", () => {
     fill(["a"]);
     const path = join(folder, "sweep.json");
-    writeFileSync(path, readFileSync(path, "utf8").replace('"version": 2', '"version": 7'));
-    expect(() => SweepStore.open(folder, manifest)).toThrow(/expected store version 2, got 7/);
-    expect(() => readStore(folder)).toThrow(/expected store version 2, got 7/);
+    writeFileSync(path, readFileSync(path, "utf8").replace('"version": 3', '"version": 7'));
+    expect(() => SweepStore.open(folder, manifest)).toThrow(/expected store version 3, got 7/);
+    expect(() => readStore(folder)).toThrow(/expected store version 3, got 7/);
     expect(existsSync(join(folder, "lock"))).toBe(false);
     rmSync(path);
     expect(() => SweepStore.open(folder, manifest)).toThrow(/holds results\.jsonl but no sweep\.json/);

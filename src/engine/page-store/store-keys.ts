@@ -1,4 +1,5 @@
 /** @file Keys of the shared store: everything that the bytes of a part depend on is hashed into them. */
+import { SNAPSHOT_VERSION } from "../../cache/snapshot-header.ts";
 import { sha256Hex } from "../../formats/sha256.ts";
 import type { LLM } from "../llm.ts";
 
@@ -9,9 +10,9 @@ export class StoreKeys {
   readonly #model: string;
 
   constructor({ snapshotIdentity: { fingerprint, kvSpec }, ops, decoder }: LLM) {
-    // Backends, and weights that are kept in another format, compute keys and values with other last bits.
+    // What a format's name means belongs to the version of snapshots. Backends, and weights that are kept in another format, compute keys and values with other last bits.
     const weights = Object.entries(decoder.weightsOfType).sort();
-    this.#model = JSON.stringify([fingerprint, kvSpec, ops.name, weights]);
+    this.#model = JSON.stringify([SNAPSHOT_VERSION, fingerprint, kvSpec, ops.name, weights]);
   }
 
   /**

@@ -32,7 +32,7 @@ describe.each(SUBJECTS)("%s", (_name, subject) => {
     // All come in, and at their full length two have room.
     const probe = new Scheduler(llm);
     await answers(probe.generate(prompts[3]!, options(3)));
-    const budget = Math.ceil(2.2 * Math.max(...probe.slots.all.map(({ entry }) => entry?.sequence.numBytes ?? 0)));
+    const budget = Math.ceil(2 * Math.max(...probe.slots.all.map(({ entry }) => entry?.sequence.numBytes ?? 0)));
     await probe.close();
     for (const savedBudgetBytes of [Number.POSITIVE_INFINITY, 0]) {
       const tight = await loadSubject(subject, budget);

@@ -21,7 +21,7 @@ export interface FormatKind {
   readonly side: "both" | "k" | "v" | "none";
   /** Nominal bits of the codes; null when sides or layers differ. */
   readonly bits: number | null;
-  /** Whether the format has sinks or a window in 16 bit. */
+  /** Whether the format has sinks or a window, in 16 bits or in 8. */
   readonly hasExactTokens: boolean;
   /** The spec without the modifiers that switch a side off: the same for K only, V only and both. */
   readonly wholeSpec: string;

@@ -29,10 +29,10 @@ export interface DraftTier {
 export interface Draft {
   k: SideSpec;
   v: SideSpec;
-  sinks: number;
-  window: number;
-  /** As in `LayerKvFormat`. */
-  windowBits?: 8 | undefined;
+  /** undefined: as our recipe has them (`windowsOf`), as of the next two */
+  sinks: number | undefined;
+  window: number | undefined;
+  windowBits: 8 | 16 | undefined;
   tiers?: readonly DraftTier[];
   rotation: RotationKind;
   seed: number;
@@ -68,7 +68,14 @@ export interface SideModifier {
 export type PresetDraft = Pick<Draft, "k" | "v"> & Partial<Draft>;
 
 /** The values of fields that a preset leaves out. */
-export const BARE: Omit<Draft, "k" | "v"> = { sinks: 0, window: 0, rotation: "hadamard", seed: 0, calibration: "off" };
+export const BARE: Omit<Draft, "k" | "v"> = {
+  sinks: 0,
+  window: 0,
+  windowBits: 16,
+  rotation: "hadamard",
+  seed: 0,
+  calibration: "off",
+};
 
 /** A type without options, which is a codec as published. */
 export const plainSpec = (type: string): SideSpec => ({

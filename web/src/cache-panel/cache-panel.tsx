@@ -158,12 +158,12 @@ function Calibration() {
   );
 }
 
-/** Explains why a short text saves nothing: all its tokens are in the 16-bit window. */
+/** Explains why a short text saves nothing: all its tokens are among the recent ones. */
 function NoSaving({ cache, savesFrom }: { readonly cache: CacheState; readonly savesFrom: number | null }) {
   if (cache.numBytes === cache.f16Bytes) return <>As large as f16, which it is.</>;
   return (
     <>
-      f16 takes {formatBytes(cache.f16Bytes)}. Recent tokens are kept in 16 bit beside their codes
+      f16 takes {formatBytes(cache.f16Bytes)}. Recent tokens are kept more exactly than in codes
       {savesFrom ? `; from ${formatCount(savesFrom)} tokens on this format is smaller.` : "."}
     </>
   );

@@ -47,7 +47,7 @@ export function LayerBars({ cache, kv }: LayerBarsProps) {
         {SEGMENTS.filter((name) => sum[name] > 0).map((name) => (
           <li key={name}>
             <span class={`swatch segment-${name}`} />
-            <SegmentTerm label={labelOf(name, kv)} />
+            <SegmentTerm label={labelOf(name, kv, layers)} />
             <span class="number">{formatBytes(sum[name])}</span>
           </li>
         ))}
@@ -104,7 +104,7 @@ function LayerTable({ cache, kv }: LayerBarsProps) {
               <th scope="col">Layer</th>
               {columns.map((name) => (
                 <th key={name} scope="col">
-                  {labelOf(name, kv).split(" ")[0]}
+                  {labelOf(name, kv, []).split(" ")[0]}
                 </th>
               ))}
               <th scope="col">All</th>

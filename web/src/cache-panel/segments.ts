@@ -7,15 +7,16 @@ export type SegmentName = (typeof SEGMENTS)[number];
 /** Whether a format stores floats and no codes: `f16`, `f32`, `f16,k=f32`. */
 const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
-export function labelOf(segment: SegmentName, kv: string): string {
+/** layers: of the cache at hand, which may hold their first and recent tokens in different widths */
+export function labelOf(segment: SegmentName, kv: string, layers: readonly Pick<LayerSegments, "bits">[]): string {
   if (segment === "codes")
     return isFloat(kv) ? "Values" : kv.startsWith("tiers=") ? "Codes that grow coarser" : "Codes";
-  // `8:auto` is a tier of codes and no window.
-  const bits = kv.includes("window=8bit") || /^tiers=8:\d/.test(kv) ? 8 : 16;
+  const widths = [...new Set(layers.map(({ bits }) => bits ?? 0))].filter((bits) => bits > 0).sort((a, b) => a - b);
+  const bits = widths.length > 0 ? `, ${widths.join(" or ")} bit` : "";
   return {
     scales: "Scales",
-    sinks: `First tokens, ${bits} bit`,
-    window: `Recent tokens, ${bits} bit`,
+    sinks: `First tokens${bits}`,
+    window: `Recent tokens${bits}`,
     state: "States of fixed size, 32 bit",
   }[segment];
 }

@@ -228,7 +228,7 @@ function Answer({ message, canChange, prefill, version, onVersion }: MessageItem
           {figures && (
             <span class="figures number">
               {formatRate(figures.tokPerSec)} tok/s · first after {formatSeconds(figures.ttftMs)} ·{" "}
-              {formatCount(figures.tokens)} tokens{figures.kv && ` · ${figures.kv.split(",")[0]}`}
+              {formatCount(figures.tokens)} tokens{figures.kv && ` · ${figures.kv}`}
             </span>
           )}
         </div>

@@ -6,7 +6,7 @@ import { Term } from "../ui/term.tsx";
 
 export function ReachPicture({ info }: { readonly info: ModelInfo }) {
   const f16 = info.reaches.find(({ kv }) => kv === "f16");
-  const own = info.reaches.find(({ kv }) => kv === info.kv.split(",")[0]);
+  const own = info.reaches.find(({ kv }) => kv === info.kv);
   if (!f16 || !own || own === f16) return null;
   const isFurther = own.tokens > f16.tokens;
   // Where the model's own limit comes first, the same length takes less.

@@ -83,7 +83,7 @@ export function ContextGuard() {
         <Icon name="warning" />
         {measured.isAbout ? "About " : ""}
         <strong>{formatCount(measured.tokens)} tokens</strong> do not fit: {info.name} holds{" "}
-        {formatCount(measured.limit)} {choice?.where === "tab" ? `in ${choice.kv.split(",")[0]}` : "on the server"}.
+        {formatCount(measured.limit)} {choice?.where === "tab" ? `in ${choice.kv}` : "on the server"}.
       </p>
       <div class="row row-wrap">
         {ways.map((way) => (

@@ -1,6 +1,6 @@
 /** @file Keeps caches of conversations in the browser, so that tomorrow the same conversation, or another about the same document, goes on at once. */
 import { type LLM, type Session, TurboQuantError } from "turboquant";
-import { snapshotParts } from "turboquant/cache";
+import { SNAPSHOT_VERSION, snapshotParts } from "turboquant/cache";
 import { keptFolder, readFile, writeFile } from "../kept/folder.ts";
 import { fileOf, type KeptCache, listIn, removeIn } from "../kept/kept-caches.ts";
 import { formatBytes } from "../ui/format.ts";
@@ -60,7 +60,7 @@ export class CacheKeeper {
       const numBytes = await writeFile(this.#folder, fileOf(conversation, ".tqkv"), parts);
       await writeFile(this.#folder, fileOf(conversation, ".tokens"), [new Uint8Array(own.buffer)]);
       const kept: KeptCache = {
-        ...{ conversation, model: llm.name, fingerprint, kv: kvSpec },
+        ...{ conversation, model: llm.name, fingerprint, kv: kvSpec, version: SNAPSHOT_VERSION },
         ...{ tokens: sequence.length, numBytes, usedAt: Date.now() },
       };
       const description = new TextEncoder().encode(JSON.stringify(kept));

@@ -19,8 +19,9 @@ export function serverCache(report: WireCache | null | undefined): CacheState | 
   if (tokens === undefined || bytes === undefined || f16Bytes === undefined) return null;
   const { length } = report.layers;
   const layers = (report.layers as readonly WireLayer[]).map(
-    ({ layer, codes = 0, scales = 0, sinks = 0, window = 0, state = 0, coarser, f16_bytes: own }, i) => ({
+    ({ layer, codes = 0, scales = 0, sinks = 0, window = 0, state = 0, bits, coarser, f16_bytes: own }, i) => ({
       ...{ layer: layer ?? i, codes, scales, sinks, window, state },
+      ...(bits !== undefined && { bits }),
       ...(coarser !== undefined && { coarser }),
       f16Bytes: own ?? f16Bytes / length,
     }),

@@ -2,6 +2,7 @@
  * @file Caches of conversations that the browser keeps, each in three files: `ID.json` says of which model and format it is, `ID.tokens` has its
  * tokens, `ID.tqkv` is the cache. The description is written last and removed first, so that what was written by half is never taken for whole.
  */
+import { SNAPSHOT_VERSION, specOfVersion2 } from "turboquant/cache";
 import { isRecord } from "../ui/saved.ts";
 import { entriesOf, keptFolder, readJson, removeEntry } from "./folder.ts";
 
@@ -11,6 +12,8 @@ export interface KeptCache {
   readonly model: string;
   readonly fingerprint: string;
   readonly kv: string;
+  /** Of the snapshot, which says what `kv` means; absent in what pages wrote while that was 2. */
+  readonly version?: number;
   readonly tokens: number;
   readonly numBytes: number;
   /** In ms since 1970. */
@@ -38,10 +41,13 @@ export async function listIn(folder: FileSystemDirectoryHandle): Promise<KeptCac
   for await (const [name] of entriesOf(folder)) {
     if (!name.endsWith(EXTENSION)) continue;
     const value = await readJson(folder, name);
-    if (isKept(value) && name === fileOf(value.conversation, ".json")) kept.push(value);
+    if (isKept(value) && name === fileOf(value.conversation, ".json")) kept.push(inTodaysWords(value));
   }
   return kept.sort((a, b) => b.usedAt - a.usedAt);
 }
+
+const inTodaysWords = (kept: KeptCache): KeptCache =>
+  kept.version === SNAPSHOT_VERSION ? kept : { ...kept, kv: specOfVersion2(kept.kv) };
 
 export async function removeKeptCache(conversation: string): Promise<void> {
   const folder = await keptFolder("caches");

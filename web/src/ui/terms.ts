@@ -12,8 +12,8 @@ export const TERMS = {
   Values: "The cached numbers themselves, uncompressed.",
   "Codes that grow coarser": "Compressed numbers that get fewer bits as they grow older.",
   Scales: "The length of each compressed vector; codes hold its direction.",
-  "First tokens": "The beginning of the text is kept exact, because models look at it all the time.",
-  "Recent tokens": "The last part of the text is kept exact, because the next word depends on it most.",
+  "First tokens": "The beginning of the text is kept more exactly, because models look at it all the time.",
+  "Recent tokens": "The last part of the text is kept more exactly, because the next word depends on it most.",
   "States of fixed size": "What layers without attention keep: it does not grow with the text.",
   Context: "How much the conversation may hold, the answers included.",
 } as const;

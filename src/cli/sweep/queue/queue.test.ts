@@ -333,12 +333,14 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     let deaths = 0;
     const { serving } = worker(
       evaluator(({ kv }) => {
-        if (kv.includes("k3v3")) throw new TurboQuantError("unsupported", "no kernel for it");
-        if (kv.includes("k5v5") && deaths++ < 1) throw new WorkerEnded("killed by SIGKILL");
+        if (kv.includes("k3v3,sinks=4")) throw new TurboQuantError("unsupported", "no kernel for it");
+        if (kv.includes("k5v5,sinks=4") && deaths++ < 1) throw new WorkerEnded("killed by SIGKILL");
       }),
     );
     expect(await run()).toMatchObject({ done: NUM_RUNS, failed: 1 });
-    expect(rows.filter(({ status }) => status === "failed")).toMatchObject([{ kv: "k3v3", error: "no kernel for it" }]);
+    expect(rows.filter(({ status }) => status === "failed")).toMatchObject([
+      { kv: "k3v3,sinks=4", error: "no kernel for it" },
+    ]);
     await serving.stop();
     await queue.close(true);
     const broken = await coordinator([], "s2");

@@ -140,8 +140,8 @@ export function contextFigures(context: PlotContext, rows: readonly ReportRow[])
 const AXES: Readonly<Record<string, string>> = {
   codebook: "Lloyd's iterations of the codebook",
   qjl: "projections of the sketch",
-  window: "recent tokens in 16 bit",
-  sinks: "first tokens in 16 bit",
+  window: "recent tokens, finer than codes",
+  sinks: "first tokens, finer than codes",
 };
 
 /** One figure for each model and number. A line connects runs that are equal in everything else. */

@@ -35,8 +35,8 @@ const recipeSpec = (bits: number | string, side: "k" | "v"): SideSpec => ({
   trellis: true,
 });
 
-/** Sinks and window of our presets, which also use a calibration if there is one. */
-const OURS = { sinks: 4, window: 128, calibration: "auto" } as const;
+/** Sinks and window of our presets are those of the recipe (`window-side.ts`); they also use a calibration if there is one. */
+const OURS = { sinks: undefined, window: undefined, windowBits: undefined, calibration: "auto" } as const;
 
 export const turboQuantSyntax: SideSyntax = {
   types: ["tq1 … tq8"],
