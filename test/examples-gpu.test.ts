@@ -17,7 +17,7 @@ interface Transformer {
 }
 
 /** Of this many tokens some are read as codes. Codes are not searched for, which takes a GPU in software long. */
-const [TOKENS, KV] = [9, "k4v4,search=off,sinks=2,window=4,calibration=off"];
+const [TOKENS, KV] = [9, "k4v4,search=off,sinks=2,window=4,window=16bit,calibration=off"];
 
 it.skipIf(gpuSkip)("examples/own-transformer-gpu has the engine's logits", { timeout: GPU_TIMEOUT_MS }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "example-gpu-"));
