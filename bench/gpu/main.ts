@@ -1,7 +1,7 @@
 /**
  * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [--kv FORMAT …] [--tuning JSON …] [PART …]`, or the
  * bundle of it that pack.sh makes. `decode:16,512` takes other contexts; `--kv`, as often as wanted, other cache formats in attention, attention-rows, decode,
- * prefill, prefill-attention and batches; `--tuning '{"own":2}'` other settings of the kernel in attention. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
+ * prefill, prefill-attention, kernels, token-kernels and batches; `--tuning '{"own":2}'` other settings of the kernel in attention. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
@@ -65,8 +65,8 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
       depths: contexts.length > 0 ? contexts : [16, 512, 2048, 4096, 16_384, 65_536],
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
-  kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, ["f16", "k4v4"]),
-  "token-kernels": ([context, streams]) => measureTokenKernels(SHAPE, context ?? 2048, ["f16", "k4v4"], streams),
+  kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, BOTH),
+  "token-kernels": ([context, streams]) => measureTokenKernels(SHAPE, context ?? 2048, BOTH, streams),
   "prefill-check": () => checkPrefill(),
   "prefill-attention": () => measurePrefillAttention(values.kv),
   "prefill-attention-f32": () => measurePrefillFloats(),

@@ -180,7 +180,7 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
     K_BOOK_SIZE: kBook,
     V_CENTROIDS_AT: vCentroids,
     V_BOOK_SIZE: vBook,
-    BOOK_SIZE: Math.max(1, kBook, vBook, windowBookSize),
+    BOOK_SIZE: Math.max(1, kBook, vBook),
     QUERY_NORM_AT: put(ones),
     KEY_NORM_AT: put(ones),
     VALUE_NORM_AT: put(ones),

@@ -29,6 +29,11 @@ var<workgroup> cosines: array<f32, NUM_FACTORS>;
 // The centroids and boundaries of the head's side are copied here, because they are searched once for every factor.
 var<workgroup> book: array<f32, BOOK_SIZE>;
 //#end
+//#if WINDOW_CODES
+// Those of sinks and window lie beside them, and the scale of the row that `store_window` stores, as it reads from its 16 bits.
+var<workgroup> window_book: array<f32, WINDOW_BOOK_SIZE>;
+var<workgroup> window_scale: f32;
+//#end
 
 //#if TRELLIS
 // Two sets of four survivors keep their codes of a run here, two bits a code; see trellis-text.ts.
@@ -174,8 +179,10 @@ fn put_window(byte: u32, value: u32, mask: u32) {
   atomicAnd(&residual_pages[byte >> 2u], ~(mask << shift));
   atomicOr(&residual_pages[byte >> 2u], value << shift);
 }
+//#if IS_ALONE
 fn half_of_window(byte: u32) -> f32 {
   return unpack2x16float(atomicLoad(&residual_pages[byte >> 2u]) >> ((byte & 2u) * 8u)).x;
 }
+//#end
 //#insert STORE_WINDOW
 //#end

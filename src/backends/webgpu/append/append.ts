@@ -116,6 +116,7 @@ export class AppendKernels {
     assert(rope && angles, `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const growth = rope.queryGrowth;
     const { parts } = layer.kv.copies(this, () => this.#prepare(layer, norms, growth !== undefined));
+    const rows = step.tokens.length;
     const values = {
       rowsAt: at.rowsAt,
       spansAt: at.spansAt + index * at.numSpans * SPAN_WORDS,
@@ -125,15 +126,16 @@ export class AppendKernels {
       growth: growth?.beta ?? 0,
       growthLength: growth?.length ?? 1,
       growthOffset: growth?.offset ?? 0,
-      rows: step.tokens.length,
+      rows,
     };
-    // A row of the step takes at most one token out of the window.
+    // A row of the step takes at most one token out of the window that was there before; of one sequence only the first rows do.
     const isAlone = !layer.isShared && (residual?.isAlone ?? false);
+    const passed = step.spans.length > 1 ? rows : Math.min(rows, layer.kv.format.window);
     const pages = this.#storage.bufferOf(mainGroup(index), main.numBytes);
     const residualPages = this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0);
     for (const { kernel, constants, heads } of parts) {
       const buffers = [this.#steps.buffer, angles, qkv, constants, pages, residualPages, q];
-      this.#commands.dispatch(kernel, values, buffers, heads, step.tokens.length * (isAlone ? 2 : 1));
+      this.#commands.dispatch(kernel, values, buffers, heads, rows + (isAlone ? passed : 0));
     }
   }
 
@@ -256,7 +258,7 @@ export class AppendKernels {
     };
     const inserts = {
       MAX_FLOAT16: `const MAX_FLOAT16 = ${floatText(MAX_FLOAT16)};`,
-      HADAMARD: hadamardText(bits),
+      HADAMARD: hadamardText(at.ROTATION_SIZE, bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: hasKeys ? storeText("k", format.k) : "",
       STORE_V: hasValues ? storeText("v", format.v) : "",

@@ -2,6 +2,15 @@
 // A workgroup has one head of a row. docs/formats/kv-page.md is the specification, whose order of sums is kept.
 //#include append-shared
 
+//#if HAS_CODES
+fn load_book(is_key: bool, l: u32) {
+  let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
+  for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
+    book[i] = constants[book_at + i];
+  }
+}
+//#end
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   //#if IS_ALONE
@@ -59,6 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       let code = (atomicLoad(&residual_pages[byte >> 2u]) >> ((byte & 3u) * 8u)) & 0xffu;
       xs[i] = scale * constants[WINDOW_CENTROIDS_AT + code];
     }
+    load_book(is_key, l);
   } else {
   //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
@@ -79,16 +89,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#end
   //#if HAS_CODES
   if (!is_query) {
-    //#if WINDOW_CODES
+    load_book(is_key, l);
+  }
+  //#end
+  //#if WINDOW_CODES
+  if (!is_query) {
     for (var i = l; i < WINDOW_BOOK_SIZE; i += THREADS) {
-      book[i] = constants[WINDOW_BOOK_AT + i];
+      window_book[i] = constants[WINDOW_BOOK_AT + i];
     }
-    //#else
-    let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
-    for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
-      book[i] = constants[book_at + i];
-    }
-    //#end
   }
   //#end
   workgroupBarrier();
@@ -214,13 +222,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       store_window_v(window_page, kv_head, window_slot, l);
     }
     //#end
-    storageBarrier();
     workgroupBarrier();
     //#if IS_ALONE
     // Codes are made of what the window holds.
-    let scale = half_of_window(scale_at);
     for (var i = l; i < HEAD_DIM; i += THREADS) {
-      xs[i] = scale * constants[WINDOW_CENTROIDS_AT + codes[i]];
+      xs[i] = window_scale * constants[WINDOW_CENTROIDS_AT + codes[i]];
     }
     //#end
   }
@@ -230,11 +236,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   }
   //#end
-  workgroupBarrier();
-  let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
-  for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
-    book[i] = constants[book_at + i];
-  }
   workgroupBarrier();
   //#if HAS_KEYS
   if (is_key) {

@@ -338,7 +338,7 @@ export class AttentionKernels {
       SCALES_VALUES: layer.valueScale !== 1,
     };
     const mergeInserts = {
-      HADAMARD: hadamardText(bits),
+      HADAMARD: hadamardText(rotation.size, bits),
       VALUE_SCALE: `const VALUE_SCALE = ${floatText(layer.valueScale)};`,
     };
     const rotationKey = rotated ? `rotation ${format.rotation} ${valueDim} ${format.seed}` : "no rotation";

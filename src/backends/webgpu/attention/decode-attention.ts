@@ -175,8 +175,9 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
   const isLong = cache.main.v.planes.some(({ width }) => width > 16);
   const whole = isLong ? [] : [decodeKernel(commands, options, 1, WHOLE_PASS)];
   const together = [...(isFloat(options.layer.kv.format.k) ? [] : [middle]), ...whole, short];
-  // Where workgroups read the same keys there are many of them, and more of those with shorter passes run at the same time.
-  const long = middle.parts > 1 ? [] : [decodeKernel(commands, options, 4)];
+  // Where workgroups read the same keys there are many of them, and more of those with shorter passes run at the same time; rows of
+  // floats take so many registers that long passes gain nothing.
+  const long = middle.parts > 1 || isFloat(options.layer.kv.format.k) ? [] : [decodeKernel(commands, options, 4)];
   return { alone: [...long, middle, short] as unknown as KernelList, together: together as unknown as KernelList };
 }
 

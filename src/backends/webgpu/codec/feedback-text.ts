@@ -10,9 +10,9 @@ const FEEDBACK_BLOCK = 16;
 
 /**
  * Chooses for each coordinate the code nearest to its target, which contains the feedback of the errors before it. `candidates`
- * holds the targets, then centroids and errors.
+ * holds the targets, then centroids and errors. book: the array of the centroids
  */
-export function nearestText(name: string): string {
+export function nearestText(name: string, book: string): string {
   return `
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     candidates[i] = ys[i];
@@ -23,7 +23,7 @@ export function nearestText(name: string): string {
     if (l == 0u) {
       for (var j = start; j < end; j++) {
         let index = nearest_${name}(candidates[j] * chosen);
-        let c = book[index];
+        let c = ${book}[index];
         let error = rounded(c * inverse) - ys[j];
         codes[j] = index;
         candidates[HEAD_DIM + j] = c;

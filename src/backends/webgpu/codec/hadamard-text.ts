@@ -10,8 +10,17 @@ export function shuffleBits(size: number, threads: number, subgroup: number): nu
  * barrier. The sums are the same whether values are exchanged within subgroups or through memory.
  * bits: from `shuffleBits`; if not 0, subgroups have to be enabled
  */
-export function hadamardText(bits: number): string {
-  const swaps = `
+export function hadamardText(size: number, bits: number): string {
+  const isShort = bits > 0 && 2 ** bits * 4 >= size;
+  return `fn hadamard(start: u32, l: u32) {
+  workgroupBarrier();${bits > 0 ? swapsText(bits) : ""}
+  ${isShort ? lastStagesText(size, bits) : stagesText(bits)}
+  workgroupBarrier();
+}`;
+}
+
+/** The stages whose neighbours are in the same subgroup. */
+const swapsText = (bits: number): string => `
   // Neighbours are in the same subgroup.
   var x = xs[start + min(l, ROTATION_SIZE - 1u)];
   for (var bit = 0u; bit < ${bits}u; bit++) {
@@ -22,9 +31,9 @@ export function hadamardText(bits: number): string {
   if (l < ROTATION_SIZE) {
     xs[start + l] = x;
   }`;
-  return `fn hadamard(start: u32, l: u32) {
-  workgroupBarrier();${bits > 0 ? swaps : ""}
-  for (var bit = ${bits}u; (1u << bit) < ROTATION_SIZE; bit++) {
+
+/** The stages from `bits` on, each through memory. */
+const stagesText = (bits: number): string => `for (var bit = ${bits}u; (1u << bit) < ROTATION_SIZE; bit++) {
     let stride = 1u << bit;
     workgroupBarrier();
     for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
@@ -34,7 +43,22 @@ export function hadamardText(bits: number): string {
       xs[i] = a + b;
       xs[i + stride] = a - b;
     }
-  }
+  }`;
+
+/** The last two stages or the last one at once: an invocation reads all that its coordinate is a sum of. */
+function lastStagesText(size: number, bits: number): string {
+  const stride = 2 ** bits;
+  const parts = size / stride;
+  if (parts === 1) return "";
+  const at = (n: number): string => `xs[start + (l & ${stride - 1}u) + ${n * stride}u]`;
+  const joined = (a: string, b: string, bit: number): string =>
+    `select(${a} + ${b}, ${a} - ${b}, ((l >> ${bit}u) & 1u) != 0u)`;
+  return `workgroupBarrier();
+  let a = ${at(0)};
+  let b = ${at(1)};
+  ${parts === 4 ? `let c = ${at(2)};\n  let d = ${at(3)};\n  let low = ${joined("a", "b", bits)};\n  let high = ${joined("c", "d", bits)};` : ""}
   workgroupBarrier();
-}`;
+  if (l < ROTATION_SIZE) {
+    xs[start + l] = ${parts === 4 ? joined("low", "high", bits + 1) : joined("a", "b", bits)};
+  }`;
 }

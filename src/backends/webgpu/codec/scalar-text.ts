@@ -6,9 +6,9 @@ import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../../quant/vector-quantizer
 import { floatText } from "../queue/shader-text.ts";
 import { feedbackText, nearestText } from "./feedback-text.ts";
 import { halfText } from "./place-text.ts";
-import { codesText, squaresText } from "./store-text.ts";
+import { bookOf, codesText, squaresText } from "./store-text.ts";
 import { hasPairs, pairTexts, planeFields } from "./table-text.ts";
-import type { WgslCodec } from "./wgsl-codec.ts";
+import type { StoreTarget, WgslCodec } from "./wgsl-codec.ts";
 
 /** The scale of a row whose codes stand for values of vectors of norm √headDim. */
 export const rowFactorText: NonNullable<WgslCodec["rowFactor"]> = ({ scales, headDim }, place, words) =>
@@ -30,12 +30,12 @@ function entryText(bits: number, half: boolean, at: number): string {
   return `pack2x16float(vec2f(centroids[${at}u + (${code(false)})], centroids[${at}u + (${code(true)})]))`;
 }
 
-/** A function that returns the number of boundaries below t. `book` holds the centroids, then the boundaries between them. */
-const nearestFunction = (name: string, bits: number): string => `
+/** A function that returns the number of boundaries below t. The book holds the centroids, then the boundaries between them. */
+const nearestFunction = (name: StoreTarget<ScalarSide>["name"], bits: number): string => `
 fn nearest_${name}(t: f32) -> u32 {
   var index = 0u;
   for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
-    if (book[${2 ** bits}u + index + half - 1u] < t) {
+    if (${bookOf(name)}[${2 ** bits}u + index + half - 1u] < t) {
       index += half;
     }
   }
@@ -57,7 +57,7 @@ export const scalars: WgslCodec<ScalarSide> = {
     const factors = side.search ? [...SEARCH_FACTORS] : [1];
     const inverses = side.search ? [...INVERSE_FACTORS] : [1];
     const candidates = factors.map(
-      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = book[nearest_${name}(u * ${floatText(factor)})];`,
+      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = ${bookOf(name)}[nearest_${name}(u * ${floatText(factor)})];`,
     );
     const nearest = `for (var i = l; i < HEAD_DIM; i += THREADS) {
     codes[i] = nearest_${name}(ys[i] * chosen);
@@ -69,7 +69,7 @@ export const scalars: WgslCodec<ScalarSide> = {
       functions: nearestFunction(name, side.bits),
       each: candidates.join("\n    "),
       choose: `${squaresText(headDim, factors)}
-  ${feedback ? feedbackText(name, inverses, nearestText(name)) : nearest}`,
+  ${feedback ? feedbackText(name, inverses, nearestText(name, bookOf(name))) : nearest}`,
     });
   },
 };

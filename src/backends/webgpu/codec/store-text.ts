@@ -30,9 +30,14 @@ function sumText(
     }`;
 }
 
+const isOfWindow = (name: StoreTarget<AnySide>["name"]): boolean => name === "window_k" || name === "window_v";
+
 /** The array that a `store_NAME` writes to, and the function that puts bits there. */
 const targetOf = (name: StoreTarget<AnySide>["name"]) =>
-  name === "k" || name === "v" ? { pages: "pages", put: "put_main" } : { pages: "residual_pages", put: "put_window" };
+  isOfWindow(name) ? { pages: "residual_pages", put: "put_window" } : { pages: "pages", put: "put_main" };
+
+/** The array with its centroids and boundaries. */
+export const bookOf = (name: StoreTarget<AnySide>["name"]): string => (isOfWindow(name) ? "window_book" : "book");
 
 /** Packs `codes` into the words of every plane. Rows that share words with others are stored byte by byte. */
 export function packText(layout: SideRegions, bits: number, name: StoreTarget<AnySide>["name"] = "k"): string {
@@ -137,7 +142,9 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   ${choose}
   ${packText(layout, bits, name)}
   if (l == 0u) {
-    ${targetOf(name).put}(${storedRowText(layout.scales[0]!)}, f16_bits(min(MAX_FLOAT16, ${feedback ? metricScaleText(rule) : scaleText(rule)})), 0xffffu);
+    let bits = f16_bits(min(MAX_FLOAT16, ${feedback ? metricScaleText(rule) : scaleText(rule)}));
+    ${targetOf(name).put}(${storedRowText(layout.scales[0]!)}, bits, 0xffffu);
+    ${isOfWindow(name) ? "window_scale = unpack2x16float(bits).x;" : ""}
   }
 }`;
 }
