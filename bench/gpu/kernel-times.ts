@@ -5,6 +5,8 @@ import { makeShapeModel } from "../../src/bench/bench-model.ts";
 import { randomTokens } from "../../src/bench/throughput.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { Runner } from "../../src/engine/runner.ts";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { randomCalibration } from "../../test/support/calibration.ts";
 
 /** Most queries of a set. */
 const QUERIES = 4096;
@@ -98,13 +100,19 @@ async function* measure(
   row: object,
   contextLength: number,
   timed: (tokens: Int32Array) => Timed,
+  isCalibrated: boolean,
 ): AsyncGenerator<object> {
   const model = await makeShapeModel(shape, { backend: "webgpu", weights: "f16" });
   try {
     const read = timeDispatches((model.ops as WebGpuBackend).context.device);
+    const { numLayers, numKvHeads, headDim } = model.config;
+    const calibrations = isCalibrated
+      ? Array.from({ length: numLayers }, () => randomCalibration(numKvHeads, headDim))
+      : [];
     const run = timed(randomTokens(contextLength, model.config.vocabSize));
     for (const format of kv) {
-      const [decoder] = await model.decoders([format]);
+      const [plain] = await model.decoders([format]);
+      const decoder = isCalibrated ? plain!.withFormat(parseKvSpec(format), calibrations) : plain;
       const cache = decoder!.createCache();
       const runner = new Runner(decoder!, { contextLength });
       let times: KernelTimes = new Map();
@@ -122,11 +130,20 @@ async function* measure(
 }
 
 /** One row a kernel, of one prompt of a model with random weights. */
-export function measureKernels(shape: string, prompt: number, kv: readonly string[]): AsyncGenerator<object> {
-  return measure(shape, kv, { kind: "kernels", prompt }, prompt, (tokens) => async (runner, sequence, read) => {
-    await runner.prefill(sequence, tokens, {});
-    return read();
-  });
+export function measureKernels(
+  shape: string,
+  prompt: number,
+  kv: readonly string[],
+  isCalibrated = false,
+): AsyncGenerator<object> {
+  const row = { kind: "kernels", prompt, ...(isCalibrated && { isCalibrated }) };
+  const timed =
+    (tokens: Int32Array): Timed =>
+    async (runner, sequence, read) => {
+      await runner.prefill(sequence, tokens, {});
+      return read();
+    };
+  return measure(shape, kv, row, prompt, timed, isCalibrated);
 }
 
 /** Tokens after which those that are counted come, and their number. */
@@ -141,25 +158,29 @@ export function measureTokenKernels(
   context: number,
   kv: readonly string[],
   streams = 1,
+  isCalibrated = false,
 ): AsyncGenerator<object> {
   const all = context + TOKENS.before + TOKENS.counted;
-  const row = { kind: "token-kernels", context, streams };
-  return measure(shape, kv, row, all, (tokens) => async (runner, sequence, read) => {
-    await runner.prefill(sequence, tokens.subarray(0, context), {});
-    const forks = Array.from({ length: streams - 1 }, () => sequence.fork());
-    await read();
-    const sums: KernelTimes = new Map();
-    for (let n = 0; n < TOKENS.before + TOKENS.counted; n++) {
-      const token = tokens.subarray(context + n, context + n + 1);
-      await runner.step([sequence, ...forks].map((each) => ({ sequence: each, tokens: token, logits: "last" })));
-      const times = await read();
-      if (n < TOKENS.before) continue;
-      for (const [kernel, { us, calls }] of times) {
-        const sum = sums.get(kernel) ?? { us: 0, calls };
-        sums.set(kernel, { us: sum.us + us / TOKENS.counted, calls });
+  const row = { kind: "token-kernels", context, streams, ...(isCalibrated && { isCalibrated }) };
+  const timed =
+    (tokens: Int32Array): Timed =>
+    async (runner, sequence, read) => {
+      await runner.prefill(sequence, tokens.subarray(0, context), {});
+      const forks = Array.from({ length: streams - 1 }, () => sequence.fork());
+      await read();
+      const sums: KernelTimes = new Map();
+      for (let n = 0; n < TOKENS.before + TOKENS.counted; n++) {
+        const token = tokens.subarray(context + n, context + n + 1);
+        await runner.step([sequence, ...forks].map((each) => ({ sequence: each, tokens: token, logits: "last" })));
+        const times = await read();
+        if (n < TOKENS.before) continue;
+        for (const [kernel, { us, calls }] of times) {
+          const sum = sums.get(kernel) ?? { us: 0, calls };
+          sums.set(kernel, { us: sum.us + us / TOKENS.counted, calls });
+        }
       }
-    }
-    for (const fork of forks) fork.release();
-    return sums;
-  });
+      for (const fork of forks) fork.release();
+      return sums;
+    };
+  return measure(shape, kv, row, all, timed, isCalibrated);
 }

@@ -1,7 +1,8 @@
 /**
- * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [--kv FORMAT …] [--tuning JSON …] [PART …]`, or the
+ * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [--kv FORMAT …] [--tuning JSON …] [--calibrated] [PART …]`, or the
  * bundle of it that pack.sh makes. `decode:16,512` takes other contexts; `--kv`, as often as wanted, other cache formats in attention, attention-rows, decode,
- * prefill, prefill-attention, kernels, token-kernels and batches; `--tuning '{"own":2}'` other settings of the kernel in attention. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
+ * prefill, prefill-attention, kernels, token-kernels and batches; `--tuning '{"own":2}'` other settings of the kernel in attention;
+ * `--calibrated` a random calibration in kernels and token-kernels, without which codes have no error feedback. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
@@ -29,6 +30,7 @@ const { values, positionals: parts } = readCommandLine({
     out: { type: "string" },
     kv: { type: "string", multiple: true },
     tuning: { type: "string", multiple: true },
+    calibrated: { type: "boolean", default: false },
   },
   allowPositionals: true,
 });
@@ -65,8 +67,9 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
       depths: contexts.length > 0 ? contexts : [16, 512, 2048, 4096, 16_384, 65_536],
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
-  kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, BOTH),
-  "token-kernels": ([context, streams]) => measureTokenKernels(SHAPE, context ?? 2048, BOTH, streams),
+  kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, BOTH, values.calibrated),
+  "token-kernels": ([context, streams]) =>
+    measureTokenKernels(SHAPE, context ?? 2048, BOTH, streams, values.calibrated),
   "prefill-check": () => checkPrefill(),
   "prefill-attention": () => measurePrefillAttention(values.kv),
   "prefill-attention-f32": () => measurePrefillFloats(),

@@ -14,10 +14,10 @@ fn sanitized(x: f32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let row = group.y;
-  let is_query = group.x < NUM_HEADS;
+  let row = group.x;
+  let is_query = group.y < NUM_HEADS;
   let half = ROTARY_DIM / 2u;
-  let source = select(row * WIDTH, (row * NUM_HEADS + group.x) * WIDTH, is_query);
+  let source = select(row * WIDTH, (row * NUM_HEADS + group.y) * WIDTH, is_query);
   let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
   let position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
   let page = (step[step[span + SPAN_TABLE] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;

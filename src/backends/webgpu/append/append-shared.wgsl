@@ -1,5 +1,5 @@
 // Bindings, memory and rotation of the kernels that prepare and store rows: a workgroup has one vector, in `xs`.
-//#if SHUFFLE_BITS > 0
+//#if EXCHANGES
 enable subgroups;
 //#end
 //#insert PARAMS
@@ -19,7 +19,7 @@ const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
 
 var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> ys: array<f32, HEAD_DIM>;
-var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> sums: array<f32, NUM_FACTORS * 8u>;
 var<workgroup> eighths: array<f32, 8>;
 var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
@@ -124,14 +124,19 @@ fn rotate(l: u32) {
 //#end
 
 //#if DENSE
+fn column_of(at: u32) -> vec4f {
+  return vec4f(constants[at], constants[at + HEAD_DIM], constants[at + 2u * HEAD_DIM], constants[at + 3u * HEAD_DIM]);
+}
 // Computes xs = matrix * xs; the matrix lies column by column.
 fn multiply(matrix_at: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var s = vec4f(0.0);
-    for (var j = 0u; j < HEAD_DIM; j += 4u) {
-      let at = matrix_at + j * HEAD_DIM + i;
-      s += rounded4(vec4f(constants[at], constants[at + HEAD_DIM], constants[at + 2u * HEAD_DIM], constants[at + 3u * HEAD_DIM])
-        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
+    for (var j = 0u; j < HEAD_DIM; j += 8u) {
+      // Eight rows are under way before the first one is used.
+      let a = column_of(matrix_at + j * HEAD_DIM + i);
+      let b = column_of(matrix_at + (j + 4u) * HEAD_DIM + i);
+      s += rounded4(a * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
+      s += rounded4(b * vec4f(xs[j + 4u], xs[j + 5u], xs[j + 6u], xs[j + 7u]));
     }
     ys[i] = (s.x + s.y) + (s.z + s.w);
   }
@@ -146,16 +151,10 @@ fn multiply(matrix_at: u32, l: u32) {
 //#if NORM
 // Divides the head by its root mean square and multiplies it by the weights, which are in ys.
 fn norm_head(l: u32) {
-  var sum = 0.0;
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    sum += xs[i] * xs[i];
-  }
-  sums[l] = sum;
-  workgroupBarrier();
   if (l < 8u) {
     var part = 0.0;
-    for (var n = l; n < THREADS; n += 8u) {
-      part += sums[n];
+    for (var i = l; i < HEAD_DIM; i += 8u) {
+      part += xs[i] * xs[i];
     }
     eighths[l] = part;
   }

@@ -11,6 +11,7 @@ import { windowSide } from "../../../quant/window-side.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { ropeOfRow } from "../../rope-of-row.ts";
+import { feedbackLanes } from "../codec/feedback-text.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import { wgslSupport } from "../codec/support.ts";
@@ -133,9 +134,10 @@ export class AppendKernels {
     const passed = step.spans.length > 1 ? rows : Math.min(rows, layer.kv.format.window);
     const pages = this.#storage.bufferOf(mainGroup(index), main.numBytes);
     const residualPages = this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0);
+    // Rows come before heads: workgroups that run at the same time read the constants of the same few heads.
     for (const { kernel, constants, heads } of parts) {
       const buffers = [this.#steps.buffer, angles, qkv, constants, pages, residualPages, q];
-      this.#commands.dispatch(kernel, values, buffers, heads, rows + (isAlone ? passed : 0));
+      this.#commands.dispatch(kernel, values, buffers, rows + (isAlone ? passed : 0), heads);
     }
   }
 
@@ -187,7 +189,10 @@ export class AppendKernels {
     const codecs = sides.map((side) => wgslCodecs.of(format[side]));
     const [kDense, vDense] = [hasKeys && k.forward !== null, hasValues && v.forward !== null];
     const isAlone = !layer.isShared && (residual?.isAlone ?? false);
-    const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
+    const { subgroupSize } = this.#commands.context.features;
+    const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, subgroupSize) : 0;
+    const hasFeedback = sides.some((side) => transforms[side].feedback !== null);
+    const subgroup = hasFeedback ? feedbackLanes(subgroupSize, THREADS) : 0;
     const values = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
@@ -207,8 +212,9 @@ export class AppendKernels {
       SLOT_MASK,
       ...STEP_VALUES,
       THREADS,
+      IS_LONG: headDim > 2 * THREADS,
       NUM_FACTORS: SEARCH_FACTORS.length,
-      SHUFFLE_BITS: bits,
+      EXCHANGES: bits > 0 || subgroup > 0,
       ROTATED: rotated,
       QR: format.rotation === "qr",
       K_ROTATED: kRotated,
@@ -245,13 +251,14 @@ export class AppendKernels {
     const storeText = (name: "k" | "v", side: SideFormat): string =>
       wgslCodecs
         .of(side)
-        .store({ name, side, headDim, layout: main[name], feedback: transforms[name].feedback !== null });
+        .store({ name, side, headDim, subgroup, layout: main[name], feedback: transforms[name].feedback !== null });
     const windowText = (side: "k" | "v", layout: PageLayout): string => {
       const of = windowSide(format);
       return wgslCodecs.of(of).store({
         name: `window_${side}`,
         side: of,
         headDim,
+        subgroup,
         layout: layout[side],
         feedback: transforms[side].feedback !== null,
       });

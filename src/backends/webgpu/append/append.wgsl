@@ -15,17 +15,17 @@ fn load_book(is_key: bool, l: u32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   //#if IS_ALONE
   // Behind the rows of the step are as many workgroups that see to the token which leaves the window when the row comes in.
-  let is_passed = group.y >= p.rows;
-  let row = group.y - select(0u, p.rows, is_passed);
+  let is_passed = group.x >= p.rows;
+  let row = group.x - select(0u, p.rows, is_passed);
   //#else
-  let row = group.y;
+  let row = group.x;
   //#end
-  let head = FIRST_HEAD + group.x;
+  let head = FIRST_HEAD + group.y;
   let half = HEAD_DIM / 2u;
   let is_query = head < NUM_HEADS;
   let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
-  let source = row * ROW_VALUES + FIRST_VALUE + group.x * HEAD_DIM;
+  let source = row * ROW_VALUES + FIRST_VALUE + group.y * HEAD_DIM;
   // Finding the row's place takes three loads one after the other, which are under way while the row is prepared.
   let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
   //#if IS_ALONE
@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       xs[l] = a * angle.x - b * angle.y;
       xs[l + half] = b * angle.x + a * angle.y;
     }
-    //#if HEAD_DIM > 256
+    //#if IS_LONG
     // A long head has more pairs than there are invocations.
     for (var i = l + THREADS; i < half; i += THREADS) {
       let more = angles[row * half + i];

@@ -11,6 +11,7 @@ import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import { agedPages } from "../../aged-pages.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
+import { feedbackLanes } from "../codec/feedback-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
@@ -128,6 +129,8 @@ export class CoarsenKernels {
     const { kv, numKvHeads } = layer;
     const headDim = dimOf(kv, sides[0]!);
     const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
+    const hasFeedback = sides.some((side) => kv.transforms[side].feedback !== null);
+    const subgroup = hasFeedback ? feedbackLanes(this.#commands.context.features.subgroupSize, THREADS) : 0;
     const named = {
       HEAD_DIM: headDim,
       NUM_KV_HEADS: numKvHeads,
@@ -140,13 +143,20 @@ export class CoarsenKernels {
       HAS_CODES: true,
       TRELLIS: sides.some((side) => wgslCodecs.of(to[side]).isChained),
       // Rows are in the space of the codes already.
-      ...{ SHUFFLE_BITS: 0, ROTATED: false, DENSE: false, NORM: false, WINDOW_CODES: false, KEEPS_SIGNS: false },
+      ...{
+        EXCHANGES: subgroup > 0,
+        ROTATED: false,
+        DENSE: false,
+        NORM: false,
+        WINDOW_CODES: false,
+        KEEPS_SIGNS: false,
+      },
       ROTATION_AT: 0,
       ...at,
     };
     const store = (name: "k" | "v"): string => {
       const [side, feedback] = [to[name], kv.transforms[name].feedback !== null];
-      return wgslCodecs.of(side).store({ name, side, headDim, layout: to.layout[name], feedback });
+      return wgslCodecs.of(side).store({ name, side, headDim, subgroup, layout: to.layout[name], feedback });
     };
     const read = (name: "k" | "v"): string => readText(from.layout[name], from[name], `${name.toUpperCase()}_FINER_AT`);
     const inserts = {

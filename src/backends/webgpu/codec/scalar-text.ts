@@ -53,7 +53,7 @@ export const scalars: WgslCodec<ScalarSide> = {
   pairs: ({ bits }, use, words) => pairTexts(use, bits, planeFields(bits, words)),
   rowFactor: rowFactorText,
   store(target) {
-    const { name, side, headDim, feedback } = target;
+    const { name, side, headDim, feedback, subgroup } = target;
     const factors = side.search ? [...SEARCH_FACTORS] : [1];
     const inverses = side.search ? [...INVERSE_FACTORS] : [1];
     const candidates = factors.map(
@@ -69,7 +69,7 @@ export const scalars: WgslCodec<ScalarSide> = {
       functions: nearestFunction(name, side.bits),
       each: candidates.join("\n    "),
       choose: `${squaresText(headDim, factors)}
-  ${feedback ? feedbackText(name, inverses, nearestText(name, bookOf(name))) : nearest}`,
+  ${feedback ? feedbackText(name, inverses, nearestText({ name, book: bookOf(name), bits: side.bits, subgroup })) : nearest}`,
     });
   },
 };

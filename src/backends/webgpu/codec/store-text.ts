@@ -72,14 +72,14 @@ function scaleText(rule: ScaleRule): string {
 export function squaresText(headDim: number, factors: readonly number[]): string {
   return `
   // Candidate f has four accumulators for its square, then four for its product with the vector.
-  if (l < ${factors.length * 8}u) {
-    let at = l / 8u * HEAD_DIM;
-    let is_square = l % 8u < 4u;
-    ${sumText(headDim, "l % 4u", (i, n) => ({
+  for (var part = l; part < ${factors.length * 8}u; part += THREADS) {
+    let at = part / 8u * HEAD_DIM;
+    let is_square = part % 8u < 4u;
+    ${sumText(headDim, "part % 4u", (i, n) => ({
       reads: `let c${n} = candidates[at + ${i}];\n      let u${n} = select(ys[${i}], c${n}, is_square);`,
       value: `u${n} * c${n}`,
     }))}
-    sums[l] = sum;
+    sums[part] = sum;
   }
   workgroupBarrier();
   // One invocation for each factor, because correctly rounded roots and quotients are the most expensive part.
@@ -122,6 +122,8 @@ export function codesText(
   { bits, rule, functions, each, choose }: CodesText,
 ): string {
   return `${functions}
+// The analysis does not know that the lanes of a subgroup agree on whether they are the first ones.
+@diagnostic(off, subgroup_uniformity)
 fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   if (l < 4u) {
     ${sumText(headDim, "l", (i, n) => ({ reads: `let x${n} = xs[${i}];`, value: `x${n} * x${n}` }))}

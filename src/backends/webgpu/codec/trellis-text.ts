@@ -4,7 +4,7 @@
  */
 import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../../../quant/trellis.ts";
-import { feedbackText } from "./feedback-text.ts";
+import { applyErrorsText, feedbackText } from "./feedback-text.ts";
 import { rowFactorText } from "./scalar-text.ts";
 import { codesText, squaresText } from "./store-text.ts";
 import { type CodeFields, fieldText, pairTexts, type UnitWord } from "./table-text.ts";
@@ -108,13 +108,7 @@ function chainText(): string {
       candidates[2u * HEAD_DIM + start + l] = c - ys[start + l];
     }
     workgroupBarrier();
-    for (var i = start + l; i < HEAD_DIM; i += THREADS) {
-      var t = candidates[i];
-      for (var j = start; j < min(start + count, i); j++) {
-        t = t - rounded(candidates[2u * HEAD_DIM + j] * constants[feedback_at + j * HEAD_DIM + i]);
-      }
-      candidates[i] = t;
-    }
+    ${applyErrorsText("start", "start", "start + count")}
   }`;
 }
 

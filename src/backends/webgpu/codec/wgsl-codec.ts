@@ -26,6 +26,8 @@ export interface StoreTarget<S extends AnySide> {
   readonly layout: SideRegions;
   /** Codes are found by error feedback with the factors at K_FEEDBACK_AT or V_FEEDBACK_AT. */
   readonly feedback: boolean;
+  /** Lanes of a subgroup, which may exchange values then; 0 where they are not to. */
+  readonly subgroup: number;
 }
 
 export interface WgslCodec<S extends AnySide = SideFormat> {
