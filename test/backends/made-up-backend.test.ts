@@ -126,7 +126,7 @@ describe("a backend of its own", () => {
     const { code, message } = await refusal({ kv: "f16", contextLength: 4096 });
     expect(code).toBe("out_of_memory");
     expect(message).toMatch(/^context: 4,096 tokens of f16 do not fit: .* of the made-up device; --ctx \d+ fits/);
-    const { message: weights } = await refusal({ memoryBytes: 120_000 });
+    const { message: weights } = await refusal({ memoryBytes: 60_000 });
     expect(weights).toMatch(/^model: the weights of .*; --weights q8 takes/);
     expect(weights).not.toContain("q4");
   });

@@ -60,7 +60,7 @@ const prompt = (length: number, seed: number): number[] =>
 
 describe("--kv-events", () => {
   it("the blocks that are told of are the tokens that a prompt finds, while others take their room", async () => {
-    const server = await start(["--kv-budget", "2500kB"]);
+    const server = await start(["--kv-budget", "1400kB"]);
     const turns = new Map<number, number>();
     let numHits = 0;
     let numMisses = 0;
