@@ -87,6 +87,14 @@ export class LLM {
     return this.decoder.ops;
   }
 
+  /**
+   * Identifies the weights as `weightsFingerprint` does, by bytes of every tensor. Opens the checkpoint's files again the first time.
+   * @throws TurboQuantError invalid_file — they are not those that were loaded · whatever opening them throws
+   */
+  weightsDigest(): Promise<string> {
+    return this.#shared.weightsDigest();
+  }
+
   /** What a snapshot must agree with to be restored here. */
   get snapshotIdentity(): SnapshotIdentity {
     return { fingerprint: this.fingerprint, kvSpec: this.decoder.kv.text };

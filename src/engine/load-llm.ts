@@ -2,6 +2,7 @@
 import type { Ops } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { formatCount } from "../format-number.ts";
+import { weightsDigestOf } from "../formats/checkpoint-fingerprint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
@@ -37,6 +38,8 @@ export interface SharedFields {
   readonly eosTokens: ReadonlySet<number>;
   readonly samplingDefaults: Partial<SamplingParams>;
   readonly weightsFingerprint: string;
+  /** See `LLM.weightsDigest`. */
+  readonly weightsDigest: () => Promise<string>;
   readonly stem: string | null;
   readonly backendChoice: string | undefined;
   readonly notes: readonly string[];
@@ -135,6 +138,8 @@ export async function loadLlm<T>(
       }
     } else notes.push(lengthNote(own, fit.contextLength));
     const eosTokens = new Set(generationConfig.eosTokenIds);
+    const weightsFingerprint = await checkpoint.fingerprint();
+    let digest: Promise<string> | undefined;
     return await make(
       {
         name: checkpoint.modelName,
@@ -143,7 +148,8 @@ export async function loadLlm<T>(
         eosTokens,
         grammars: new Grammars(tokenizer, eosTokens),
         samplingDefaults: generationConfig.sampling,
-        weightsFingerprint: await checkpoint.fingerprint(),
+        weightsFingerprint,
+        weightsDigest: () => (digest ??= digestOf(open, weightsFingerprint)),
         stem: checkpoint.stem,
         backendChoice: started.choice,
         notes: notes.filter((text) => text !== null),
@@ -164,6 +170,21 @@ export async function loadLlm<T>(
   } catch (error) {
     await ops?.dispose();
     throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+/** See `LLM.weightsDigest`. */
+async function digestOf(open: () => Promise<FileSource>, fingerprint: string): Promise<string> {
+  const source = await open();
+  try {
+    const checkpoint = await openCheckpoint(source);
+    if ((await checkpoint.fingerprint()) === fingerprint) return await weightsDigestOf(checkpoint);
+    throw new TurboQuantError(
+      "invalid_file",
+      `${source.name}: expected the weights that were loaded, got others; load the model again`,
+    );
   } finally {
     await source.close();
   }

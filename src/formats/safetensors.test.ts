@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { weightsDigestOf } from "./checkpoint-fingerprint.ts";
 import type { FileSource } from "./file-source.ts";
 import { MemorySource } from "./memory-source.ts";
 import { openCheckpoint } from "./open-checkpoint.ts";
@@ -119,6 +120,22 @@ describe("openCheckpoint", () => {
         { a: 1, b: 2 },
       ),
     ).not.toBe(base);
+  });
+
+  it("has a digest that changes with any tensor, also with one that no sample of the fingerprint is in", async () => {
+    const large = { dtype: "bf16", shape: [100, 2000], data: bytes(400_000) } as const;
+    const norm = (value: number) => ({ dtype: "bf16", shape: [32], data: bytes(64).fill(value, 63) }) as const;
+    const opened = (tensors: Parameters<typeof writeSafetensors>[0]) =>
+      openCheckpoint(new MemorySource({ "model.safetensors": writeSafetensors(tensors) }));
+    const base = await opened({ a: large, n: norm(1), z: large });
+    const tuned = await opened({ a: large, n: norm(2), z: large });
+    expect(await tuned.fingerprint()).toBe(await base.fingerprint());
+    const digest = await weightsDigestOf(base);
+    expect(digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(await weightsDigestOf(await opened({ z: large, n: norm(1), a: large }))).toBe(digest);
+    expect(await weightsDigestOf(tuned)).not.toBe(digest);
+    const other = { ...large, data: large.data.map((x) => x ^ 1) };
+    expect(await weightsDigestOf(await opened({ a: large, n: norm(1), z: other }))).not.toBe(digest);
   });
 });
 

@@ -4,6 +4,8 @@
  * Each page end writes the pages that it sealed. An end (sinks, window, states of fixed size) is many times a page's size in most formats, so ends are
  * written where a prompt ends, where prompts part, and in between so often that they take no more bytes than the pages.
  *
+ * Keys need bytes of every tensor (`LLM.weightsDigest`), which are read once, beside the first requests; the first to ask waits for them.
+ *
  * Any doubt is a miss: a store that is slow or fails, a value that is damaged, foreign or missing. The prompt is computed then.
  */
 
@@ -66,7 +68,9 @@ export class SharedPrefixes {
   readonly #llm: LLM;
   readonly #options: PageStoreOptions;
   readonly #store: PageStore;
-  readonly #keys: StoreKeys;
+  /** Null until the weights have been looked at; nothing is shared before. */
+  #keys: StoreKeys | null = null;
+  readonly #known: Promise<StoreKeys | null>;
   readonly #sizes: PartSizes;
   readonly #queue: WriteQueue;
   readonly #health: StoreHealth;
@@ -83,7 +87,6 @@ export class SharedPrefixes {
     this.#llm = llm;
     this.#options = options;
     this.#store = store;
-    this.#keys = new StoreKeys(llm);
     this.#sizes = new PartSizes(llm.cache);
     this.#observer = observer;
     this.#timeoutMs = timeoutMs;
@@ -92,6 +95,16 @@ export class SharedPrefixes {
       ...{ store, health: this.#health, timeoutMs: Math.max(timeoutMs, WRITE_TIMEOUT_MS), queueBytes },
       onWrite: (outcome, bytes) => observer.onStoreWrite?.(outcome, bytes),
     });
+    this.#known = llm.weightsDigest().then(
+      (digest) => {
+        this.#keys = new StoreKeys(llm, digest);
+        return this.#keys;
+      },
+      (error: unknown) => {
+        onNote?.(`is not used: the weights could not be looked at (${error instanceof Error ? error.message : error})`);
+        return null;
+      },
+    );
   }
 
   /** Bytes that wait to be written. */
@@ -106,19 +119,19 @@ export class SharedPrefixes {
    */
   keep(sequence: Sequence, hash: string, isEnd: boolean): void {
     const { ropeLength } = sequence;
-    if (ropeLength === null || this.#ending.signal.aborted) return;
+    const keys = this.#keys;
+    if (ropeLength === null || keys === null || this.#ending.signal.aborted) return;
     try {
-      this.#keep(sequence, hash, ropeLength, isEnd);
+      this.#keep(sequence, (kind) => keys.of(kind, hash, ropeLength), isEnd);
     } catch (error) {
       this.#options.onNote?.(`was not given a page end (${error instanceof Error ? error.message : error})`);
       this.#observer.onStoreWrite?.("failed", 0);
     }
   }
 
-  #keep(sequence: Sequence, hash: string, ropeLength: number, isEnd: boolean): void {
+  #keep(sequence: Sequence, keyOf: (kind: PartKind) => string, isEnd: boolean): void {
     const { length } = sequence;
     const own = (from: Sequence): Parts => {
-      const keyOf = (kind: PartKind): string => this.#keys.of(kind, hash, ropeLength);
       const sealed = [keyOf("sealed"), sealedPart(from, length - PAGE_TOKENS)] as const;
       const parts = this.#sizes.hasSealed ? [sealed] : [];
       // A state of fixed size is known at the last page end of a step alone.
@@ -164,8 +177,10 @@ export class SharedPrefixes {
   async #fetch(prompt: SharedPrompt, msPerToken: number | null, take: TakePrefix): Promise<void> {
     const most = this.#prefix(prompt.mostPages, prompt);
     if (most.tokens <= 0) return;
+    const keys =
+      this.#keys ?? (await within(this.#timeoutMs, this.#ending.signal, () => this.#known).catch(() => null));
     const isRefused = !this.#health.isUp || this.#ending.signal.aborted || !this.#hasRoom(most.bytes);
-    if (isRefused || !this.#isWorth(most, msPerToken)) {
+    if (!keys || isRefused || !this.#isWorth(most, msPerToken)) {
       this.#observer.onStoreFetch?.("skipped", 0, 0, 0);
       return;
     }
@@ -174,7 +189,7 @@ export class SharedPrefixes {
     this.#fetching += most.bytes;
     try {
       const found = await within(this.#timeoutMs, this.#ending.signal, (signal) =>
-        this.#find(prompt, msPerToken, signal),
+        this.#find(prompt, keys, msPerToken, signal),
       );
       this.#health.onSuccess();
       if (typeof found === "string") this.#observer.onStoreFetch?.(found, 0, 0, ms());
@@ -234,11 +249,12 @@ export class SharedPrefixes {
 
   async #find(
     prompt: SharedPrompt,
+    own: StoreKeys,
     msPerToken: number | null,
     signal: AbortSignal,
   ): Promise<Found | "miss" | "skipped"> {
     const { hashes, mostPages, localPages, ropeLength } = prompt;
-    const keyOf = (kind: PartKind, page: number): string => this.#keys.of(kind, hashes[page]!, ropeLength);
+    const keyOf = (kind: PartKind, page: number): string => own.of(kind, hashes[page]!, ropeLength);
     const parts = new Map<string, Uint8Array>();
     let tries = 0;
     // Of what is missing, nothing that is longer is of use.

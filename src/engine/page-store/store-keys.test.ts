@@ -3,23 +3,27 @@ import { expect, it } from "vitest";
 import type { LLM } from "../llm.ts";
 import { StoreKeys } from "./store-keys.ts";
 
-const MODEL = { fingerprint: "weights+calibration", kvSpec: "k4v4", backend: "wasm", weights: { q8: 10, f32: 3 } };
+const MODEL = {
+  ...{ fingerprint: "weights+calibration", digest: "every tensor", kvSpec: "k4v4", backend: "wasm" },
+  weights: { q8: 10, f32: 3 },
+};
 const PART = ["end", "hash", 0] as const;
 
 function keyOf(more: Partial<typeof MODEL> = {}, part: Parameters<StoreKeys["of"]> = [...PART]): string {
-  const { fingerprint, kvSpec, backend, weights } = { ...MODEL, ...more };
+  const { fingerprint, digest, kvSpec, backend, weights } = { ...MODEL, ...more };
   const llm = {
     snapshotIdentity: { fingerprint, kvSpec },
     ops: { name: backend },
     decoder: { weightsOfType: weights },
   } as unknown as LLM;
-  return new StoreKeys(llm).of(...part);
+  return new StoreKeys(llm, digest).of(...part);
 }
 
 it("differ by model, calibration, format, backend, types of weights, tokens, kind and rope", () => {
   const keys = [
     keyOf(),
     keyOf({ fingerprint: "weights" }),
+    keyOf({ digest: "other tensors" }),
     keyOf({ kvSpec: "k4v4,window=64" }),
     keyOf({ backend: "webgpu" }),
     keyOf({ weights: { q8: 9, f32: 4 } }),

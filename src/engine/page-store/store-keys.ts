@@ -9,10 +9,11 @@ export type PartKind = "sealed" | "end";
 export class StoreKeys {
   readonly #model: string;
 
-  constructor({ snapshotIdentity: { fingerprint, kvSpec }, ops, decoder }: LLM) {
-    // What a format's name means belongs to the version of snapshots. Backends, and weights that are kept in another format, compute keys and values with other last bits.
+  /** weightsDigest: `LLM.weightsDigest` */
+  constructor({ snapshotIdentity: { fingerprint, kvSpec }, ops, decoder }: LLM, weightsDigest: string) {
+    // Fine-tunes of some tensors alone may share the fingerprint. What a format's name means belongs to the version of snapshots. Backends, and weights that are kept in another format, compute keys and values with other last bits.
     const weights = Object.entries(decoder.weightsOfType).sort();
-    this.#model = JSON.stringify([SNAPSHOT_VERSION, fingerprint, kvSpec, ops.name, weights]);
+    this.#model = JSON.stringify([SNAPSHOT_VERSION, fingerprint, weightsDigest, kvSpec, ops.name, weights]);
   }
 
   /**
