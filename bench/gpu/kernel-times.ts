@@ -5,8 +5,7 @@ import { makeShapeModel } from "../../src/bench/bench-model.ts";
 import { randomTokens } from "../../src/bench/throughput.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { Runner } from "../../src/engine/runner.ts";
-import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
-import { randomCalibration } from "../../test/support/calibration.ts";
+import { withCalibrations } from "./calibrated.ts";
 
 /** Most queries of a set. */
 const QUERIES = 4096;
@@ -102,17 +101,13 @@ async function* measure(
   timed: (tokens: Int32Array) => Timed,
   isCalibrated: boolean,
 ): AsyncGenerator<object> {
-  const model = await makeShapeModel(shape, { backend: "webgpu", weights: "f16" });
+  const plain = await makeShapeModel(shape, { backend: "webgpu", weights: "f16" });
+  const model = isCalibrated ? withCalibrations(plain) : plain;
   try {
     const read = timeDispatches((model.ops as WebGpuBackend).context.device);
-    const { numLayers, numKvHeads, headDim } = model.config;
-    const calibrations = isCalibrated
-      ? Array.from({ length: numLayers }, () => randomCalibration(numKvHeads, headDim))
-      : [];
     const run = timed(randomTokens(contextLength, model.config.vocabSize));
     for (const format of kv) {
-      const [plain] = await model.decoders([format]);
-      const decoder = isCalibrated ? plain!.withFormat(parseKvSpec(format), calibrations) : plain;
+      const [decoder] = await model.decoders([format]);
       const cache = decoder!.createCache();
       const runner = new Runner(decoder!, { contextLength });
       let times: KernelTimes = new Map();

@@ -2,7 +2,7 @@
  * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [--kv FORMAT …] [--tuning JSON …] [--calibrated] [PART …]`, or the
  * bundle of it that pack.sh makes. `decode:16,512` takes other contexts; `--kv`, as often as wanted, other cache formats in attention, attention-rows, decode,
  * prefill, prefill-attention, kernels, token-kernels and batches; `--tuning '{"own":2}'` other settings of the kernel in attention;
- * `--calibrated` a random calibration in kernels and token-kernels, without which codes have no error feedback. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
+ * `--calibrated` a random calibration in decode, prefill, kernels and token-kernels, without which codes have no error feedback. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
@@ -38,7 +38,10 @@ const { values, positionals: parts } = readCommandLine({
 const formats = (usual: readonly string[]): readonly string[] => values.kv ?? usual;
 const tunings = (values.tuning ?? ["{}"]).map((text) => JSON.parse(text) as DecodeTuning);
 const BOTH = formats(["f16", "k4v4"]);
-const model = { shape: SHAPE, weights: "f16", kv: BOTH, prompts: [], generations: [], repeats: 15 } as const;
+const model = {
+  ...{ shape: SHAPE, kv: BOTH, prompts: [], generations: [], repeats: 15, isCalibrated: values.calibrated },
+  weights: "f16" as const,
+};
 
 const ATTENTION_KV = ["f16", "k8v8", "k8v4", "k4v4", "k3v3"];
 

@@ -1,6 +1,7 @@
 /** @file Decode and prefill of a whole model on WebGPU, random weights in a public shape; rows as of hf_decode.py. */
 import { makeShapeModel } from "../../src/bench/bench-model.ts";
 import { benchThroughput } from "../../src/bench/throughput.ts";
+import { withCalibrations } from "./calibrated.ts";
 
 const WARM_UP_MS = 12_000;
 
@@ -12,10 +13,12 @@ export interface ModelOptions {
   readonly generations: readonly number[];
   readonly prompts: readonly number[];
   readonly repeats: number;
+  readonly isCalibrated?: boolean;
 }
 
 export async function* measureModel(options: ModelOptions): AsyncGenerator<object> {
-  const model = await makeShapeModel(options.shape, { backend: "webgpu", weights: options.weights });
+  const plain = await makeShapeModel(options.shape, { backend: "webgpu", weights: options.weights });
+  const model = options.isCalibrated ? withCalibrations(plain) : plain;
   try {
     // Drivers go on optimising kernels in the background while they run; what is quoted is what they settle at.
     const warmUp = { ...options, depths: [16], generations: [64], prompts: options.prompts.map(() => 512), repeats: 3 };
@@ -31,6 +34,7 @@ export async function* measureModel(options: ModelOptions): AsyncGenerator<objec
         shape: options.shape,
         weights: options.weights,
         kv: row.kv,
+        ...(options.isCalibrated && { isCalibrated: true }),
         test: row.test,
         nPrompt: row.nPrompt,
         nGen: row.nGen,
