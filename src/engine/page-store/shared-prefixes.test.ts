@@ -10,6 +10,7 @@ import { Scheduler } from "../scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../scheduler/scheduler-options.ts";
 import { yieldNow } from "../yield-now.ts";
 import type { PageStoreOptions } from "./page-store.ts";
+import { PartSizes } from "./part-sizes.ts";
 import { SharedPrefixes } from "./shared-prefixes.ts";
 import type { StoreObserver } from "./store-observer.ts";
 
@@ -237,6 +238,39 @@ describe("a store that fails", () => {
     await given;
     await fetching;
     await shared.giveTime(1e9);
+    shared.close();
+  });
+
+  it("is asked for no more values when the time is up, and what it still owes counts as being fetched", async () => {
+    const ids = randomPrompt(1100, 11);
+    await computed(ids);
+    const { llm } = await engine();
+    let time = 0;
+    const shared = new SharedPrefixes(
+      llm,
+      {
+        ...{ store, fetch: "always", timeoutMs: 20, fetchBytes: 1.5 * new PartSizes(llm.cache).bytesOf(17) },
+        now: () => (time += 1e6),
+      },
+      observer,
+    );
+    const prompt = { hashes: pageHashes(ids), mostPages: 17, localPages: 0, ropeLength: 0 };
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    store.onAsk = (what) => (what === "get" ? held : undefined);
+    outcomes.length = 0;
+    const fetch = () => shared.fetch(prompt, null, () => {});
+    await fetch();
+    const { reads } = store;
+    await fetch();
+    expect(outcomes).toEqual(["failed", "skipped"]);
+    release();
+    await yieldNow();
+    expect(store.reads).toBe(reads);
+    await fetch();
+    expect(outcomes.slice(2)).toEqual(["hit"]);
     shared.close();
   });
 

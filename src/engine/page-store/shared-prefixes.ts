@@ -187,10 +187,13 @@ export class SharedPrefixes {
     const started = performance.now();
     const ms = (): number => performance.now() - started;
     this.#fetching += most.bytes;
+    let finding: Promise<unknown> = Promise.resolve();
     try {
-      const found = await within(this.#timeoutMs, this.#ending.signal, (signal) =>
-        this.#find(prompt, keys, msPerToken, signal),
-      );
+      const found = await within(this.#timeoutMs, this.#ending.signal, (signal) => {
+        const own = this.#find(prompt, keys, msPerToken, signal);
+        finding = own;
+        return own;
+      });
       this.#health.onSuccess();
       if (typeof found === "string") this.#observer.onStoreFetch?.(found, 0, 0, ms());
       else {
@@ -202,7 +205,11 @@ export class SharedPrefixes {
       if (!this.#ending.signal.aborted) this.#health.onFault(error);
       this.#observer.onStoreFetch?.("failed", 0, 0, ms());
     } finally {
-      this.#fetching -= most.bytes;
+      // What a store was asked for may come when the time is up, and takes memory until then.
+      const giveBack = (): void => {
+        this.#fetching -= most.bytes;
+      };
+      void finding.then(giveBack, giveBack);
     }
   }
 
@@ -299,6 +306,7 @@ export class SharedPrefixes {
       all.map((pages) => keyOf("end", pages - 1)),
       signal,
     );
+    signal.throwIfAborted();
     this.#plan.onAnswer(performance.now() - asked);
     // What is missing is written again by whoever computes it.
     for (const [i, pages] of all.entries()) {
@@ -328,7 +336,11 @@ export class SharedPrefixes {
         const key = keys[index]!;
         if (parts.has(key)) continue;
         const most = index === 0 ? this.#sizes.mostEnd(pages * PAGE_TOKENS) : this.#sizes.mostSealed;
-        const value = await this.#store.get(key, most, signal);
+        const value = await this.#valueOf(key, most, signal).catch((error: unknown) => {
+          // The other readers end with the value that they are at.
+          next = keys.length;
+          throw error;
+        });
         const part = value && decodeValue(key, value);
         if (part) parts.set(key, part);
         else missing = Math.min(missing, index);
@@ -343,5 +355,12 @@ export class SharedPrefixes {
       // What came before the time was up says how fast the store is as well.
       this.#plan.onRead(numBytes, performance.now() - began);
     }
+  }
+
+  /** As `PageStore.get`, also of a store that does not listen to its signal. */
+  async #valueOf(key: string, mostBytes: number, signal: AbortSignal): Promise<Uint8Array | null> {
+    const value = await this.#store.get(key, mostBytes, signal);
+    signal.throwIfAborted();
+    return value;
   }
 }
