@@ -95,6 +95,11 @@ export class Sequence {
     return this.kv(layer).residualStart;
   }
 
+  /** Whether it has other codes than its tokens and the format alone give, as pages were made coarser for want of memory. */
+  get isPressed(): boolean {
+    return this.#kv.some((state) => state.isPressed);
+  }
+
   /** Bytes of this sequence's pages; pages shared with forks count in full. */
   get numBytes(): number {
     return this.states.reduce((sum, state) => sum + state.numBytes, 0);

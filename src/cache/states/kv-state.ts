@@ -89,6 +89,11 @@ export class KvState implements LayerState {
     return Math.max(this.#inTier[tier]!, pagesInTier(this.layer.tiers[tier]!, length));
   }
 
+  /** Whether pages are coarser than their age alone makes them, as for want of memory. */
+  get isPressed(): boolean {
+    return this.layer.tiers.some((tier, i) => this.#inTier[i]! > pagesInTier(tier, this.#length));
+  }
+
   get numBytes(): number {
     const { main, residual, tiers } = this.layer;
     const sizes = [main.numBytes, residual?.layout.numBytes ?? 0, ...tiers.map(({ layout }) => layout.numBytes)];

@@ -122,6 +122,31 @@ describe("prefixes in a store", () => {
     expect([count("miss"), count("failed")]).toEqual([4, 0]);
   });
 
+  it("are not shared by a sequence that has grown coarser for want of memory, nor by what goes on from it", async () => {
+    const { llm } = await engine({}, "auto", { kvBudgetBytes: 1e9 });
+    const shared = new SharedPrefixes(llm, { store, fetch: "always" });
+    const ids = randomPrompt(384, 12);
+    const sequence = llm.cache.createSequence();
+    const read = (from: number, to: number) => llm.runner.prefill(sequence, ids.slice(from, to), { logits: "none" });
+    const kept = async (): Promise<number> => {
+      shared.keep(sequence, pageHashes(ids.slice(0, sequence.length)).at(-1)!, true);
+      await shared.flush();
+      return store.values.size;
+    };
+    await read(0, 256);
+    expect(await kept()).toBe(1);
+    let pages = 1;
+    llm.runner.coarsening.makeRoom([sequence], () => pages-- === 0);
+    await read(256, 320);
+    expect(await kept()).toBe(1);
+    const copy = sequence.fork();
+    sequence.release();
+    shared.keep(copy, "hash", true);
+    expect(shared.queueBytes).toBe(0);
+    copy.release();
+    shared.close();
+  });
+
   it("are not taken when any byte of a value is another, or is another key's", async () => {
     const first = await computed(PROMPT);
     const sound = [...store.values];

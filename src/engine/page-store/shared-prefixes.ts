@@ -121,6 +121,8 @@ export class SharedPrefixes {
     const { ropeLength } = sequence;
     const keys = this.#keys;
     if (ropeLength === null || keys === null || this.#ending.signal.aborted) return;
+    // Another server, with memory for them, has these pages finer.
+    if (sequence.isPressed) return;
     try {
       this.#keep(sequence, (kind) => keys.of(kind, hash, ropeLength), isEnd);
     } catch (error) {
