@@ -86,7 +86,7 @@ export const MORE_FORMATS: readonly KvCase[] = [
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
   { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
   // As much workgroup memory as there is.
-  { kv: "k8v2,window=20,sinks=3,window=16bit", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
+  { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
   { kv: "k3v4,window=4,sinks=2,window=16bit", headDim: 320, steps: [9, 1], calibrated: true },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
   // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
@@ -318,6 +318,10 @@ export const EIGHT_BITS: readonly KvCase[] = [
 export const FEW_EIGHT_BITS: readonly KvCase[] = [
   { kv: `k2v2,${EIGHT}`, headDim: 32, numHeads: 4, numKvHeads: 2, steps: [40, 1, 5], calibrated: true },
   { kv: "k4v4,window=0,sinks=7,window=8bit", headDim: 32, steps: [5, 1, 66, 1, 3] },
+  // The default but for the length of its window.
+  { kv: "k4v4,window=9,sinks=2", headDim: 32, numHeads: 4, numKvHeads: 2, steps: [20, 1], calibrated: true },
+  // The centroids of the window and those of the codes take turns in workgroup memory.
+  { kv: "k8v2,window=4,sinks=1", headDim: 256, steps: [6, 1], pagesOnly: true },
 ];
 
 /**

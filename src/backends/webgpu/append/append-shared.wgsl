@@ -30,8 +30,11 @@ var<workgroup> cosines: array<f32, NUM_FACTORS>;
 var<workgroup> book: array<f32, BOOK_SIZE>;
 //#end
 //#if WINDOW_CODES
-// Those of sinks and window lie beside them, and the scale of the row that `store_window` stores, as it reads from its 16 bits.
+//#if !SHARES_BOOK
+// Those of sinks and window lie beside them where there is room for both.
 var<workgroup> window_book: array<f32, WINDOW_BOOK_SIZE>;
+//#end
+// The scale of the row that `store_window` stores, as it reads from its 16 bits.
 var<workgroup> window_scale: f32;
 //#end
 

@@ -156,7 +156,9 @@ export class CoarsenKernels {
     };
     const store = (name: "k" | "v"): string => {
       const [side, feedback] = [to[name], kv.transforms[name].feedback !== null];
-      return wgslCodecs.of(side).store({ name, side, headDim, subgroup, layout: to.layout[name], feedback });
+      return wgslCodecs
+        .of(side)
+        .store({ name, side, headDim, subgroup, layout: to.layout[name], book: "book", feedback });
     };
     const read = (name: "k" | "v"): string => readText(from.layout[name], from[name], `${name.toUpperCase()}_FINER_AT`);
     const inserts = {

@@ -6,7 +6,7 @@ import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../../quant/vector-quantizer
 import { floatText } from "../queue/shader-text.ts";
 import { feedbackText, nearestText } from "./feedback-text.ts";
 import { halfText } from "./place-text.ts";
-import { bookOf, codesText, squaresText } from "./store-text.ts";
+import { codesText, squaresText } from "./store-text.ts";
 import { hasPairs, pairTexts, planeFields } from "./table-text.ts";
 import type { StoreTarget, WgslCodec } from "./wgsl-codec.ts";
 
@@ -31,11 +31,11 @@ function entryText(bits: number, half: boolean, at: number): string {
 }
 
 /** A function that returns the number of boundaries below t. The book holds the centroids, then the boundaries between them. */
-const nearestFunction = (name: StoreTarget<ScalarSide>["name"], bits: number): string => `
+const nearestFunction = ({ name, book, side: { bits } }: StoreTarget<ScalarSide>): string => `
 fn nearest_${name}(t: f32) -> u32 {
   var index = 0u;
   for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
-    if (${bookOf(name)}[${2 ** bits}u + index + half - 1u] < t) {
+    if (${book}[${2 ** bits}u + index + half - 1u] < t) {
       index += half;
     }
   }
@@ -53,11 +53,11 @@ export const scalars: WgslCodec<ScalarSide> = {
   pairs: ({ bits }, use, words) => pairTexts(use, bits, planeFields(bits, words)),
   rowFactor: rowFactorText,
   store(target) {
-    const { name, side, headDim, feedback, subgroup } = target;
+    const { name, side, headDim, book, feedback, subgroup } = target;
     const factors = side.search ? [...SEARCH_FACTORS] : [1];
     const inverses = side.search ? [...INVERSE_FACTORS] : [1];
     const candidates = factors.map(
-      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = ${bookOf(name)}[nearest_${name}(u * ${floatText(factor)})];`,
+      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = ${book}[nearest_${name}(u * ${floatText(factor)})];`,
     );
     const nearest = `for (var i = l; i < HEAD_DIM; i += THREADS) {
     codes[i] = nearest_${name}(ys[i] * chosen);
@@ -66,10 +66,10 @@ export const scalars: WgslCodec<ScalarSide> = {
     return codesText(target, {
       bits: side.bits,
       rule: side.scale,
-      functions: nearestFunction(name, side.bits),
+      functions: nearestFunction(target),
       each: candidates.join("\n    "),
       choose: `${squaresText(headDim, factors)}
-  ${feedback ? feedbackText(name, inverses, nearestText({ name, book: bookOf(name), bits: side.bits, subgroup })) : nearest}`,
+  ${feedback ? feedbackText(name, inverses, nearestText({ name, book, bits: side.bits, subgroup })) : nearest}`,
     });
   },
 };

@@ -36,9 +36,6 @@ const isOfWindow = (name: StoreTarget<AnySide>["name"]): boolean => name === "wi
 const targetOf = (name: StoreTarget<AnySide>["name"]) =>
   isOfWindow(name) ? { pages: "residual_pages", put: "put_window" } : { pages: "pages", put: "put_main" };
 
-/** The array with its centroids and boundaries. */
-export const bookOf = (name: StoreTarget<AnySide>["name"]): string => (isOfWindow(name) ? "window_book" : "book");
-
 /** Packs `codes` into the words of every plane. Rows that share words with others are stored byte by byte. */
 export function packText(layout: SideRegions, bits: number, name: StoreTarget<AnySide>["name"] = "k"): string {
   const { pages, put } = targetOf(name);

@@ -9,7 +9,7 @@ import type { TableUse, UnitWord } from "./table-text.ts";
 export interface WgslBook<S extends AnySide> {
   /** In vectors of norm √headDim. */
   centroids(side: S, headDim: number): Float32Array;
-  /** What `store` finds behind the centroids in `book`. */
+  /** What `store` finds behind the centroids in its book. */
   boundaries(side: S, headDim: number): ArrayLike<number>;
   /** Words of the table in workgroup memory. half: whether its words are pairs of f16, where there are few enough */
   entries(side: S, half: boolean): number;
@@ -24,6 +24,8 @@ export interface StoreTarget<S extends AnySide> {
   readonly side: S;
   readonly headDim: number;
   readonly layout: SideRegions;
+  /** The array with its centroids and the boundaries behind them, where it has such. */
+  readonly book: "book" | "window_book";
   /** Codes are found by error feedback with the factors at K_FEEDBACK_AT or V_FEEDBACK_AT. */
   readonly feedback: boolean;
   /** Lanes of a subgroup, which may exchange values then; 0 where they are not to. */
