@@ -13,9 +13,9 @@ const FEEDBACK_BLOCK = 16;
 /** Rows of the matrix that are loaded at once. Heads have a multiple of so many coordinates. */
 const AT_ONCE = 8;
 
-/** Lanes that exchange values while codes are chosen, of subgroups of this size; 0 for a size that is unknown or does not fit. */
+/** Lanes that exchange values while codes are chosen, of subgroups of this size; 0 for a size that is unknown or does not fit. Votes of 64 are counted. */
 export const feedbackLanes = (subgroup: number, threads: number): number =>
-  subgroup >= 4 && threads % subgroup === 0 ? subgroup : 0;
+  subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0 ? subgroup : 0;
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (texts: readonly string[]): string => texts.join("\n      ");
