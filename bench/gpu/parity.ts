@@ -45,6 +45,17 @@ const CASES: readonly KvCase[] = [
     steps: [TOGETHER, TOGETHER.map(() => 1)],
   })),
   { kv: "f16", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [1000, 1] },
+  // Error feedback, whose codes a subgroup chooses.
+  ...[40, 128, 320].flatMap((headDim) =>
+    ["k4v4", "k8v5", "k4v4,window=16bit"].map((kv) => ({
+      kv,
+      headDim,
+      numHeads: 4,
+      numKvHeads: 2,
+      steps: [200, 1],
+      calibrated: true,
+    })),
+  ),
 ];
 
 export async function* measureParity(options: WebGpuBackendOptions): AsyncGenerator<object> {

@@ -32,6 +32,16 @@ const APPENDED: readonly KvCase[] = [
     pagesOnly: true,
     calibrated: true,
   },
+  // One invocation chooses codes with error feedback.
+  {
+    kv: "k4v3,window=16bit",
+    headDim: 40,
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [20, 1],
+    pagesOnly: true,
+    calibrated: true,
+  },
 ];
 
 /** Long passes differ in the number of keys alone. */
