@@ -43,10 +43,10 @@ export type JobReport =
   | { readonly kind: "share"; readonly share: number }
   | { readonly kind: "refused"; readonly worker: string; readonly reason: string };
 
-/** Names a job of a sweep by what is to be done, so that the same task is one job however often it is handed out. */
-export function jobId(sweepId: string, { model, task }: SweepJob): string {
-  const identity = JSON.stringify([model.name, model.identity, task.ctx, task.chunks, task.kv]);
-  return `${sweepId}-${sha256Hex([new TextEncoder().encode(identity)]).slice(0, 24)}`;
+/** Names a job of a sweep by all that it says, so that the same task is one job however often it is handed out, and no other has its result. */
+export function jobId(sweepId: string, { version, build, model, setup, task }: SweepJob): string {
+  const all = JSON.stringify([version, build, model, setup, task.ctx, task.chunks, task.kv]);
+  return `${sweepId}-${sha256Hex([new TextEncoder().encode(all)]).slice(0, 24)}`;
 }
 
 /** The key of a text on the server. */

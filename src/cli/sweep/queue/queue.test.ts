@@ -13,7 +13,7 @@ import type { SweepRow } from "../../../lab/sweep-row.ts";
 import { Sweep, type SweepState } from "../run-sweep.ts";
 import { type Evaluator, type Task, type TaskResult, WorkerEnded, type WorkerSetup } from "../task.ts";
 import { JobPreparation } from "./prepare-job.ts";
-import { JOB_VERSION, type SweepJob } from "./queue-job.ts";
+import { JOB_VERSION, jobId, type SweepJob } from "./queue-job.ts";
 import { openQueueLibrary, type QueueLibrary, type QueuePlace, queuePlace, shownUrl } from "./queue-place.ts";
 import { QueueWorker } from "./queue-worker.ts";
 import { TaskQueue } from "./task-queue.ts";
@@ -60,6 +60,9 @@ const until = async (condition: () => boolean | Promise<boolean>): Promise<void>
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 };
 
+/** What a coordinator is told, but its notes. */
+const COORDINATOR = { sweepId: "s1", build: BUILD, identities: new Map([["m", WEIGHTS]]), setup: SETUP };
+
 /** Opened by hand, once. */
 function gate() {
   let open = (): void => {};
@@ -101,13 +104,8 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     const notes: string[] = [];
     const states: SweepState[] = [];
     const abort = new AbortController();
-    const queue = await TaskQueue.open(place, library, {
-      sweepId,
-      build: BUILD,
-      identities: new Map([["m", WEIGHTS]]),
-      setup: SETUP,
-      note: (message) => notes.push(message),
-    });
+    const note = (message: string) => notes.push(message);
+    const queue = await TaskQueue.open(place, library, { ...COORDINATOR, sweepId, note });
     ends.push(() => queue.close(true));
     const plan = {
       strategy: createStrategy(space, listCandidates(space, "m").candidates),
@@ -353,14 +351,35 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
   });
 });
 
+const job: SweepJob = {
+  version: JOB_VERSION,
+  build: BUILD,
+  model: { name: "m", identity: WEIGHTS },
+  setup: { base: "f16", needle: 0, backend: "auto", weights: "auto", text: { kind: "own", tokens: 9, seed: 0 } },
+  task: { ctx: 64, chunks: 1, kv: ["k4v4"] },
+};
+
+describe("jobId", () => {
+  it("is equal for equal jobs, and another when anything of a job is", () => {
+    const { model, setup, task } = job;
+    const others: Partial<SweepJob>[] = [
+      { build: "1.2.2 (def)" },
+      ...[{ name: "n" }, { identity: "v".repeat(64) }].map((change) => ({ model: { ...model, ...change } })),
+      { setup: { ...setup, base: "f32" } },
+      { setup: { ...setup, needle: 1 } },
+      { setup: { ...setup, backend: "wasm" } },
+      { setup: { ...setup, weights: "q8" } },
+      { setup: { ...setup, text: { kind: "own", tokens: 9, seed: 1 } } },
+      ...[{ ctx: 65 }, { chunks: 2 }, { kv: ["k4v4", "k3v3"] }].map((change) => ({ task: { ...task, ...change } })),
+    ];
+    const ids = [job, ...others.map((change) => ({ ...job, ...change }))].map((one) => jobId("s1", one));
+    expect(new Set(ids).size).toBe(1 + others.length);
+    expect(jobId("s1", structuredClone(job))).toBe(ids[0]);
+    expect(jobId("s2", job)).not.toBe(ids[0]);
+  });
+});
+
 describe("JobPreparation", () => {
-  const job: SweepJob = {
-    version: JOB_VERSION,
-    build: BUILD,
-    model: { name: "m", identity: WEIGHTS },
-    setup: { base: "f16", needle: 0, backend: "auto", weights: "auto", text: { kind: "own", tokens: 9, seed: 0 } },
-    task: { ctx: 64, chunks: 1, kv: ["k4v4"] },
-  };
   const serverOf = (text: string | null) => ({ get: async () => text }) as unknown as Redis;
   const prepare = (changes: Partial<SweepJob>, text: string | null = null, identity = WEIGHTS) =>
     new JobPreparation({ build: BUILD, models: undefined, threads: 3, identityOf: async () => identity }).prepare(
