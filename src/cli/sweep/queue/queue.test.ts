@@ -1,4 +1,5 @@
 /** @file A sweep through a real Redis, with workers that compute nothing: what is lost, killed, refused, done twice, given back. */
+import { EventEmitter } from "node:events";
 import { isDeepStrictEqual } from "node:util";
 import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -301,6 +302,28 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     },
   );
 
+  it.each([
+    ["jobs", "-@scripting"],
+    ["its version", "-info"],
+  ])("disconnects from a server that does not let it read %s", async (_what, rule) => {
+    const { Redis } = await import("ioredis");
+    const admin = new Redis(redis.url);
+    // The client says by itself what it may not read.
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    try {
+      await admin.call("ACL", "SETUSER", "limited", "reset", "on", ">secret", "~*", "&*", "+@all", rule);
+      const limited = queuePlace(redis.url.replace("//", "//limited:secret@"), place.name);
+      const opened = openQueueLibrary(limited).then((own) =>
+        TaskQueue.open(limited, own, { ...COORDINATOR, note: () => {} }),
+      );
+      await expect(opened).rejects.toThrow(/NOPERM/);
+      await until(async () => !/ user=limited /.test(String(await admin.call("CLIENT", "LIST"))));
+    } finally {
+      warn.mockRestore();
+      admin.disconnect();
+    }
+  });
+
   it("refuses a job of another build or of other weights by name, on both sides, and leaves it to others", async () => {
     const rows: SweepRow[] = [];
     const { run, notes } = await coordinator(rows);
@@ -376,6 +399,48 @@ describe("jobId", () => {
     expect(new Set(ids).size).toBe(1 + others.length);
     expect(jobId("s1", structuredClone(job))).toBe(ids[0]);
     expect(jobId("s2", job)).not.toBe(ids[0]);
+  });
+});
+
+describe("TaskQueue", () => {
+  it("queues no look twice while the server does not answer", async () => {
+    const commands = new EventEmitter();
+    const answer = gate();
+    const [getJob, getWorkersCount] = [vi.fn((_id: string) => answer.opened.then(() => ({}))), vi.fn(async () => 1)];
+    class FakeQueue extends EventEmitter {
+      readonly getJob = getJob;
+      readonly getWorkersCount = getWorkersCount;
+      getJobs = async () => [];
+      waitUntilReady = async () => {};
+      close = async () => {};
+    }
+    const clients = [commands, new EventEmitter()].map((client) =>
+      Object.assign(client, { status: "ready", disconnect() {}, expire: async () => 1 }),
+    );
+    const library = {
+      bullmq: { Queue: FakeQueue, QueueEvents: FakeQueue },
+      connect: () => clients.shift()!,
+    } as unknown as QueueLibrary;
+    const queue = await TaskQueue.open(queuePlace("redis://h"), library, { ...COORDINATOR, note: () => {} });
+    getWorkersCount.mockClear();
+    const { signal } = new AbortController();
+    const begin = (kv: string) =>
+      void queue.evaluator().evaluate({ ref: "m", ctx: 64, chunks: 1, kv: [kv] }, () => {}, signal);
+    begin("k2v2");
+    begin("k3v3");
+    // A server that is back has all tasks looked at, as the clock has.
+    for (let i = 0; i < 9; i++) commands.emit("ready");
+    await until(() => getJob.mock.calls.length > 0);
+    for (let i = 0; i < 9; i++) commands.emit("ready");
+    begin("k4v4");
+    answer.open();
+    const looks = () => getJob.mock.calls.map(([id]) => id);
+    await until(() => new Set(looks()).size === 3);
+    // What the look that had begun saw may be so no longer: that task is looked at once more.
+    const [first, second, , last] = looks();
+    expect(looks()).toEqual([first, second, first, last]);
+    expect(getWorkersCount).toHaveBeenCalledTimes(1);
+    await queue.close(false);
   });
 });
 

@@ -25,6 +25,8 @@ import { KEY_PREFIX, type QueueLibrary, type QueuePlace } from "./queue-place.ts
 const LOOK_EVERY_MS = 5000;
 /** What nobody fetches leaves the server after a week. */
 const KEPT_SECONDS = 7 * 24 * 3600;
+/** The look at what no task alone needs; no id of a job. */
+const SERVER = "server";
 const OPEN_STATES: JobType[] = ["waiting", "delayed", "prioritized"];
 const ENDED_STATES: JobType[] = ["completed", "failed"];
 
@@ -50,7 +52,7 @@ export class TaskQueue {
   readonly #options: TaskQueueOptions;
   readonly #text: JobText;
   readonly #queue: Queue<SweepJob, string>;
-  readonly #events: QueueEvents;
+  #events: QueueEvents | null = null;
   readonly #clients: readonly Redis[];
   readonly #pending = new Map<string, Pending>();
   readonly #noted = new Set<string>();
@@ -59,6 +61,8 @@ export class TaskQueue {
   #timer: NodeJS.Timeout | undefined;
   /** Looks follow one another, so that none acts upon what another one has changed. */
   #last: Promise<void> = Promise.resolve();
+  /** Looks that have not begun: ids of tasks, and `SERVER`. */
+  readonly #queued = new Set<string>();
 
   private constructor(place: QueuePlace, { bullmq, connect }: QueueLibrary, options: TaskQueueOptions) {
     this.#options = options;
@@ -66,25 +70,38 @@ export class TaskQueue {
     const [commands, reads] = [connect(), connect()];
     this.#clients = [commands, reads];
     this.#queue = new bullmq.Queue(place.name, { connection: commands, prefix: KEY_PREFIX });
-    this.#events = new bullmq.QueueEvents(place.name, { connection: reads, prefix: KEY_PREFIX });
     this.#queue.on("error", () => {});
-    this.#events.on("error", () => {});
     reads.on("error", () => {});
     commands.on("error", (error) => this.#isGone(error));
     commands.on("ready", () => this.#isBack());
-    this.#events.on("completed", (event) => this.#look(event.jobId));
-    this.#events.on("failed", (event) => this.#look(event.jobId));
-    this.#events.on("progress", (event) => this.#report(event.jobId, event.data));
+  }
+
+  async #listen(place: QueuePlace, { bullmq }: QueueLibrary): Promise<void> {
+    // From a server that is too old or refuses, BullMQ's events do not disconnect: the queue has to be ready before.
+    await this.#queue.waitUntilReady();
+    const events = new bullmq.QueueEvents(place.name, { connection: this.#clients[1]!, prefix: KEY_PREFIX });
+    this.#events = events;
+    events.on("error", () => {});
+    events.on("completed", (event) => this.#look(event.jobId));
+    events.on("failed", (event) => this.#look(event.jobId));
+    events.on("progress", (event) => this.#report(event.jobId, event.data));
+    await events.waitUntilReady();
   }
 
   /** Removes what an earlier coordinator of this sweep has left, but keeps the results that it did not fetch. */
   static async open(place: QueuePlace, library: QueueLibrary, options: TaskQueueOptions): Promise<TaskQueue> {
     const queue = new TaskQueue(place, library, options);
-    await queue.#events.waitUntilReady();
-    await queue.#remove(OPEN_STATES);
-    await queue.#remove(ENDED_STATES, (job) => outcomeOf(job)?.kind !== "done");
-    await queue.#lookAll();
-    queue.#timer = setInterval(() => void queue.#lookAll(), LOOK_EVERY_MS);
+    try {
+      await queue.#listen(place, library);
+      await queue.#remove(OPEN_STATES);
+      await queue.#remove(ENDED_STATES, (job) => outcomeOf(job)?.kind !== "done");
+    } catch (error) {
+      await queue.close(false);
+      throw error;
+    }
+    queue.#lookAll();
+    await queue.#last;
+    queue.#timer = setInterval(() => queue.#lookAll(), LOOK_EVERY_MS);
     return queue;
   }
 
@@ -149,7 +166,19 @@ export class TaskQueue {
 
   /** Fetches the outcome of a pending task, or puts the task on the server if it is not there. */
   #look(id: string): void {
-    this.#last = this.#last.then(() => this.#lookNow(id)).catch((error: Error) => this.#refused(error));
+    this.#enqueue(id, () => this.#lookNow(id));
+  }
+
+  /** A look that has not begun will see all that a second one would: the line does not grow while the server is away. */
+  #enqueue(key: string, look: () => Promise<void>): void {
+    if (this.#queued.has(key)) return;
+    this.#queued.add(key);
+    this.#last = this.#last
+      .then(() => {
+        this.#queued.delete(key);
+        return look();
+      })
+      .catch((error: Error) => this.#refused(error));
   }
 
   async #lookNow(id: string): Promise<void> {
@@ -168,15 +197,12 @@ export class TaskQueue {
     this.#pending.get(id)?.settle(outcome);
   }
 
-  async #lookAll(): Promise<void> {
+  #lookAll(): void {
     for (const id of this.#pending.keys()) this.#look(id);
-    this.#last = this.#last
-      .then(async () => {
-        await this.#keepText();
-        this.#numWorkers = await this.#queue.getWorkersCount().catch(() => null);
-      })
-      .catch((error: Error) => this.#refused(error));
-    await this.#last;
+    this.#enqueue(SERVER, async () => {
+      await this.#keepText();
+      this.#numWorkers = await this.#queue.getWorkersCount().catch(() => null);
+    });
   }
 
   /** Puts the text on the server, for workers to fetch, unless it is there. */
@@ -220,7 +246,7 @@ export class TaskQueue {
     if (this.#isAway) this.#options.note("the queue's server answers again");
     this.#isAway = false;
     // It may have come back without its data.
-    void this.#lookAll();
+    this.#lookAll();
   }
 
   async #remove(states: JobType[], which: (job: Job<SweepJob, string>) => boolean = () => true): Promise<void> {
@@ -245,7 +271,7 @@ export class TaskQueue {
         await commands!.del(textKey(KEY_PREFIX, this.#text.sha256)).catch(() => {});
       }
     }
-    await Promise.all([this.#events.close().catch(() => {}), this.#queue.close().catch(() => {})]);
+    await Promise.all([this.#events?.close().catch(() => {}), this.#queue.close().catch(() => {})]);
     for (const client of this.#clients) client.disconnect();
   }
 }
