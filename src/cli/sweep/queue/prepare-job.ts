@@ -39,7 +39,8 @@ function placeOf(model: string, models: string | undefined): string {
 /** Prepares jobs of any sweep on one host, and remembers the models and texts that it has found right. */
 export class JobPreparation {
   readonly #options: HostOptions;
-  readonly #identities = new Map<string, string>();
+  /** By place; of those being read as well, so that slots that begin together read or download a model once. */
+  readonly #identities = new Map<string, Promise<string>>();
   readonly #backends = new Set<string>();
   #text: { readonly sha256: string; readonly text: string } | null = null;
 
@@ -47,7 +48,11 @@ export class JobPreparation {
     this.#options = options;
   }
 
-  /** returns: what to compute with, or the reason why this host refuses the job */
+  /**
+   * returns: what to compute with, or the reason why this host refuses the job
+   *
+   * signal: of the host, because all who wait for a model wait for one reading of it
+   */
   async prepare(job: SweepJob, server: Redis, signal: AbortSignal): Promise<PreparedJob | string> {
     const { build, models, threads } = this.#options;
     if (job.version !== JOB_VERSION || job.build !== build) {
@@ -57,12 +62,20 @@ export class JobPreparation {
     const name = job.model.name;
     const ref = placeOf(name, models);
     const place = ref === name ? name : `${name} (${ref})`;
+    const identity = this.#identities.get(ref) ?? (this.#options.identityOf ?? identityOf)(ref, signal);
+    this.#identities.set(ref, identity);
+    // The user may put the right model there, which the next job will find.
+    const forget = (): void => {
+      if (this.#identities.get(ref) === identity) this.#identities.delete(ref);
+    };
     try {
-      const identity = this.#identities.get(ref) ?? (await (this.#options.identityOf ?? identityOf)(ref, signal));
-      const difference = differenceOf(job.model.identity, identity);
-      if (difference !== null) return `model ${place} has ${difference} here; copy the same files`;
-      this.#identities.set(ref, identity);
+      const difference = differenceOf(job.model.identity, await identity);
+      if (difference !== null) {
+        forget();
+        return `model ${place} has ${difference} here; copy the same files`;
+      }
     } catch (error) {
+      forget();
       signal.throwIfAborted();
       return `model ${place} is not here: ${messageOf(error)}`;
     }

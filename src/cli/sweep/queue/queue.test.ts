@@ -461,6 +461,25 @@ describe("JobPreparation", () => {
     for (const text of [null, "another"]) expect(await prepare({ setup }, text)).toMatch(/its text is not on the/);
   });
 
+  it("reads a model once for slots that begin together, and again after it was not there or another", async () => {
+    const found: (() => string)[] = [
+      () => {
+        throw new Error("no such file");
+      },
+      () => "v".repeat(64),
+      () => WEIGHTS,
+    ];
+    const identityOf = vi.fn(async () => found.shift()!());
+    const host = new JobPreparation({ build: BUILD, models: undefined, threads: 1, identityOf });
+    const { signal } = new AbortController();
+    const prepareTwice = () => Promise.all([0, 1].map(() => host.prepare(job, serverOf(null), signal)));
+    expect(await prepareTwice()).toEqual(Array(2).fill("model m is not here: no such file"));
+    expect(await prepareTwice()).toEqual(Array(2).fill(expect.stringMatching(/^model m has other weights/)));
+    for (let i = 0; i < 2; i++)
+      expect(await prepareTwice()).toEqual(Array(2).fill(expect.objectContaining({ ref: "m" })));
+    expect(identityOf).toHaveBeenCalledTimes(3);
+  });
+
   it("tells another calibration from other weights, and names a model that is not there", async () => {
     expect(await prepare({}, null, `${WEIGHTS}+calibration:1`)).toMatch(
       /model m has another calibration than the sweep/,
