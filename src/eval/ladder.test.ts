@@ -100,6 +100,14 @@ describe("ladderOf", () => {
     expect(found.get("window off")!.forLayer(1)).toMatchObject({ k: { bits: 8 }, window: 0 });
   });
 
+  it("a window whose 8 bits are named has 16 beside floats", () => {
+    for (const lever of ["K only", "V only"]) {
+      const format = rungs("k8v8,window=8bit").get(lever)!.forLayer(0);
+      expect(format).toMatchObject({ sinks: 16, window: 144 });
+      expect(format.windowBits).toBeUndefined();
+    }
+  });
+
   it("formats without a lever have no rung for it", () => {
     expect([...rungs("q8_0").keys()]).toEqual(["as given", "K only", "V only", "sinks on", "window on"]);
     expect([...rungs("k1v4").keys()]).not.toContain("QJL on");

@@ -50,7 +50,7 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   if (!isOther(k) && !isOther(v) && !tiers) {
     const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}${OTHER}`] : []);
     // A side without codes has sinks and window in 16 bits: as many, so that the width is all that differs there.
-    const sizes = windowBits === 8 ? [`sinks=${sinks}`, `window=${window}`] : [];
+    const sizes = windowBits === 8 ? ["window=16bit", `sinks=${sinks}`, `window=${window}`] : [];
     rungs.push({ lever: "K only", kv: changed(`v=${OTHER}`, ...inAll("v"), ...sizes) });
     rungs.push({ lever: "V only", kv: changed(`k=${OTHER}`, ...inAll("k"), ...sizes) });
   }
