@@ -2,7 +2,7 @@
  * @file Caches of conversations that the browser keeps, each in three files: `ID.json` says of which model and format it is, `ID.tokens` has its
  * tokens, `ID.tqkv` is the cache. The description is written last and removed first, so that what was written by half is never taken for whole.
  */
-import { SNAPSHOT_VERSION, specOfVersion2 } from "turboquant/cache";
+import { specOfVersion2 } from "turboquant/cache";
 import { isRecord } from "../ui/saved.ts";
 import { entriesOf, keptFolder, readJson, removeEntry } from "./folder.ts";
 
@@ -47,7 +47,7 @@ export async function listIn(folder: FileSystemDirectoryHandle): Promise<KeptCac
 }
 
 const inTodaysWords = (kept: KeptCache): KeptCache =>
-  kept.version === SNAPSHOT_VERSION ? kept : { ...kept, kv: specOfVersion2(kept.kv) };
+  kept.version === undefined ? { ...kept, kv: specOfVersion2(kept.kv) } : kept;
 
 export async function removeKeptCache(conversation: string): Promise<void> {
   const folder = await keptFolder("caches");
