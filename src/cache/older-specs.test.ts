@@ -15,6 +15,8 @@ describe("specOfVersion2", () => {
     ["k4v4,window=64,window=8bit", "k4v4,window=64"],
     ["k4v4,window=0,window=8bit", "k4v4,sinks=4,window=0"],
     ["paper-4,window=64,window=8bit", "paper-4,sinks=16,window=64,window=8bit"],
+    ["paper-4,window=8bit", "paper-4"],
+    ["paper-4,sinks=4,window=8bit", "paper-4,sinks=4,window=8bit"],
     ["tiers=8:128,4:4096,3", "tiers=8:128,4:4096,3"],
     ["of another program", "of another program"],
   ])("%s is %s", (before, now) => {

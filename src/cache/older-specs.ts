@@ -18,7 +18,8 @@ function widthOf(text: string): string[] {
   if (!text.includes("window=8bit")) return ["window=16bit"];
   // Sinks in 8 bits were those of the preset without a window, and 16 beside one.
   if (text.includes("sinks=")) return [];
-  const hasWindow = !/\bwindow=0\b/.test(text);
   const isOurs = /^k\d/.test(text);
+  // Presets of others have none that they do not name.
+  const hasWindow = isOurs ? !/\bwindow=0\b/.test(text) : /\bwindow=[1-9]\d*(?!\w)/.test(text);
   return isOurs === hasWindow ? [] : [`sinks=${isOurs ? 4 : 16}`];
 }
