@@ -42,6 +42,7 @@ it("a lookup becomes the strict one, and a function without a multiply-add gets 
 it.each([
   ["another relaxed instruction", [...splat(1), 0xfd, 0x81, 0x02], /no strict instructions for opcode 0xfd 257/],
   ["an instruction that is not known", [0xd0, 0x70], /opcode 0xd0 is not known/],
+  ["one that ends behind its body", [0x43], /ends behind its body/],
   ["one that copies data", [0xfc, 8, 0, 0], /opcode 0xfc 8 is not known/],
 ])("%s is refused", (_, code, why) => {
   expect(() => strictModule(moduleOf(code))).toThrow(why);

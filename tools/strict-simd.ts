@@ -127,6 +127,7 @@ function strictBody(binary: Uint8Array, start: number, end: number, numParameter
     for (let i = 0; i < immediates[0]; i++) [, at] = leb(binary, at);
     at += immediates[1];
   }
+  if (at !== end) throw new Error("strict-simd: an instruction ends behind its body; its immediates are wrong here");
   replace(end, end, []);
   const own = usesSummand ? [1, V128] : [];
   return Uint8Array.from([...lebBytes(numGroups + (usesSummand ? 1 : 0)), ...locals, ...own, ...out]);
