@@ -1,6 +1,6 @@
 // Attention of single tokens, split over keys. A workgroup has one row, one KV head and a part of the keys. Each of its subgroups
 // walks PASS_KEYS keys at a time with a softmax of its own, and the subgroups are joined at the end. Codes are unpacked once for
-// all GROUP query heads; a KV head that has more is read by PARTS workgroups. The first workgroups of a row read 16-bit copies.
+// all GROUP query heads; a KV head that has more is read by PARTS workgroups. The first workgroups of a row read sinks and window.
 //
 // LANES neighbouring lanes score a key together, and each lane owns some of the keys for the softmax. In the weighted sum a lane
 // stands for coordinates instead: it keeps eight of them for every head and walks the keys, whose owners hand it their weights.
