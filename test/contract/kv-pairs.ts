@@ -9,11 +9,11 @@ const FORMAT = {
   rotation: ["hadamard", "qr", "none"],
   scale: ["auto", "norm", "norm-preserving", "least-squares"],
   search: ["on", "off"],
-  // Those of 8 bits have cases of their own, as sides of other kinds cannot have them.
+  // Where no bits are named, sinks and window have 8 beside two sides of our codes, and 16 beside others.
   copies: [
     "sinks=0,window=0",
-    "sinks=4,window=32,window=16bit",
-    "sinks=0,window=16,window=16bit",
+    "sinks=4,window=32",
+    "sinks=0,window=16",
     "sinks=7,window=0,window=16bit",
     "sinks=1,window=1,window=16bit",
   ],

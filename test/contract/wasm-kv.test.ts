@@ -38,6 +38,15 @@ it("each of FORMATS attends what is stored, not the copies of a window alone", (
   }
 });
 
+it("pairs have sinks and window of either width, plain and calibrated", () => {
+  for (const pairs of [PAIRS, CALIBRATED_PAIRS]) {
+    const windows = pairs.map(({ kv }) => parseKvSpec(kv).forLayer(0)).filter(({ window }) => window > 0);
+    const eight = windows.filter(({ windowBits }) => windowBits === 8).length;
+    expect(eight).toBeGreaterThan(10);
+    expect(windows.length - eight).toBeGreaterThan(10);
+  }
+});
+
 const isCostly = (name: string, choice: unknown): boolean =>
   (name === "headDim" && Number(choice) >= 192) || (name === "group" && Number(choice) >= 31);
 
