@@ -1,4 +1,5 @@
 /** @file Pages in a real Redis: between engines, while it is killed, hangs and comes back, and addresses that name none. */
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { loadFake } from "../../../test/support/fake-ops.ts";
 import { NO_REDIS, startRedis, type TestRedis } from "../../../test/support/redis.ts";
@@ -111,6 +112,32 @@ describe.skipIf(NO_REDIS)(`pages in Redis${NO_REDIS ? ` (${NO_REDIS})` : ""}`, (
     expect(a.outcomes).toEqual(["failed", "skipped", "skipped"]);
     expect(notes).toEqual(["fails (no answer within 50 ms); requests go on without it"]);
     redis.hang(false);
+  });
+});
+
+describe("a server that takes connections and is no Redis yet", () => {
+  let server: Server;
+  const sockets: Socket[] = [];
+  beforeEach(async () => {
+    server = createServer((socket) => void sockets.push(socket.on("error", () => {})));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const open = () => openPageStore(`redis://127.0.0.1:${(server.address() as AddressInfo).port}`);
+
+  it.each([
+    ["is silent", () => void vi.advanceTimersByTime(2_000)],
+    ["closes them at once", (socket: Socket) => void socket.end()],
+  ])("is opened where it %s, and fails until it answers", async (_, act) => {
+    server.once("connection", act);
+    const store = await open();
+    await expect(store.has([KEY], signal)).rejects.toThrow("not connected");
+    await store.close();
   });
 });
 

@@ -8,6 +8,8 @@ type Library = typeof import("ioredis");
 const PREFIX = "turboquant:";
 /** The longest pause between attempts to connect. */
 const LONGEST_PAUSE_MS = 2_000;
+/** How long a server that takes the connection, and is silent or still loads its data, is waited for. */
+const READY_MS = 2_000;
 
 export interface RedisStoreOptions {
   /** How long a value is kept behind its last writing. */
@@ -42,14 +44,20 @@ export async function openRedisStore(address: string, { keepSeconds }: RedisStor
   let fault: unknown = null;
   // Whichever comes first: requests of the first second are to find a server that is there.
   await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, READY_MS);
+    const resolveNow = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
     client.on("ready", () => {
       fault = null;
-      resolve();
+      resolveNow();
     });
     client.on("error", (error: unknown) => {
       fault = error;
-      resolve();
+      resolveNow();
     });
+    client.on("close", resolveNow);
   });
   const connected = (): typeof client => {
     if (client.status !== "ready") throw fault ?? new Error("not connected");
