@@ -5,7 +5,7 @@ import type { WriteOutcome } from "./write-queue.ts";
  * - `hit`: a prefix was fetched
  * - `miss`: the store has no longer prefix than is known here, or lacks a part of it
  * - `skipped`: it was not asked, or not for values: it fails, too much is being fetched, or computing is faster
- * - `failed`: an error, no answer in time, or parts that do not fit
+ * - `failed`: an error, no answer in time, parts that do not fit, or a request that has ended meanwhile
  */
 export type FetchOutcome = "hit" | "miss" | "skipped" | "failed";
 

@@ -2,7 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type FakeOps, loadFake } from "../../../test/support/fake-ops.ts";
 import { randomPrompt } from "../../../test/support/scheduled.ts";
+import type { Sequence } from "../../cache/sequence.ts";
 import type { LLM } from "../llm.ts";
+import type { SharedPrefixes, TakePrefix } from "../page-store/shared-prefixes.ts";
 import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
 import type { Choice, ScheduleOptions } from "./request.ts";
@@ -151,6 +153,37 @@ describe("prefixes", () => {
     const running = await choiceWith(64, [], {}, randomPrompt(200, 9));
     expect(pages.makeRoom(budget)).toBe(false);
     expect([pages.prefixes.size, pool.numBytes]).toEqual([0, running.sequence!.numBytes]);
+  });
+});
+
+describe("a prefix that was fetched", () => {
+  it("evicts no others where it does not fit beside what is running, or nobody waits for it", async () => {
+    const budget = 200_000;
+    ({ llm } = await loadFake({}, { kvBudgetBytes: budget }));
+    let take: TakePrefix = () => {};
+    const store = {
+      async fetch(_: unknown, __: unknown, own: TakePrefix) {
+        take = own;
+      },
+      drop: () => false,
+      keep() {},
+    };
+    const pages = new KvCacheManager(llm, budget, undefined, store as unknown as SharedPrefixes);
+    for (const seed of [1, 2, 3]) pages.retire(await choiceWith(200, [], {}, randomPrompt(200, seed)));
+    const running = await choiceWith(200, [], {}, randomPrompt(200, 4));
+    const twin = { ...running, sequence: running.sequence!.fork() };
+    const { request } = await choiceWith(0, [], {}, randomPrompt(200, 5));
+    await pages.fetchPrefix(request, null, [running, twin]);
+    const restored = (): Sequence => {
+      throw new Error("restored");
+    };
+    const left = budget - running.sequence!.numBytes;
+    expect(() => take(left + 1, 1, restored)).toThrow("do not fit beside");
+    expect(pages.prefixes.size).toBe(3);
+    expect(() => take(left, 1, restored)).toThrow("restored");
+    expect(pages.prefixes.size).toBe(0);
+    request.isCancelled = true;
+    expect(() => take(0, 1, restored)).toThrow("nobody waits");
   });
 });
 

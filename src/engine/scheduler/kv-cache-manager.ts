@@ -4,8 +4,11 @@
  * Cached prefixes are evicted whenever pages are needed. A preempted choice that has generated tokens is saved as a snapshot in
  * ordinary memory and continues exactly; one that was still reading its prompt reads it again.
  */
+import type { PagePool } from "../../cache/page-pool.ts";
+import type { PageAddress } from "../../cache/page-storage.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import { restoreSequence, type SnapshotIdentity, saveSequence } from "../../cache/snapshot.ts";
+import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
 import type { SharedPrefixes } from "../page-store/shared-prefixes.ts";
@@ -62,6 +65,18 @@ export class KvCacheManager {
     return true;
   }
 
+  /** As `makeRoom`. @throws TurboQuantError out_of_memory — `bytes` more do not fit beside the pages of `choices`; nothing is evicted then */
+  #makeRoomBeside(choices: readonly Choice[], bytes: number): void {
+    const { limitBytes } = this;
+    if (this.#llm.cache.pool.numBytes + bytes > limitBytes && bytesOfPages(choices) + bytes > limitBytes) {
+      throw new TurboQuantError(
+        "out_of_memory",
+        `KV cache: ${bytes} bytes of a prefix do not fit beside the running requests; they go on without it`,
+      );
+    }
+    this.makeRoom(bytes);
+  }
+
   /** Gives up a cached prefix, or pages that wait to be shared. returns: false when there are none */
   evict(): boolean {
     return this.prefixes.evict() || (this.#shared?.drop() ?? false);
@@ -69,16 +84,17 @@ export class KvCacheManager {
 
   /**
    * Fetches a prefix of a waiting request, where other processes may have a longer one than is cached here; null where there is nothing to ask.
-   * msPerToken: what computing a token of a prompt takes; null when it is not known
+   * msPerToken: what computing a token of a prompt takes; null when it is not known · running: choices whose pages stay, as they are when it has come
    */
-  fetchPrefix(request: Request, msPerToken: number | null): Promise<void> | null {
+  fetchPrefix(request: Request, msPerToken: number | null, running: readonly Choice[]): Promise<void> | null {
     const { ids, hashes, mayCache } = request;
     const mostPages = Math.min(hashes.length, Math.floor((ids.length - MIN_SPAN) / PAGE_TOKENS));
     const localPages = Math.floor((this.findPrefix(request)?.length ?? 0) / PAGE_TOKENS);
     if (!this.#shared || !mayCache || mostPages <= localPages) return null;
     const ropeLength = this.#llm.decoder.ropeLength(ids.length);
     return this.#shared.fetch({ hashes, mostPages, localPages, ropeLength }, msPerToken, (numBytes, pages, restore) => {
-      this.makeRoom(numBytes);
+      if (request.isCancelled) throw new Error("nobody waits for the prefix any more");
+      this.#makeRoomBeside(running, numBytes);
       const sequence = restore();
       this.prefixes.addPageEnd(sequence, hashes[pages - 1]!, false, request);
       sequence.release();
@@ -194,4 +210,22 @@ export class KvCacheManager {
     this.#savedBytes -= saved.length;
     choice.saved = null;
   }
+}
+
+/** Bytes of the pages of choices; one that several share counts once. */
+function bytesOfPages(choices: readonly Choice[]): number {
+  const seen = new Map<PagePool, Set<PageAddress>>();
+  let sum = 0;
+  for (const { sequence } of choices) {
+    // As it is between steps, whether one is in flight or not.
+    const committed = sequence?.forkCommitted();
+    for (const { pool, address, numBytes } of committed?.states.flatMap((state) => [...state.savedPages()]) ?? []) {
+      const own = seen.get(pool) ?? new Set();
+      seen.set(pool, own);
+      if (!own.has(address)) sum += numBytes;
+      own.add(address);
+    }
+    committed?.release();
+  }
+  return sum;
 }

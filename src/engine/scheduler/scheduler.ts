@@ -224,7 +224,7 @@ export class Scheduler {
       speculate: this.#speculate,
     });
     this.#admission.checkAlone(request.ids.length);
-    const fetching = this.#manager.fetchPrefix(request, this.#pace.msPerRow);
+    const fetching = this.#manager.fetchPrefix(request, this.#pace.msPerRow, this.#running);
     if (!fetching) this.#queue(request);
     else {
       this.#fetching.add(request);
