@@ -10,6 +10,7 @@ import "../src/node/install.ts";
 import { captureIo, runCommand } from "./support/cli-io.ts";
 import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 import { NO_REDIS, startRedis, type TestRedis } from "./support/redis.ts";
+import { until } from "./support/server.ts";
 import { repoRoot } from "./support/shared.ts";
 
 /** The lines of the block, as arguments of turboquant. */
@@ -78,7 +79,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep on many hosts${NO_REDIS ? ` (${NO_RE
     const { Redis } = await import("ioredis");
     const client = new Redis(redis.url);
     const waiting = () => client.llen("turboquant:stopped:wait");
-    while ((await waiting()) < 4) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(async () => (await waiting()) >= 4, "four tasks on the server");
     io.interrupt();
     expect(await stopped).toBe(130);
     expect(io.err()).toMatch(

@@ -124,9 +124,13 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
 }
 
 /** Waits until something is so; fails after `limitMs`. */
-export async function until(condition: () => boolean, what: string, limitMs = 60_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  limitMs = 60_000,
+): Promise<void> {
   const started = performance.now();
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() - started > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

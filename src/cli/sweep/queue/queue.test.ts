@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { NO_REDIS, startRedis, type TestRedis } from "../../../../test/support/redis.ts";
+import { until } from "../../../../test/support/server.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { EvalRow } from "../../../eval/evaluate.ts";
 import { sha256Hex } from "../../../formats/sha256.ts";
@@ -55,11 +56,6 @@ const evaluator = (
   },
   async dispose() {},
 });
-
-/** Polls for what other processes do. */
-const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
-};
 
 /** What a coordinator is told, but its notes. */
 const COORDINATOR = { sweepId: "s1", build: BUILD, identities: new Map([["m", WEIGHTS]]), setup: SETUP };
@@ -211,7 +207,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     await stopped.serving.stop();
     expect(stopped.serving.counts).toEqual({ done: 0, givenBack: 1 });
     // It waits as if nobody had touched it, beside those of the other three lanes.
-    await until(async () => isDeepStrictEqual(await lengthsOf("wait", "active"), [4, 0]));
+    await until(async () => isDeepStrictEqual(await lengthsOf("wait", "active"), [4, 0]), "four tasks that wait");
     worker(evaluator());
     expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
     expectAll(rows);
@@ -227,7 +223,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     worker(evaluator());
     expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
     vanished.finish();
-    await until(() => vanished.serving.counts.done > 0);
+    await until(() => vanished.serving.counts.done > 0, "a late result");
     await vanished.serving.stop();
     expect(vanished.serving.counts).toEqual({ done: 1, givenBack: 0 });
     expectAll(rows);
@@ -252,7 +248,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     );
     await taken.opened;
     slow.finish();
-    await until(() => slow.serving.counts.done > 0);
+    await until(() => slow.serving.counts.done > 0, "a late result");
     await slow.serving.stop();
     finish.open();
     expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
@@ -268,7 +264,10 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     const outcome = run();
     await busy.taken;
     await redis.kill();
-    await until(() => notes.some((note) => /does not answer \(.*\); the sweep waits for it/.test(note)));
+    await until(
+      () => notes.some((note) => /does not answer \(.*\); the sweep waits for it/.test(note)),
+      "a note that it is away",
+    );
     busy.finish();
     await redis.restart();
     expect(await outcome).toMatchObject({ done: NUM_RUNS, failed: 0 });
@@ -291,7 +290,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
         expect(await lengthsOf("wait", "active")).toEqual([0, 1]);
       }
       busy.finish();
-      await until(() => busy.serving.counts.done > 0);
+      await until(() => busy.serving.counts.done > 0, "a result");
       const computed = busy.tasks.length;
       const second = await coordinator(rows);
       expect(await second.run()).toMatchObject({ done: NUM_RUNS, failed: 0, added: NUM_RUNS });
@@ -317,7 +316,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
         TaskQueue.open(limited, own, { ...COORDINATOR, note: () => {} }),
       );
       await expect(opened).rejects.toThrow(/NOPERM/);
-      await until(async () => !/ user=limited /.test(String(await admin.call("CLIENT", "LIST"))));
+      await until(async () => !/ user=limited /.test(String(await admin.call("CLIENT", "LIST"))), "no connection");
     } finally {
       warn.mockRestore();
       admin.disconnect();
@@ -333,7 +332,7 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
     });
     const other = worker(never, { build: "1.2.2 (def)" });
     const tuned = worker(never, { identity: "0123456789abcdef".repeat(4) });
-    await until(() => other.notes.length > 0 && tuned.notes.length > 0 && notes.length > 1);
+    await until(() => other.notes.length > 0 && tuned.notes.length > 0 && notes.length > 1, "two refusals");
     expect(other.notes).toEqual([
       "refuses a task: it is for turboquant 1.2.3 (abc), this is 1.2.2 (def); install the same on all hosts",
     ]);
@@ -430,12 +429,12 @@ describe("TaskQueue", () => {
     begin("k3v3");
     // A server that is back has all tasks looked at, as the clock has.
     for (let i = 0; i < 9; i++) commands.emit("ready");
-    await until(() => getJob.mock.calls.length > 0);
+    await until(() => getJob.mock.calls.length > 0, "a look");
     for (let i = 0; i < 9; i++) commands.emit("ready");
     begin("k4v4");
     answer.open();
     const looks = () => getJob.mock.calls.map(([id]) => id);
-    await until(() => new Set(looks()).size === 3);
+    await until(() => new Set(looks()).size === 3, "looks at three tasks");
     // What the look that had begun saw may be so no longer: that task is looked at once more.
     const [first, second, , last] = looks();
     expect(looks()).toEqual([first, second, first, last]);
