@@ -1,5 +1,5 @@
 /** @file Two engines and one store: each continues from what the other has computed, with equal tokens, and goes on alone whatever the store does. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { MemoryStore } from "../../../test/support/memory-store.ts";
 import { type Answer, alone, answers, randomPrompt, SEEDED, said } from "../../../test/support/scheduled.ts";
@@ -144,6 +144,26 @@ describe("prefixes in a store", () => {
     shared.keep(copy, "hash", true);
     expect(shared.queueBytes).toBe(0);
     copy.release();
+    shared.close();
+  });
+
+  it("are not looked at again when they are stored", async () => {
+    const { llm } = await engine();
+    const shared = new SharedPrefixes(llm, { store }, observer);
+    const sequence = llm.cache.createSequence();
+    await llm.runner.prefill(sequence, PROMPT.slice(0, 64), { logits: "none" });
+    shared.keep(sequence, "hash", true);
+    await shared.flush();
+    expect(outcomes).toEqual(["written", "written"]);
+    vi.spyOn(sequence.states[0]!, "savedPages").mockImplementation(() => {
+      throw new Error("listed");
+    });
+    shared.keep(sequence, "hash", true);
+    expect(outcomes).toHaveLength(2);
+    shared.keep(sequence, "other", true);
+    expect(outcomes.slice(2)).toEqual(["failed"]);
+    vi.restoreAllMocks();
+    sequence.release();
     shared.close();
   });
 

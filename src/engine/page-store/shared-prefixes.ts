@@ -133,6 +133,10 @@ export class SharedPrefixes {
 
   #keep(sequence: Sequence, keyOf: (kind: PartKind) => string, isEnd: boolean): void {
     const { length } = sequence;
+    const isNew = (key: string): boolean => !this.#queue.isKnown(key);
+    // Parts list all pages of a sequence, which is not done for what is stored already, as behind each hit.
+    const kinds: readonly PartKind[] = this.#sizes.hasSealed ? ["sealed", "end"] : ["end"];
+    if (!kinds.some((kind) => isNew(keyOf(kind)))) return;
     const own = (from: Sequence): Parts => {
       const sealed = [keyOf("sealed"), sealedPart(from, length - PAGE_TOKENS)] as const;
       const parts = this.#sizes.hasSealed ? [sealed] : [];
@@ -143,8 +147,7 @@ export class SharedPrefixes {
       const pages = Math.ceil(end[1].numBytes / sealed[1].numBytes);
       return isEnd || (length / PAGE_TOKENS) % pages === 0 ? [...parts, end] : parts;
     };
-    const isNew = ([key]: Parts[number]): boolean => !this.#queue.isKnown(key);
-    const parts = own(sequence).filter(isNew);
+    const parts = own(sequence).filter(([key]) => isNew(key));
     if (parts.length === 0) return;
     this.#queue.add(parts, () => {
       const held = sequence.forkCommitted();

@@ -1,4 +1,4 @@
-/** @file Keys of the shared store: everything that the bytes of a part depend on is hashed into them. */
+/** @file Keys of the shared store: what the bytes of a part depend on is hashed into them (docs/formats/shared-pages.md says what). */
 import { SNAPSHOT_VERSION } from "../../cache/snapshot-header.ts";
 import { sha256Hex } from "../../formats/sha256.ts";
 import type { LLM } from "../llm.ts";
