@@ -80,8 +80,9 @@ function run(command: string, args: readonly string[]): Promise<{ out: string; s
 /** Waits until the first server with a store has written what it has. */
 async function untilStored(): Promise<void> {
   const { url } = servers[2]!;
-  for (let text = ""; !/page_store_queue_bytes\{.*\} 0\n/.test(text); )
-    text = await (await fetch(`${url}/metrics`)).text();
+  const isEmpty = async (): Promise<boolean> =>
+    /page_store_queue_bytes\{.*\} 0\n/.test(await (await fetch(`${url}/metrics`)).text());
+  await until(isEmpty, "what the server has is stored");
 }
 
 describe("docs/fleet.md", () => {
@@ -160,12 +161,14 @@ describe("docs/fleet.md", () => {
       const args = placed(launch!).replace("8080", String(port)).split(" ");
       const router = spawn(smg, [...args, "--prometheus-port", String(metricsPort)], { stdio: "ignore" });
       try {
-        const models = () =>
-          fetch(`${url}/v1/models`).then(
+        const hasModels = async (): Promise<boolean> => {
+          const { data = [] } = await fetch(`${url}/v1/models`).then(
             (response) => response.json(),
-            () => ({ data: [] }),
+            () => ({}),
           );
-        for (let ids: unknown[] = []; ids.length === 0; ids = (await models()).data ?? []);
+          return data.length > 0;
+        };
+        await until(hasModels, "the router has models");
         const ask = async (messages: readonly object[]) => {
           const body = JSON.stringify({ model: "qwen3-3m", messages, max_tokens: 8, temperature: 0 });
           const headers = { "content-type": "application/json" };
