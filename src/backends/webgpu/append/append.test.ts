@@ -49,7 +49,7 @@ function bytesOf(c: KvCase): Map<string, number> {
 const sum = (bytes: Map<string, number>): number => [...bytes.values()].reduce((a, b) => a + b);
 
 describe("workgroup memory of append", () => {
-  it.each([64, 128, 224, 240, 248, 256])("every format fits 16 KiB at head_dim %d", (headDim) => {
+  it.each([128, 240, 256])("every format fits 16 KiB at head_dim %d", (headDim) => {
     for (const kv of ["k4v4", "k8v4", "k8v2", "k8v8,window=8bit", "k2v2", "k7v7", "k8v8"])
       for (const calibrated of [false, true])
         expect(sum(bytesOf({ kv, headDim, steps: [1], calibrated })), `${kv} ${calibrated}`).toBeLessThanOrEqual(
