@@ -25,7 +25,6 @@ import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { SharedPrefixes } from "../page-store/shared-prefixes.ts";
 import type { DraftedRows, DrawnRow } from "../speculation/drafted-rows.ts";
-import { mostDraftedRows } from "../speculation/most-drafts.ts";
 import { parseSpeculation, type Speculate } from "../speculation/speculation-options.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
@@ -52,8 +51,9 @@ import {
   type SchedulerOptions,
 } from "./scheduler-options.ts";
 import { SlotTable } from "./slots.ts";
+import { withDrafts } from "./step-drafts.ts";
 import { StepPace } from "./step-pace.ts";
-import { type PlannedSpan, StepPlanner } from "./step-plan.ts";
+import { bytesToReserve, type PlannedSpan, StepPlanner } from "./step-plan.ts";
 
 export class Scheduler {
   readonly llm: LLM;
@@ -255,7 +255,10 @@ export class Scheduler {
         this.#admit();
         if (this.#steps.ahead.length > 0) await this.#continueAhead();
         else {
-          const spans = await this.#withDrafts(await this.#planWithRoom());
+          const planned = await this.#planWithRoom();
+          const spans = this.#steps.takesDrafts
+            ? await withDrafts(planned, this.llm, () => this.#manager.limitBytes)
+            : planned;
           if (spans.length > 0) await this.#step(spans);
         }
       } catch (error) {
@@ -348,36 +351,6 @@ export class Scheduler {
       this.#outOfRoom(this.#running[0]!);
       return [];
     }
-  }
-
-  /** Adds drafts to the choices that decode and speculate, as far as pages for them are free. They share the drafted rows that a step may have. */
-  async #withDrafts(spans: readonly PlannedSpan[]): Promise<readonly PlannedSpan[]> {
-    const isDrafted = ({ choice }: PlannedSpan): boolean => choice.speculator !== null && isDecoding(choice);
-    let choices = spans.filter(isDrafted).length;
-    if (choices === 0 || !this.#steps.takesDrafts) return spans;
-    const { cache, config } = this.llm;
-    const { pool } = cache;
-    const all: PlannedSpan[] = [];
-    let bytes = bytesToReserve(spans);
-    let rows = mostDraftedRows(config.vocabSize);
-    for (const span of spans) {
-      if (!isDrafted(span)) {
-        all.push(span);
-        continue;
-      }
-      const { tokens, sequence, continuation, speculator } = span.choice;
-      const more = (count: number): number => sequence!.bytesToReserve(count) - sequence!.bytesToReserve(1);
-      const drafts = await speculator!.propose(
-        tokens,
-        continuation,
-        (count) => pool.numBytes + bytes + more(count) <= this.#manager.limitBytes,
-        Math.ceil(rows / choices--),
-      );
-      rows -= drafts.length;
-      bytes += more(1 + drafts.length);
-      all.push({ ...span, drafts });
-    }
-    return all;
   }
 
   /** Ends the only remaining choice, which no longer fits, with the output it has so far. */
@@ -527,7 +500,3 @@ const isOutOfMemory = (error: unknown): error is TurboQuantError =>
 
 /** Rows of a step, without its drafts. */
 const countRows = (spans: readonly PlannedSpan[]): number => spans.reduce((sum, { count }) => sum + count, 0);
-
-/** Bytes of the pages that a step needs in addition, without drafts. */
-const bytesToReserve = (spans: readonly PlannedSpan[]): number =>
-  spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0);

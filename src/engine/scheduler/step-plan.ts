@@ -87,3 +87,7 @@ function spanOf(choice: Choice, left: number, isRowInvariant: boolean): number {
   if (end <= at) return 0;
   return at + pending - end < MIN_SPAN ? pending : end - at;
 }
+
+/** Bytes of the pages that a step needs in addition, without drafts. */
+export const bytesToReserve = (spans: readonly PlannedSpan[]): number =>
+  spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0);
