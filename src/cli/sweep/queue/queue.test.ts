@@ -1,13 +1,12 @@
 /** @file A sweep through a real Redis, with workers that compute nothing: what is lost, killed, refused, done twice, given back. */
 import { EventEmitter } from "node:events";
 import { isDeepStrictEqual } from "node:util";
-import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { NO_REDIS, startRedis, type TestRedis } from "../../../../test/support/redis.ts";
 import { until } from "../../../../test/support/server.ts";
+import { BUILD, WEIGHTS } from "../../../../test/support/sweep-job.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { EvalRow } from "../../../eval/evaluate.ts";
-import { sha256Hex } from "../../../formats/sha256.ts";
 import { listCandidates } from "../../../lab/candidates.ts";
 import { checkSpace } from "../../../lab/space-schema.ts";
 import { createStrategy } from "../../../lab/strategies/create-strategy.ts";
@@ -15,14 +14,11 @@ import type { SweepRow } from "../../../lab/sweep-row.ts";
 import { Sweep, type SweepState } from "../run-sweep.ts";
 import { type Evaluator, type Task, type TaskResult, WorkerEnded, type WorkerSetup } from "../task.ts";
 import { JobPreparation } from "./prepare-job.ts";
-import { JOB_VERSION, jobId, type SweepJob } from "./queue-job.ts";
 import { openQueueLibrary, type QueueLibrary, type QueuePlace, queuePlace, shownUrl } from "./queue-place.ts";
 import { QueueWorker } from "./queue-worker.ts";
 import { TaskQueue } from "./task-queue.ts";
 
 const TEXT = "A text that all workers need.";
-const BUILD = "1.2.3 (abc)";
-const WEIGHTS = "w".repeat(64);
 const SETUP: WorkerSetup = {
   text: { kind: "given", text: TEXT, source: "text.txt" },
   base: "f16",
@@ -373,34 +369,6 @@ describe.skipIf(NO_REDIS !== null)(`a sweep's queue${NO_REDIS ? ` (${NO_REDIS})`
   });
 });
 
-const job: SweepJob = {
-  version: JOB_VERSION,
-  build: BUILD,
-  model: { name: "m", identity: WEIGHTS },
-  setup: { base: "f16", needle: 0, backend: "auto", weights: "auto", text: { kind: "own", tokens: 9, seed: 0 } },
-  task: { ctx: 64, chunks: 1, kv: ["k4v4"] },
-};
-
-describe("jobId", () => {
-  it("is equal for equal jobs, and another when anything of a job is", () => {
-    const { model, setup, task } = job;
-    const others: Partial<SweepJob>[] = [
-      { build: "1.2.2 (def)" },
-      ...[{ name: "n" }, { identity: "v".repeat(64) }].map((change) => ({ model: { ...model, ...change } })),
-      { setup: { ...setup, base: "f32" } },
-      { setup: { ...setup, needle: 1 } },
-      { setup: { ...setup, backend: "wasm" } },
-      { setup: { ...setup, weights: "q8" } },
-      { setup: { ...setup, text: { kind: "own", tokens: 9, seed: 1 } } },
-      ...[{ ctx: 65 }, { chunks: 2 }, { kv: ["k4v4", "k3v3"] }].map((change) => ({ task: { ...task, ...change } })),
-    ];
-    const ids = [job, ...others.map((change) => ({ ...job, ...change }))].map((one) => jobId("s1", one));
-    expect(new Set(ids).size).toBe(1 + others.length);
-    expect(jobId("s1", structuredClone(job))).toBe(ids[0]);
-    expect(jobId("s2", job)).not.toBe(ids[0]);
-  });
-});
-
 describe("TaskQueue", () => {
   it("queues no look twice while the server does not answer", async () => {
     const commands = new EventEmitter();
@@ -440,54 +408,6 @@ describe("TaskQueue", () => {
     expect(looks()).toEqual([first, second, first, last]);
     expect(getWorkersCount).toHaveBeenCalledTimes(1);
     await queue.close(false);
-  });
-});
-
-describe("JobPreparation", () => {
-  const serverOf = (text: string | null) => ({ get: async () => text }) as unknown as Redis;
-  const prepare = (changes: Partial<SweepJob>, text: string | null = null, identity = WEIGHTS) =>
-    new JobPreparation({ build: BUILD, models: undefined, threads: 3, identityOf: async () => identity }).prepare(
-      { ...job, ...changes },
-      serverOf(text),
-      new AbortController().signal,
-    );
-
-  it("takes a job with this host's threads, and a text of the server that is the right one", async () => {
-    expect(await prepare({})).toMatchObject({ ref: "m", setup: { threads: 3, text: { kind: "own" } } });
-    const sha256 = sha256Hex([new TextEncoder().encode(TEXT)]);
-    const setup = { ...job.setup, text: { kind: "given", sha256, source: "text.txt" } } as const;
-    expect(await prepare({ setup }, TEXT)).toMatchObject({ setup: { text: { text: TEXT, source: "text.txt" } } });
-    for (const text of [null, "another"]) expect(await prepare({ setup }, text)).toMatch(/its text is not on the/);
-  });
-
-  it("reads a model once for slots that begin together, and again after it was not there or another", async () => {
-    const found: (() => string)[] = [
-      () => {
-        throw new Error("no such file");
-      },
-      () => "v".repeat(64),
-      () => WEIGHTS,
-    ];
-    const identityOf = vi.fn(async () => found.shift()!());
-    const host = new JobPreparation({ build: BUILD, models: undefined, threads: 1, identityOf });
-    const { signal } = new AbortController();
-    const prepareTwice = () => Promise.all([0, 1].map(() => host.prepare(job, serverOf(null), signal)));
-    expect(await prepareTwice()).toEqual(Array(2).fill("model m is not here: no such file"));
-    expect(await prepareTwice()).toEqual(Array(2).fill(expect.stringMatching(/^model m has other weights/)));
-    for (let i = 0; i < 2; i++)
-      expect(await prepareTwice()).toEqual(Array(2).fill(expect.objectContaining({ ref: "m" })));
-    expect(identityOf).toHaveBeenCalledTimes(3);
-  });
-
-  it("tells another calibration from other weights, and names a model that is not there", async () => {
-    expect(await prepare({}, null, `${WEIGHTS}+calibration:1`)).toMatch(
-      /model m has another calibration than the sweep/,
-    );
-    const host = new JobPreparation({ build: BUILD, models: undefined, threads: 1 });
-    const absent = { ...job, model: { name: "/no/such/model", identity: WEIGHTS } };
-    expect(await host.prepare(absent, serverOf(null), new AbortController().signal)).toMatch(
-      /^model \/no\/such\/model is not here: /,
-    );
   });
 });
 
