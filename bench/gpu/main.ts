@@ -36,7 +36,13 @@ const { values, positionals: parts } = readCommandLine({
 });
 /** Formats that were asked for, or those of a part. */
 const formats = (usual: readonly string[]): readonly string[] => values.kv ?? usual;
-const tunings = (values.tuning ?? ["{}"]).map((text) => JSON.parse(text) as DecodeTuning);
+const tunings = (values.tuning ?? ["{}"]).map((text): DecodeTuning => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return refuse(`--tuning: expected JSON such as {"own":2}, got ${text}`);
+  }
+});
 const BOTH = formats(["f16", "k4v4"]);
 const model = {
   ...{ shape: SHAPE, kv: BOTH, prompts: [], generations: [], repeats: 15, isCalibrated: values.calibrated },

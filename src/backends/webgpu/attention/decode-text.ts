@@ -15,7 +15,7 @@
  *   read different keys at the same time. `unroll` values are loaded at once, and the next ones while these are used.
  * 4. `outputText`: after the last pass the subgroups scale their sums to a common highest score and add them in workgroup memory.
  *
- * Everything is written for codes and, where the format has them, again for the 16-bit copies, whose parts come first.
+ * Everything is written for codes and, where the format has them, again for sinks and window, whose parts come first.
  *
  * Codes are multiplied in f16 where the device has it: queries and weights are scaled to at most 1 first, and the sums of a
  * pass are converted to f32. 16-bit copies and raw floats can have any magnitude, so they are multiplied in f32.
