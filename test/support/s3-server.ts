@@ -41,19 +41,19 @@ export interface S3Server extends AsyncDisposable {
   readonly url: string;
   /** By path, the bucket first. */
   readonly objects: Map<string, Buffer>;
-  /** Status of all answers, in their order. */
-  readonly statuses: number[];
+  /** Method, first letter of the key and status of all answers, such as `GET a 404`, in the order in which they were given. */
+  readonly answers: string[];
 }
 
 export async function startS3(bucket: string): Promise<S3Server> {
   const objects = new Map<string, Buffer>();
-  const statuses: number[] = [];
+  const answers: string[] = [];
   const server: Server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const answer = (status: number, bytes: Buffer | string = ""): void => {
-      statuses.push(status);
+      answers.push(`${request.method} ${request.url!.split("/").at(-1)![0]} ${status}`);
       response
         .writeHead(status, { "content-length": Buffer.byteLength(bytes) })
         .end(request.method === "HEAD" ? "" : bytes);
@@ -74,7 +74,7 @@ export async function startS3(bucket: string): Promise<S3Server> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     objects,
-    statuses,
+    answers,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
