@@ -30,7 +30,6 @@ import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loo
 import { yieldNow } from "../yield-now.ts";
 import { Admission } from "./admission.ts";
 import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeTokens, wantedRows } from "./choice-output.ts";
-import { FairQueue } from "./fair-queue.ts";
 import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver, SchedulerStats } from "./observer.ts";
@@ -54,6 +53,7 @@ import { SlotTable } from "./slots.ts";
 import { withDrafts } from "./step-drafts.ts";
 import { StepPace } from "./step-pace.ts";
 import { bytesToReserve, type PlannedSpan, StepPlanner } from "./step-plan.ts";
+import { WaitingRequests } from "./waiting-requests.ts";
 
 export class Scheduler {
   readonly llm: LLM;
@@ -66,13 +66,10 @@ export class Scheduler {
   readonly #budgetPages: number;
   readonly #pace: StepPace;
   readonly #planner = new StepPlanner();
-  readonly #maxWaiting: number;
   readonly #usesPrefixes: boolean;
   readonly #speculate: Speculate | undefined;
   readonly #observer: SchedulerObserver;
-  readonly #waiting = new FairQueue<Request>();
-  /** Requests that wait for a prefix from the shared store, before they queue. */
-  readonly #fetching = new Set<Request>();
+  readonly #waiting: WaitingRequests;
   /** In the order of arrival, like the preempted choices. */
   readonly #running: Choice[] = [];
   readonly #preempted: Choice[] = [];
@@ -90,7 +87,7 @@ export class Scheduler {
     refuseUnknownOptions("scheduler", options, SCHEDULER_OPTIONS);
     this.llm = llm;
     this.maxRunning = options.maxRunning ?? DEFAULT_MAX_RUNNING;
-    this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING;
+    this.#waiting = new WaitingRequests(options.maxWaiting ?? DEFAULT_MAX_WAITING);
     this.#pace = new StepPace(llm.runner.chunkTokens, options.chunkTokens);
     this.#usesPrefixes = options.prefixCache ?? true;
     this.#speculate = options.speculate;
@@ -113,7 +110,7 @@ export class Scheduler {
     const { prefixes, savedBytes } = this.#manager;
     return {
       running: this.#running.length,
-      waiting: this.#numWaiting,
+      waiting: this.#waiting.size,
       preempted: this.#preempted.length,
       kvBytes: pool.numBytes,
       kvBudgetBytes: pool.budgetBytes,
@@ -126,12 +123,8 @@ export class Scheduler {
     };
   }
 
-  get #numWaiting(): number {
-    return this.#waiting.size + this.#fetching.size;
-  }
-
   get #isBusy(): boolean {
-    return this.#isLooping || this.#groups > 0 || this.#fetching.size > 0;
+    return this.#isLooping || this.#groups > 0 || this.#waiting.isFetching;
   }
 
   get isDraining(): boolean {
@@ -199,10 +192,7 @@ export class Scheduler {
     this.#isDraining = true;
     this.#isClosed = true;
     this.#shared?.close();
-    for (const request of this.#fetching) request.isCancelled = true;
-    this.#waiting.forEach((request) => {
-      request.isCancelled = true;
-    });
+    this.#waiting.cancelAll();
     for (const { request } of [...this.#running, ...this.#preempted]) request.isCancelled = true;
     await this.drain();
     this.#manager.prefixes.clear();
@@ -210,10 +200,7 @@ export class Scheduler {
 
   #checkRoom(): void {
     if (this.#isDraining) throw shuttingDown();
-    if (this.#numWaiting < this.#maxWaiting) return;
-    throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
-      reason: "queue",
-    });
+    this.#waiting.checkRoom();
   }
 
   #submit(ids: ArrayLike<number>, options: ScheduleOptions): Request {
@@ -225,28 +212,15 @@ export class Scheduler {
     });
     this.#admission.checkAlone(request.ids.length);
     const fetching = this.#manager.fetchPrefix(request, this.#pace.msPerRow, this.#running);
-    if (!fetching) this.#queue(request);
-    else {
-      this.#fetching.add(request);
-      void fetching.then(() => {
-        this.#fetching.delete(request);
-        this.#queue(request);
-      });
-    }
+    this.#waiting.add(request, fetching, () => void this.#loop());
     return request;
-  }
-
-  #queue(request: Request): void {
-    const { ids, maxNewTokens, choices, options } = request;
-    this.#waiting.push(request, options.client ?? "", ids.length + maxNewTokens * choices.length);
-    void this.#loop();
   }
 
   /** Runs steps until there is nothing to do. Only one loop runs at a time. */
   async #loop(): Promise<void> {
     if (this.#isLooping) return;
     this.#isLooping = true;
-    while (this.#running.length + this.#preempted.length + this.#waiting.size > 0) {
+    while (this.#running.length + this.#preempted.length + this.#waiting.numQueued > 0) {
       // Lets sockets and timers run, and lets requests that arrive together share a step.
       await yieldNow();
       await this.#shared?.giveTime(this.#stepMs);
@@ -281,7 +255,7 @@ export class Scheduler {
   }
 
   #dropCancelled(): void {
-    const cancelled = this.#waiting.remove((request) => request.isCancelled);
+    const cancelled = this.#waiting.removeCancelled();
     for (const { request } of [...this.#running, ...this.#preempted]) if (request.isCancelled) cancelled.push(request);
     for (const { choices } of cancelled) for (const choice of choices) this.#end(choice, "aborted");
   }
