@@ -12,7 +12,7 @@ import { isPressed, KEPT_TOKENS } from "../cache/states/tiers.ts";
 import { TurboQuantError } from "../errors.ts";
 import { formatBytes } from "../format-number.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { bytesOf, pagesAtRest } from "../plan/cache-pages.ts";
+import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";

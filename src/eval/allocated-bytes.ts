@@ -1,9 +1,11 @@
-/** @file Computes what a cache of a given length allocates, by running the cache's own allocation over pages that take no memory. */
+/** @file What a cache of a given length allocates: in closed form, and by the cache's own allocation over pages that take no memory. */
 import { KvCache } from "../cache/kv-cache.ts";
+import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { isIndexState } from "../cache/states/state-shape.ts";
+import { pagesInTier } from "../cache/states/tiers.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { layerKindsOf, layoutOf, stateShapes } from "../models/layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -60,6 +62,10 @@ export function growingSequence(config: ModelConfig, kv: KvSpec): (tokens: numbe
   };
 }
 
-/** Page bytes of one sequence of `tokens` tokens over all layers. */
-export const allocatedBytes = (config: ModelConfig, kv: KvSpec, tokens: number): number =>
-  growingSequence(config, kv)(tokens).numBytes;
+/** Page bytes of one sequence of `tokens` tokens over all layers, in a time that does not depend on their number. Memory is never short. */
+export function allocatedBytes(config: ModelConfig, kv: KvSpec, tokens: number): number {
+  if (tokens === 0) return 0;
+  const { layers, slots } = emptyCache(config, kv);
+  const fixed = slots.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
+  return layers.reduce((sum, layer) => sum + bytesOf(layer, pagesAtRest(layer, tokens, pagesInTier)), fixed);
+}

@@ -6,7 +6,7 @@ import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { feedbackBytes, hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
-import { bytesOf, pagesAtRest, pagesHeld } from "./cache-pages.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "../cache/page-counts.ts";
 import { fixedStateBytes, type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 export interface HeldMemory {

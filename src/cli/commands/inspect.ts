@@ -177,7 +177,7 @@ function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorF
   };
 }
 
-/** Bytes and bits, computed by the allocator and the page layout. */
+/** Bytes and bits, as the allocator and the page layout have them. */
 function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const cache = emptyCache(config, spec);
   const layout = layoutOf(config);

@@ -1,13 +1,13 @@
 /** @file The closed form against sequences that are really filled. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { KvCache } from "../cache/kv-cache.ts";
-import { layerCache } from "../cache/layer-cache.ts";
-import { MemoryPageStorage } from "../cache/memory-storage.ts";
-import { PagePool } from "../cache/page-pool.ts";
-import type { LayerShape } from "../cache/states/state-shape.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { bytesOf, pagesAtRest, pagesHeld } from "./cache-pages.ts";
+import { KvCache } from "./kv-cache.ts";
+import { layerCache } from "./layer-cache.ts";
+import { MemoryPageStorage } from "./memory-storage.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "./page-counts.ts";
+import { PagePool } from "./page-pool.ts";
+import type { LayerShape } from "./states/state-shape.ts";
 
 /** Bytes of one sequence after a prefill in steps, and the most pages of a layer's streams while it ran. */
 function filled(kv: string, shape: LayerShape, tokens: number, chunk: number) {

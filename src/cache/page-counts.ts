@@ -2,8 +2,8 @@
  * @file Number of pages of a sequence in closed form: what `Sequence` would allocate. The test beside this file compares it
  * with real sequences, page by page. Formats that yield to memory (`--kv auto`) are counted as coarse as they can get.
  */
-import type { LayerCache } from "../cache/layer-cache.ts";
-import { mostInTier } from "../cache/states/tiers.ts";
+import type { LayerCache } from "./layer-cache.ts";
+import { type CoarserTier, mostInTier } from "./states/tiers.ts";
 
 /** Number of pages of each stream. */
 export interface PageCounts {
@@ -13,10 +13,13 @@ export interface PageCounts {
   readonly tiers: readonly number[];
 }
 
-/** Pages when `tokens` have been committed. */
-export function pagesAtRest(layer: LayerCache, tokens: number): PageCounts {
+/** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens. */
+type PagesInTier = (tier: CoarserTier, length: number) => number;
+
+/** Pages when `tokens` have been committed. inTier: `pagesInTier` where memory has never been short */
+export function pagesAtRest(layer: LayerCache, tokens: number, inTier: PagesInTier = mostInTier): PageCounts {
   const rows = Math.floor(tokens / layer.tokensPerRow);
-  return pagesOf(layer, rows, rows);
+  return pagesOf(layer, rows, rows, inTier);
 }
 
 /**
@@ -51,17 +54,22 @@ export function bytesOf({ main, residual, tiers }: LayerCache, counts: PageCount
 }
 
 /** Pages when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
-function pagesOf({ main, reach, residual, tiers }: LayerCache, committed: number, reserved: number): PageCounts {
+function pagesOf(
+  { main, reach, residual, tiers }: LayerCache,
+  committed: number,
+  reserved: number,
+  inTier: PagesInTier = mostInTier,
+): PageCounts {
   const coded = Math.ceil((residual?.codedTokens(reserved) ?? reserved) / main.pageTokens);
   const reachable = reach.firstPage(committed, main.pageTokens);
   /** Pages of a tier, 0 for the finest, that end at `end`; what is in the next tier has left it at the commit. */
   const count = (tier: number, end: number): number => {
     const next = tiers[tier];
-    return Math.max(0, end - Math.max(reachable, next ? mostInTier(next, committed) : 0));
+    return Math.max(0, end - Math.max(reachable, next ? inTier(next, committed) : 0));
   };
   return {
     main: count(0, coded),
     residual: residual?.numPages(committed, reserved) ?? 0,
-    tiers: tiers.map((of, tier) => count(tier + 1, mostInTier(of, reserved))),
+    tiers: tiers.map((of, tier) => count(tier + 1, inTier(of, reserved))),
   };
 }
