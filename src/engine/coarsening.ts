@@ -5,6 +5,7 @@
  * first, the layers that lose least of each; the newest tokens stay as they are. Pages that sequences share are coded once for all of them.
  */
 import type { KvCache } from "../cache/kv-cache.ts";
+import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import type { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
@@ -12,7 +13,6 @@ import { isPressed, KEPT_TOKENS } from "../cache/states/tiers.ts";
 import { TurboQuantError } from "../errors.ts";
 import { formatBytes } from "../format-number.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";

@@ -3,10 +3,10 @@
  * sequence when a model is loaded, and those of a prompt before it is read.
  */
 import type { KvCache } from "../cache/kv-cache.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "../cache/page-counts.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { mainGroup, residualGroup } from "../cache/states/kv-state.ts";
 import { isPressed } from "../cache/states/tiers.ts";
-import { bytesOf, pagesAtRest, pagesHeld } from "../cache/page-counts.ts";
 import type { PageLayout } from "../quant/page-layout.ts";
 
 /** contextLength: the most tokens of a sequence · chunkTokens: the most tokens of a step */

@@ -1,12 +1,12 @@
 /** @file What the layers of a model keep of a sequence, by kind, each with its bytes. */
 import { layerCache } from "../cache/layer-cache.ts";
+import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import { formatCount } from "../format-number.ts";
 import { typeOf } from "../quant/codecs/registry.ts";
 import type { LayerKvFormat, Tier } from "../quant/kv-format.ts";
 import { type LayerKind, layerKind } from "../quant/layer-kinds.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import { bytesOf, pagesAtRest } from "../cache/page-counts.ts";
 import { type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 /** Layers that keep the same in the same format. A layer may be among several, with attention beside a state of fixed size. */

@@ -1,12 +1,12 @@
 /** @file Bytes of a model's KV cache in one format: as the engine counts them, and as the backend's memory holds them. */
 import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "../cache/page-counts.ts";
 import { isPressed } from "../cache/states/tiers.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { feedbackBytes, hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
-import { bytesOf, pagesAtRest, pagesHeld } from "../cache/page-counts.ts";
 import { fixedStateBytes, type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 export interface HeldMemory {
