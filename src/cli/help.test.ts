@@ -1,9 +1,22 @@
 /** @file What the commands and their options are called, as `--help` and `--version` say it. */
 import { readFileSync } from "node:fs";
+import { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
 import { COMMANDS } from "./command-table.ts";
+import type { CommandContext } from "./context.ts";
+import { defaultText } from "./default-text.ts";
+
+/** All commands with those below them. */
+async function commands(): Promise<Command[]> {
+  const loaded = COMMANDS.map(async ({ name, load }) => {
+    const command = new Command(name);
+    (await load()).configure(command, {} as CommandContext);
+    return [command, ...command.commands];
+  });
+  return (await Promise.all(loaded)).flat();
+}
 
 describe("help and version", () => {
   it("the commands", async () => {
@@ -59,6 +72,42 @@ describe("help and version", () => {
       expect(summary.length, name).toBeGreaterThan(10);
       expect((await runCommand(["help", name])).out, name).toBe(out);
     }
+  });
+
+  it("defaults are shown as they are typed", async () => {
+    const options = (await commands()).flatMap((command) => command.options);
+    const shown = options.flatMap((option) => {
+      const text = defaultText(option);
+      if (text !== undefined)
+        expect(option.parseArg!(text, undefined as never), option.flags).toEqual(option.defaultValue);
+      return text ?? [];
+    });
+    expect(shown).toEqual(expect.arrayContaining(["16MiB", "60s", "0,25,50,75,100"]));
+    expect((await runCommand(["serve", "--help"])).out).toMatch(/longest request\s+\(default: 16MiB\)/);
+    expect((await runCommand(["allocate", "--help"])).out).toContain("(default: 2,3,4,5,6,8)");
+  });
+
+  it("one letter means the same in every command", async () => {
+    const meanings = new Map<string, Set<string>>();
+    for (const { short, long } of (await commands()).flatMap(({ options }) => options)) {
+      if (short) meanings.set(short, (meanings.get(short) ?? new Set()).add(long!));
+    }
+    expect(Object.fromEntries([...meanings].filter(([, longs]) => longs.size > 1))).toMatchInlineSnapshot(`
+      {
+        "-c": Set {
+          "--ctx",
+          "--context",
+        },
+        "-n": Set {
+          "--max-new-tokens",
+          "--gen-tokens",
+        },
+        "-p": Set {
+          "--prompt",
+          "--prompt-tokens",
+        },
+      }
+    `);
   });
 
   it("options that scripts rely on", async () => {

@@ -20,6 +20,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   device: ["--backend"],
   output: ["--out"],
   o: ["--out"],
+  p: ["--prompt", "--prompt-tokens", "--port"],
   samples: ["--chunks", "--repeats"],
   silent: ["--quiet"],
   verbose: ["--explain"],

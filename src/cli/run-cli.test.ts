@@ -51,6 +51,7 @@ describe("a user's mistake is one message and exit code 2", () => {
       /unknown option '--max-tokns'\n\(Did you mean --max-new-tokens\?\)/,
     ],
     ["a misspelt name of others", ["serve", "--served-model-nam", "x"], /\(Did you mean --alias\?\)/],
+    ["a prompt of what takes none", ["serve", "-p", "80"], /unknown option '-p'\n\(Did you mean --port\?\)/],
     ["a misspelt option of others", ["run", "--gpu-layer", "9"], /\(the GPU computes all layers or none/],
     [
       "an option that nothing needs",

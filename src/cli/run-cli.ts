@@ -8,6 +8,7 @@ import { normalizeArgv } from "./argv-aliases.ts";
 import { packageVersion } from "./build-info.ts";
 import { COMMANDS } from "./command-table.ts";
 import { type CommandContext, EXIT_INTERRUPTED } from "./context.ts";
+import { defaultText } from "./default-text.ts";
 import { applyDefaults } from "./defaults.ts";
 import type { CliIo } from "./io.ts";
 import { meantBy } from "./meant-options.ts";
@@ -139,5 +140,9 @@ function prepare(command: Command, io: CliIo): void {
       getErrHasColors: () => false,
     });
   if (command.parent) command.showHelpAfterError("Run the command with --help for its options.");
+  for (const option of command.options) {
+    const text = option.defaultValueDescription ?? defaultText(option);
+    if (text !== undefined) option.default(option.defaultValue, text);
+  }
   for (const child of command.commands) prepare(child, io);
 }

@@ -38,8 +38,9 @@ const post = (url: string, body: object): Promise<Response> =>
 
 describe("serve", () => {
   it("SIGTERM: what is at work is finished, what comes later is refused, the exit code is 0", async () => {
-    const { io, started, code } = start();
+    const { io, started, code } = start(["--slot-save-path", join(folder, "new", "slots")]);
     const { url, kv } = await started;
+    expect(io.err()).toContain(`"folder":"${join(folder, "new")}","msg":"--slot-save-path: made`);
     expect(kv).toBe("k4v4");
     const models = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
     expect(models.data.map(({ id }) => id)).toEqual(["model"]);
@@ -153,6 +154,7 @@ describe("serve", () => {
     const mistakes: [string[], string][] = [
       [["--port", String(port)], `cannot listen on 127.0.0.1:${port}: another program listens there`],
       [["--api-key-file", "/no/such/file"], "--api-key-file /no/such/file: cannot be read (ENOENT)"],
+      [["--slot-save-path", "LICENSE/slots"], "--slot-save-path LICENSE/slots: cannot be used (ENOTDIR)"],
       [["--log-level", "loud"], "Allowed choices are debug, info"],
       [["--port", "70000"], "Expected a whole number from 0 to 65535"],
       [["-m", join(folder, "model")], "two models are called model; give them names: --model NAME=REF"],

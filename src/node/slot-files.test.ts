@@ -39,6 +39,14 @@ it("many at once under one name: each is written whole, and the file is one of t
   expect(readdirSync(folder)).toEqual(["same"]);
 });
 
+it("a folder that was not there is made, and that is said once", () => {
+  const made: string[] = [];
+  const inside = join(folder, "new", "slots");
+  for (let time = 0; time < 2; time++) slotFiles(inside, (first) => made.push(first));
+  expect(made).toEqual([join(folder, "new")]);
+  rmSync(join(folder, "new"), { recursive: true });
+});
+
 it("a save that fails leaves what was there", async () => {
   const store = slotFiles(folder);
   await store.write("kept", parts(1));

@@ -1,5 +1,5 @@
 /** @file Stores saved conversations as files of one directory. */
-import { constants, mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
@@ -22,14 +22,19 @@ const OF_NAMES = new Set([
   "ENOTEMPTY",
 ]);
 
-/** directory: created if it does not exist */
-export function slotFiles(directory: string): SlotStore {
+/**
+ * directory: created if it does not exist · onMade: told of the first folder of the path that was not there
+ * @throws TurboQuantError invalid_argument — it cannot be created or written to
+ */
+export function slotFiles(directory: string, onMade?: (folder: string) => void): SlotStore {
   try {
-    mkdirSync(directory, { recursive: true });
+    const made = mkdirSync(directory, { recursive: true });
+    if (made !== undefined) onMade?.(made);
+    accessSync(directory, constants.W_OK);
   } catch (cause) {
     throw new TurboQuantError(
       "invalid_argument",
-      `--slot-save-path ${directory}: cannot be made (${(cause as NodeJS.ErrnoException).code}); choose a directory that can be written`,
+      `--slot-save-path ${directory}: cannot be used (${(cause as NodeJS.ErrnoException).code}); choose a directory that can be written`,
       {},
       { cause },
     );

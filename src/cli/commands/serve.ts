@@ -87,7 +87,7 @@ export function configure(command: Command, context: CommandContext): void {
   model.argParser(collectModels);
   addCacheOptions(command)
     .option("--host <address>", "address to listen on; 0.0.0.0 for all", "127.0.0.1")
-    .option("-p, --port <n>", "port; 0 for a free one", wholeNumber(0, 65535), 8080)
+    .option("--port <n>", "port; 0 for a free one", wholeNumber(0, 65535), 8080)
     .option("-a, --alias <name>", "another name for the model; may be repeated", collectText)
     .option("--parallel <n>", "-np: sequences computed together", wholeNumber(1, 1024), 64)
     .option("--queue <n>", "requests that may wait", wholeNumber(1), 1024)
@@ -124,7 +124,10 @@ export function configure(command: Command, context: CommandContext): void {
         .choices(POOLINGS)
         .default("last"),
     )
-    .option("--slot-save-path <dir>", "where /slots saves conversations (default: saving is off)")
+    .option(
+      "--slot-save-path <dir>",
+      "where /slots saves conversations, made if it is not there (default: saving is off)",
+    )
     .option("--max-body <size>", "longest request", byteSize, 16 << 20)
     .option("--timeout <s>", "longest time for an answer", realNumber, 600)
     .option("--request-timeout <s>", "longest time for a client to send its request", realNumber, 60)
@@ -171,7 +174,12 @@ async function serve(asked: ServeFlags, context: CommandContext): Promise<void> 
     makeLogger(flags, context),
     keysOf(flags),
   ]);
-  const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
+  const slotStore =
+    flags.slotSavePath === undefined
+      ? null
+      : slotFiles(flags.slotSavePath, (folder) =>
+          logger.info({ folder }, "--slot-save-path: made, as it was not there"),
+        );
   await using drafts = await openSpeculation(speculation, flags, context);
   await using events = await openKvEvents(flags, apiKeys, logger);
   await using store = await openStoreOf(flags, logger);
