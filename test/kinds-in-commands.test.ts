@@ -84,6 +84,24 @@ describe.each(CASES)("%s in %s", (model, kv, kinds) => {
   });
 });
 
+it("latent rows are not calibrated, shared out or diagnosed, which is said before the model writes a text", async () => {
+  const model = ["-m", join(folder, "kimi_linear"), "-t", "1"];
+  for (const [argv, message] of [
+    [["calibrate", "--tokens", "100000", "--force"], /calibrate: latent attention has no keys and values of heads/],
+    [
+      ["calibrate", "--method", "oscar", "--out", join(folder, "oscar"), "--tokens", "100000"],
+      /nothing for oscar to rotate/,
+    ],
+    [["allocate", "-c", "64"], /latent attention has no keys and values of heads/],
+    [["eval", "-c", "64", "--diagnose"], /latent attention has no keys and values of heads/],
+  ] as const) {
+    const { code, err } = await runCommand([...argv, ...model]);
+    expect(code, argv[0]).toBe(2);
+    expect(err).toMatch(message);
+    expect(err).not.toContain("the model wrote");
+  }
+});
+
 it("inspect of a saved cache tells what grows from what does not", async () => {
   await using llm = await LLM.load(seededSource("falcon_h1"), { kv: "k4v4", backend: "reference" });
   const session = llm.createSession();

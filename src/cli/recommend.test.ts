@@ -103,9 +103,12 @@ describe("recommend", () => {
     [["--text", "biome.json", "-c", "2048"], /a text of at least 3 chunks of 2048 tokens/],
     [["-c", "112", "--kv", "k1v1"], /recommend: in 112 tokens none of what attention reads of k1v1 are codes/],
     [["-c", "1024", "--kv", "k1v1,window=2048"], /none of what attention reads/],
+    [["-c", "5000"], /--ctx: expected at most the model's context of 4096/],
+    [["--kv", "k4v4,window=0,calibration=/no/file"], /calibration: there is no file/],
   ])("%j is the user's mistake", async (argv, message) => {
     const { code, out, err } = await runCommand([...ARGV, ...argv]);
     expect([code, out]).toEqual([2, ""]);
     expect(err).toMatch(message);
+    expect(err, "before a text is written").not.toContain("the model writes");
   });
 });

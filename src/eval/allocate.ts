@@ -16,7 +16,7 @@ import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
 import { requireCodesRead } from "./codes-read.ts";
 import { diagnoseFormats } from "./diagnose.ts";
 import { mean } from "./divergence.ts";
-import { type EvalRow, evaluateByToken } from "./evaluate.ts";
+import { checkEvaluation, type EvalRow, evaluateByToken } from "./evaluate.ts";
 import { decodersFor } from "./format-decoders.ts";
 import { batchStandardError } from "./intervals.ts";
 import { type LayerBits, parseRecipe, type Recipe, specOf } from "./layer-spec.ts";
@@ -87,14 +87,11 @@ export interface Gain {
 /** Uniform candidates whose K and V widths differ by more than this are not compared. */
 const UNIFORM_SPREAD = 2;
 
-/** @throws TurboQuantError invalid_argument — a recipe or budget that cannot be met, or a text too short for both parts */
+/** @throws TurboQuantError as `checkAllocation`, or invalid_argument — a text too short for both parts */
 export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allocation> {
   const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
   const recipe = parseRecipe(kv);
-  checkWidths(options);
-  requireKv(llm, "allocate");
-  refuseLatent(llm);
-  requireCodesRead(llm, "allocate", [kv], { ctx, context: llm.config.maxPositionEmbeddings });
+  checkAllocation(llm, options);
   const attentionLayers = attentionLayersOf(layoutOf(llm.config));
   const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
   if (pieces.length <= chunks) {
@@ -232,8 +229,21 @@ function layerSizes({ cache }: LLM): LayerSizes[] {
 const totalBits = (layers: readonly LayerBits[], sizes: readonly LayerSizes[]): number =>
   sum(layers.map(({ k, v }, layer) => k * sizes[layer]!.k + v * sizes[layer]!.v));
 
-/** @throws TurboQuantError invalid_argument — widths that are none, or a budget outside of them */
-export function checkWidths({ widths, measure, bits }: Pick<AllocateOptions, "widths" | "measure" | "bits">): void {
+/**
+ * What of an allocation can be judged without its text, so that none has to be written first.
+ * @throws TurboQuantError invalid_argument — widths that are none, a budget outside of them, a ctx beyond the model's or so short that hardly
+ * any code is read; unsupported — a model without keys and values of heads
+ */
+export function checkAllocation(llm: LLM, options: Omit<AllocateOptions, "text" | "chunks" | "verifyChunks">): void {
+  const { kv, ctx } = options;
+  checkWidths(options);
+  requireKv(llm, "allocate");
+  refuseLatent(llm);
+  checkEvaluation(llm, options);
+  requireCodesRead(llm, "allocate", [kv], { ctx, context: llm.config.maxPositionEmbeddings });
+}
+
+function checkWidths({ widths, measure, bits }: Pick<AllocateOptions, "widths" | "measure" | "bits">): void {
   const isAscending = widths.every((width, i) => width >= 1 && width <= 8 && (i === 0 || width > widths[i - 1]!));
   if (widths.length === 0 || !isAscending || measure.length === 0 || !measure.every((bits) => bits >= 1 && bits <= 8)) {
     throw new TurboQuantError(

@@ -200,6 +200,22 @@ describe("needle", () => {
   });
 });
 
+it("what a text is too short for is refused before its chunks are read", async () => {
+  const events: unknown[] = [];
+  const options = {
+    text: "a word ".repeat(40),
+    kv: ["f16"],
+    ctx: 16,
+    chunks: 1,
+    onProgress: (event: unknown) => events.push(event),
+  };
+  await expect(evaluate(llm, { ...options, greedy: { prompts: 1, tokens: 4 } })).rejects.toThrow(
+    /fewer than one greedy prompt/,
+  );
+  await expect(evaluate(llm, { ...options, text: "a word ".repeat(20), needle: 1 })).rejects.toThrow(/no paragraph/);
+  expect(events).toEqual([]);
+});
+
 it("allocatedBytes is what a session of that length has", async () => {
   for (const kv of ["f16", "k4v4", "k5v3,window=70,sinks=20"]) {
     const decoder = llm.decoder.withFormat(parseKvSpec(kv));

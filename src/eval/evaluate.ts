@@ -27,7 +27,8 @@ import { NEEDLE_PROMPT_TOKENS } from "./needle.ts";
 import { checkGrid, type NeedleCell, type NeedleGrid } from "./needle-grid.ts";
 import { perplexity, perplexityRatio } from "./perplexity.ts";
 import { checkReadPath, type ReadPath } from "./read-path.ts";
-import { type Part, runGreedy, runNeedleGrid, runNeedles, runTasks, type Trial } from "./recall.ts";
+import { type Part, promptsOf, runGreedy, runNeedleGrid, runNeedles, runTasks, type Trial } from "./recall.ts";
+import { refuseLatent } from "./tap.ts";
 import { checkTasks, type TaskCell, type TaskGrid } from "./tasks.ts";
 import { textChunks } from "./text-chunks.ts";
 import { NO_LIMIT, partOf, type TimeLimit } from "./time-limit.ts";
@@ -153,7 +154,7 @@ const SEGMENT_TOKENS = 512;
 /** Like `evaluate`, with the divergences of every token. */
 export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<EvalByToken[]> {
   const { text, ctx, base: baseText = "f16", signal, limit = NO_LIMIT } = options;
-  checkLengths(llm, options);
+  checkEvaluation(llm, options);
   const started = performance.now();
   const specs = [baseText, ...options.kv];
   const decoders = await decodersFor(llm, specs);
@@ -162,8 +163,9 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
     const contenders = decoders.map((decoder) => makeContender(decoder, llm.config.maxPositionEmbeddings));
     const isExact = parseKvSpec(baseText).isFloat;
     const exact = options.exact && isExact ? new ExactCache(options.exact, llm, baseText) : null;
-    const trial: Trial = { llm, text, contenders, exact, signal };
-    const { needle = 0, needleGrid, tasks: taskGrid, greedy: greedyAsked } = options;
+    const trial: Trial = { llm, contenders, exact, signal };
+    const { needleGrid, greedy: greedyAsked } = options;
+    const prompts = await promptsOf(llm, text, options);
     const sizes = partSizes(options, pieces);
     const workload = new Workload(
       sizes.map((size) => size * contenders.length),
@@ -173,10 +175,10 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
     let partsLeft = sizes.length;
     const next = (): Part => ({ limit: partOf(limit, partsLeft--), report: workload.next() });
     const { records, readPaths, chunks } = await runChunks(trial, next(), pieces, specs, options.readPaths);
-    const needles = needle > 0 ? await runNeedles(trial, next(), needle) : contenders.map(() => []);
-    const grids = needleGrid ? await runNeedleGrid(trial, next(), needleGrid) : null;
-    const tasks = taskGrid ? await runTasks(trial, next(), taskGrid) : null;
-    const greedy = greedyAsked ? await runGreedy(trial, next(), greedyAsked) : null;
+    const needles = prompts.needles ? await runNeedles(trial, next(), prompts.needles) : contenders.map(() => []);
+    const grids = prompts.grid ? await runNeedleGrid(trial, next(), needleGrid!, prompts.grid) : null;
+    const tasks = prompts.tasks ? await runTasks(trial, next(), prompts.tasks) : null;
+    const greedy = prompts.greedy ? await runGreedy(trial, next(), greedyAsked!.tokens, prompts.greedy) : null;
     const layers = options.diagnose ? await diagnoseFormats(llm, pieces[0]!, decoders.slice(1), signal) : null;
     const seconds = (performance.now() - started) / 1000;
     return options.kv.map((kv, i) => ({
@@ -210,7 +212,14 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
   }
 }
 
-function checkLengths(llm: LLM, { ctx, needleGrid, tasks, greedy }: EvalOptions): void {
+/**
+ * What of an evaluation can be judged without its text, so that none has to be written first.
+ * @throws TurboQuantError invalid_argument — a length that the model does not take; unsupported — a diagnosis of latent attention
+ */
+export function checkEvaluation(
+  llm: LLM,
+  { ctx, needleGrid, tasks, greedy, diagnose }: Omit<EvalOptions, "text" | "kv" | "chunks">,
+): void {
   const limit = llm.config.maxPositionEmbeddings;
   if (!Number.isInteger(ctx) || ctx < 2 || ctx > limit) {
     throw new TurboQuantError(
@@ -228,6 +237,7 @@ function checkLengths(llm: LLM, { ctx, needleGrid, tasks, greedy }: EvalOptions)
       { tokens: greedy.tokens, limit },
     );
   }
+  if (diagnose) refuseLatent(llm);
 }
 
 /** About how many tokens each part feeds to a contender, of the parts that are asked for, in their order. */

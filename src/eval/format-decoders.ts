@@ -11,3 +11,11 @@ export async function decodersFor(llm: LLM, specs: readonly string[]): Promise<D
   }
   return decoders;
 }
+
+/**
+ * Looks for the calibrations that specs name, before a text is written for them.
+ * @throws TurboQuantError invalid_argument — there is none under a name; invalid_file, unsupported — it is not one of this model
+ */
+export async function checkCalibrations(llm: LLM, specs: readonly string[]): Promise<void> {
+  for (const spec of specs) await llm.loadCalibration(parseKvSpec(spec));
+}

@@ -13,15 +13,21 @@ import {
   greedyPrompts,
   summarizeGreedy,
 } from "./greedy.ts";
-import { needlePrompts, recalls } from "./needle.ts";
-import { gridCells, gridPrompts, type NeedleCell, type NeedleGrid, recallsAll } from "./needle-grid.ts";
-import { type TaskCell, type TaskGrid, taskCells, taskPrompts } from "./tasks.ts";
+import { type NeedlePrompt, needlePrompts, recalls } from "./needle.ts";
+import {
+  type GridPrompt,
+  gridCells,
+  gridPrompts,
+  type NeedleCell,
+  type NeedleGrid,
+  recallsAll,
+} from "./needle-grid.ts";
+import { type TaskCell, type TaskGrid, type TaskPrompt, taskCells, taskPrompts } from "./tasks.ts";
 import type { TimeLimit } from "./time-limit.ts";
 
 /** What these parts of an evaluation share. */
 export interface Trial {
   readonly llm: LLM;
-  readonly text: string;
   /** All compared formats, the base first. */
   readonly contenders: readonly Contender[];
   /** Keeps what the base answers; null: nothing is kept. */
@@ -33,6 +39,45 @@ export interface Trial {
 export interface Part {
   readonly limit: TimeLimit;
   readonly report: (share: number, item: string) => void;
+}
+
+/** What is asked; absent parts are not. */
+interface Asked {
+  readonly needle?: number;
+  readonly needleGrid?: NeedleGrid;
+  readonly tasks?: TaskGrid;
+  readonly greedy?: { readonly prompts: number; readonly tokens: number };
+}
+
+/** The prompts of what is asked, null for the other parts. */
+export interface Prompts {
+  readonly needles: readonly NeedlePrompt[] | null;
+  readonly grid: readonly GridPrompt[] | null;
+  readonly tasks: readonly TaskPrompt[] | null;
+  /** Pieces of the text. */
+  readonly greedy: readonly Int32Array[] | null;
+}
+
+/**
+ * Makes all prompts, so that what cannot be asked is known before anything is computed.
+ * @throws TurboQuantError invalid_argument — the text has no prose for them or too few tokens, or a prompt is longer than the model's context
+ */
+export async function promptsOf(llm: LLM, text: string, { needle = 0, ...asked }: Asked): Promise<Prompts> {
+  const { tokenizer } = llm;
+  const needles = needle > 0 ? await needlePrompts(tokenizer, text, needle) : null;
+  const grid = asked.needleGrid ? await gridPrompts(tokenizer, text, asked.needleGrid) : null;
+  const tasks = asked.tasks ? await taskPrompts(tokenizer, text, asked.tasks) : null;
+  checkFits(needles ?? [], llm, "drop --needle for this model");
+  for (const prompts of [grid, tasks]) {
+    checkFits(
+      (prompts ?? []).flatMap(({ questions }) => questions),
+      llm,
+      "ask for shorter lengths",
+    );
+  }
+  const ids = (): number[] => tokenizer.encode(text, { addSpecialTokens: false });
+  const greedy = asked.greedy ? greedyPrompts(ids(), asked.greedy.prompts, GREEDY_PROMPT_TOKENS) : null;
+  return { needles, grid, tasks, greedy };
 }
 
 /**
@@ -62,26 +107,19 @@ async function askAll<P, A>(
 }
 
 /** hits[contender][prompt] */
-export async function runNeedles(trial: Trial, part: Part, count: number): Promise<boolean[][]> {
-  const { llm, text, signal } = trial;
-  const prompts = await needlePrompts(llm.tokenizer, text, count);
-  checkFits(
-    prompts.map((p) => p.prompt.length + p.answer.length),
-    llm,
-    "drop --needle for this model",
-  );
+export function runNeedles(trial: Trial, part: Part, prompts: readonly NeedlePrompt[]): Promise<boolean[][]> {
+  const { signal } = trial;
   return askAll(trial, part, prompts, "needles", (contender, prompt) => recalls(contender, prompt, signal));
 }
 
 /** The grid's results for every contender but the base, of the lengths that were asked for in the time. */
-export async function runNeedleGrid(trial: Trial, part: Part, grid: NeedleGrid): Promise<NeedleCell[][]> {
-  const { llm, text, signal } = trial;
-  const prompts = await gridPrompts(llm.tokenizer, text, grid);
-  checkFits(
-    prompts.flatMap(({ questions }) => questions.map((q) => q.prompt.length + q.answer.length)),
-    llm,
-    "ask for shorter lengths",
-  );
+export async function runNeedleGrid(
+  trial: Trial,
+  part: Part,
+  grid: NeedleGrid,
+  prompts: readonly GridPrompt[],
+): Promise<NeedleCell[][]> {
+  const { signal } = trial;
   const hits = await askAll(trial, part, prompts, "needle grid", (contender, prompt) =>
     recallsAll(contender, prompt, signal),
   );
@@ -91,29 +129,22 @@ export async function runNeedleGrid(trial: Trial, part: Part, grid: NeedleGrid):
 }
 
 /** The tasks' results for every contender but the base. */
-export async function runTasks(trial: Trial, part: Part, grid: TaskGrid): Promise<TaskCell[][]> {
-  const { llm, text, signal } = trial;
-  const prompts = await taskPrompts(llm.tokenizer, text, grid);
-  checkFits(
-    prompts.flatMap(({ questions }) => questions.map((q) => q.prompt.length + q.answer.length)),
-    llm,
-    "ask for shorter lengths",
-  );
+export async function runTasks(trial: Trial, part: Part, prompts: readonly TaskPrompt[]): Promise<TaskCell[][]> {
+  const { signal } = trial;
   const hits = await askAll(trial, part, prompts, "tasks", (contender, prompt) =>
     recallsAll(contender, prompt, signal),
   );
   return hits.slice(1).map((own) => taskCells(prompts.slice(0, own.length), own, hits[0]!));
 }
 
-/** Summaries of the greedy continuations for every contender but the base; null where none was finished in the time. */
+/** Summaries of the greedy continuations for every contender but the base; null where none was finished in the time. tokens: the most of one */
 export async function runGreedy(
-  { llm, text, contenders, exact, signal }: Trial,
+  { llm, contenders, exact, signal }: Trial,
   { limit, report }: Part,
-  { prompts: count, tokens }: { readonly prompts: number; readonly tokens: number },
+  tokens: number,
+  pieces: readonly Int32Array[],
 ): Promise<(GreedySummary | null)[]> {
   const [base, ...others] = contenders as [Contender, ...Contender[]];
-  const ids = llm.tokenizer.encode(text, { addSpecialTokens: false });
-  const pieces = greedyPrompts(ids, count, GREEDY_PROMPT_TOKENS);
   const prompts: GreedyPrompt[] = [];
   const divergences = others.map((): (number | null)[] => []);
   for (let at = 0; at < pieces.length && !(at > 0 ? limit.isOver : limit.isEnded); at += GREEDY_BATCH) {
@@ -136,9 +167,9 @@ export async function runGreedy(
   return divergences.map((own) => (own.length > 0 ? summarizeGreedy(prompts, own, tokens) : null));
 }
 
-function checkFits(lengths: readonly number[], llm: LLM, remedy: string): void {
+function checkFits(prompts: readonly NeedlePrompt[], llm: LLM, remedy: string): void {
   const limit = llm.config.maxPositionEmbeddings;
-  const longest = Math.max(...lengths);
+  const longest = prompts.reduce((most, { prompt, answer }) => Math.max(most, prompt.length + answer.length), 0);
   if (longest <= limit) return;
   throw new TurboQuantError(
     "invalid_argument",

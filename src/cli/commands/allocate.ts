@@ -1,7 +1,8 @@
 /** @file `turboquant allocate`: finds the layers that need more bits, and prints a KV spec that gives them. */
 import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
-import { type Allocation, allocate, bitsForBytes, checkWidths } from "../../eval/allocate.ts";
+import { type Allocation, allocate, bitsForBytes, checkAllocation } from "../../eval/allocate.ts";
+import { checkCalibrations } from "../../eval/format-decoders.ts";
 import { parseRecipe } from "../../eval/layer-spec.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { buildCommit } from "../build-info.ts";
@@ -91,8 +92,9 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   const { kv, base, widths, measure, ctx, chunks, verifyChunks } = flags;
   const bits = flags.bits ?? (flags.bytes !== undefined ? bitsForBytes(llm, flags.bytes) : (own.k + own.v) / 2);
   // Before a text is written, which takes a while.
-  checkWidths({ widths, measure, bits });
   checkLengths(llm, { "--ctx": [ctx] });
+  checkAllocation(llm, { kv, base, bits, widths, measure, ctx });
+  await checkCalibrations(llm, [kv]);
   const text = await textOrOwn(file, llm, ctx * (chunks + verifyChunks), flags, context, progress);
   const allocation = await allocate(llm, {
     text: text.text,

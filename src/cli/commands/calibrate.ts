@@ -2,9 +2,10 @@
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
+import { requireCalibratedLayers } from "../../engine/calibration/calibrated-layers.ts";
 import { calibrationSequences, MIN_TOKENS } from "../../engine/calibration/calibration-sequences.ts";
 import { CALIBRATION_TEXT, CALIBRATION_TEXT_NAME } from "../../engine/calibration/calibration-text.ts";
-import { fitOscar } from "../../engine/calibration/fit-oscar.ts";
+import { fitOscar, oscarLayers } from "../../engine/calibration/fit-oscar.ts";
 import { calibrationMetadata } from "../../engine/calibration/make-calibration.ts";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -151,6 +152,9 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
       { positions, limit },
     );
   }
+  // Before a text is written, which takes a while.
+  if (flags.method === "oscar") oscarLayers(llm.decoder);
+  else requireCalibratedLayers(llm.config);
   const own = (wanted: number) => textOrOwn(null, llm, wanted, flags, context, progress);
   const text = file ?? packageText(llm, tokens) ?? (await own(tokens));
   if (flags.method === "oscar") {

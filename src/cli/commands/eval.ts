@@ -5,8 +5,8 @@ import { canKeep } from "../../backends/capabilities.ts";
 import type { LLM } from "../../engine/llm.ts";
 import { DEFAULT_KV } from "../../engine/load-options.ts";
 import { TurboQuantError } from "../../errors.ts";
-import { type EvalRow, evaluate } from "../../eval/evaluate.ts";
-import { decodersFor } from "../../eval/format-decoders.ts";
+import { checkEvaluation, type EvalRow, evaluate } from "../../eval/evaluate.ts";
+import { checkCalibrations, decodersFor } from "../../eval/format-decoders.ts";
 import { GREEDY_PROMPT_TOKENS } from "../../eval/greedy.ts";
 import { ladderOf, type Rung } from "../../eval/ladder.ts";
 import type { NeedleGrid } from "../../eval/needle-grid.ts";
@@ -174,7 +174,24 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
-  checkLengths(llm, { "--ctx": [ctx], "--needle-lengths": grid?.lengths ?? [] });
+  const tasks = flags.tasks > 0 ? { prompts: flags.tasks, lengths: flags.tasksLengths } : undefined;
+  checkLengths(llm, {
+    "--ctx": [ctx],
+    "--needle-lengths": grid?.lengths ?? [],
+    "--tasks-lengths": tasks?.lengths ?? [],
+  });
+  const asked = {
+    base,
+    ctx,
+    needle,
+    ...(grid && { needleGrid: grid }),
+    ...(flags.greedy > 0 && { greedy: { prompts: flags.greedy, tokens: flags.greedyTokens } }),
+    ...(tasks && { tasks }),
+    ...(flags.diagnose && { diagnose: true }),
+  };
+  // Before a text is written, which takes a while.
+  checkEvaluation(llm, asked);
+  await checkCalibrations(llm, kv);
   const store = await entryStore(flags);
   const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress, store);
   const limit = limitOf(context, flags.time, performance.now() - started);
@@ -182,14 +199,8 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     text: text.text,
     textSource: text.source,
     kv: rungs ? rungs.map((rung) => rung.kv) : kv,
-    base,
-    ctx,
     chunks,
-    needle,
-    ...(grid && { needleGrid: grid }),
-    ...(flags.greedy > 0 && { greedy: { prompts: flags.greedy, tokens: flags.greedyTokens } }),
-    ...(flags.tasks > 0 && { tasks: { prompts: flags.tasks, lengths: flags.tasksLengths } }),
-    ...(flags.diagnose && { diagnose: true }),
+    ...asked,
     ...(store && { exact: store }),
     limit,
     signal,

@@ -5,6 +5,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { requireCodesRead } from "../../eval/codes-read.ts";
 import { evaluateByToken } from "../../eval/evaluate.ts";
 import type { EntryStore } from "../../eval/exact-cache.ts";
+import { checkCalibrations } from "../../eval/format-decoders.ts";
 import { measureRecall } from "../../eval/measure-recall.ts";
 import type { ReadPath } from "../../eval/read-path.ts";
 import { requireKv } from "../../eval/require-kv.ts";
@@ -18,6 +19,7 @@ import { modelOfConfig } from "../../plan/planned-model.ts";
 import { isAtLeast, LADDER, TAIL_REFERENCE } from "../../plan/preset-ladder.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { checkLengths } from "../eval/check-lengths.ts";
 import { entryStore } from "../eval/entry-store.ts";
 import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
 import { addTextOptions, type ChunkTexts, chunkTexts, readTextFile, type TextFlags } from "../eval/text-input.ts";
@@ -111,11 +113,16 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
   requireKv(llm, "recommend");
   const limit = llm.config.maxPositionEmbeddings;
   const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
+  checkLengths(llm, { "--ctx": [ctx] });
   requireCodesRead(
     llm,
     "recommend",
     specs.map(({ text }) => text),
     { ctx, context: flags.context ?? limit },
+  );
+  await checkCalibrations(
+    llm,
+    specs.map(({ text }) => text),
   );
   const store = await entryStore(flags);
   const text = chunkTexts(file, llm, ctx, flags, context, progress, store);

@@ -84,6 +84,24 @@ describe("allocate", () => {
     }
   });
 
+  it("what no text can mend is said before the model writes one", async () => {
+    const own = argv().filter((word) => word !== "--text" && word !== textFile);
+    for (const [more, message] of [
+      [
+        ["--kv", "k4v4"],
+        /allocate: in 128 tokens none of what attention reads of k4v4 are codes.*; pass --ctx \d+ or more/,
+      ],
+      [["--widths", "9"], /widths: expected 1 to 8 bits/],
+      [["-c", "5000"], /--ctx: expected at most the model's context of 4096/],
+      [["--kv", "k4v4,window=0,calibration=/no/file"], /calibration: there is no file/],
+    ] as const) {
+      const { code, out, err } = await runCommand([...own.filter((word) => word !== "--quiet"), ...more]);
+      expect([code, out], more.join(" ")).toEqual([2, ""]);
+      expect(err).toMatch(message);
+      expect(err).not.toContain("the model wrote");
+    }
+  });
+
   it("Ctrl-C exits with 130", async () => {
     const { code, out } = await runCommand(argv("--explain"), { onStderr: (_text, io) => io.interrupt() });
     expect([code, out]).toEqual([130, ""]);

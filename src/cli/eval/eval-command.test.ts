@@ -112,3 +112,18 @@ it.each([
   expect([code, out]).toEqual([2, ""]);
   expect(err).toMatch(message);
 });
+
+it.each([
+  [["-c", "5000"], /--ctx: expected at most the model's context of 4096/],
+  [["--tasks", "1", "--tasks-lengths", "100"], /tasks: length 100: expected 800 to 4096/],
+  [["--tasks", "1", "--tasks-lengths", "5000"], /--tasks-lengths: expected at most the model's context/],
+  [["--greedy", "1", "--greedy-tokens", "4000"], /greedy tokens: expected 1 to 3840/],
+  [["--needle-lengths", "200", "--needle-depths", "0,101"], /expected depths from 0 to 100 %/],
+  [["--kv", "k4v4,layers=9:f16"], /layers=9.*the model has layers 0 to 3/],
+  [["--kv", "k4v4,calibration=/no/file"], /calibration: there is no file \/no\/file/],
+])("%j is said before a text is written", async (argv, message) => {
+  const { code, out, err } = await runCommand([...ANY_MODEL, ...argv]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toMatch(message);
+  expect(err).not.toContain("the model wrote");
+});

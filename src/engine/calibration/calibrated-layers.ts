@@ -1,4 +1,5 @@
 /** @file Which layers of a model a calibration is made of, and why a model can have none. */
+import { TurboQuantError } from "../../errors.ts";
 import { layoutOf } from "../../models/layout.ts";
 import type { ModelConfig } from "../../models/model-config.ts";
 import { storedDim } from "../../quant/head-dim.ts";
@@ -45,4 +46,15 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
       : [];
   });
   return named.length === found.length ? named : "the output projections are not those of its heads";
+}
+
+/** @throws TurboQuantError unsupported — a calibration cannot be made of this model */
+export function requireCalibratedLayers(config: ModelConfig): readonly CalibratedLayer[] {
+  const found = calibratedLayers(config);
+  if (typeof found !== "string") return found;
+  throw new TurboQuantError(
+    "unsupported",
+    `calibrate: ${found}, so there is nothing to calibrate (${config.modelType}); run it with calibration=off`,
+    { model: config.modelType },
+  );
 }

@@ -1,5 +1,4 @@
 /** @file Fits a calibration: reads sequences through an exact cache, adds up moments layer by layer, and designs the maps. */
-import { TurboQuantError } from "../../errors.ts";
 import { widenedColumns } from "../../models/blocks/stored-heads.ts";
 import type { Decoder } from "../../models/decoder.ts";
 import { ropeFor } from "../../models/rope.ts";
@@ -10,7 +9,7 @@ import { LayerMoments } from "../../quant/layer-moments.ts";
 import { RopeAverage, turnsOf } from "../../quant/rope-average.ts";
 import { tapAttention } from "../attention-tap.ts";
 import { yieldNow } from "../yield-now.ts";
-import { type CalibratedLayer, calibratedLayers } from "./calibrated-layers.ts";
+import { type CalibratedLayer, requireCalibratedLayers } from "./calibrated-layers.ts";
 
 export interface FitOptions {
   /** What is read, each sequence from an empty cache. */
@@ -140,15 +139,7 @@ function transposed(matrix: Float32Array, rows: number): Float32Array {
 
 function collectors(decoder: Decoder, longest: number): Collected[] {
   const { config } = decoder;
-  const found = calibratedLayers(config);
-  if (typeof found === "string") {
-    throw new TurboQuantError(
-      "unsupported",
-      `calibrate: ${found}, so there is nothing to calibrate (${config.modelType}); run it with calibration=off`,
-      { model: config.modelType },
-    );
-  }
-  return found.map((own, index) => {
+  return requireCalibratedLayers(config).map((own, index) => {
     const { numHeads, numKvHeads, headDim, valueDim, normsTurned } = decoder.attentionLayer(index);
     const { rope, upTo } = ropeFor(
       { headDim: own.headDim, rope: config.ropeOf(own.layer), storedDim: headDim },

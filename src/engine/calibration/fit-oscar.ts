@@ -29,12 +29,10 @@ interface HeadSums {
 }
 
 /**
- * Reads the sequences twice: for the queries, and for the values that these weigh.
- *
- * returns: one for each layer of the model; null for layers without keys and values
+ * The layers that have something to rotate, and their attention.
  * @throws TurboQuantError unsupported — a model that cannot be calibrated, or heads of a width that is no power of two
  */
-export async function fitOscar(decoder: Decoder, options: OscarOptions): Promise<(LayerCalibration | null)[]> {
+export function oscarLayers(decoder: Decoder) {
   const found = calibratedLayers(decoder.config);
   if (typeof found === "string") {
     throw new TurboQuantError("unsupported", `calibrate: ${found}, so there is nothing for oscar to rotate`);
@@ -48,6 +46,17 @@ export async function fitOscar(decoder: Decoder, options: OscarOptions): Promise
       { headDim: odd },
     );
   }
+  return { found, shapes };
+}
+
+/**
+ * Reads the sequences twice: for the queries, and for the values that these weigh.
+ *
+ * returns: one for each layer of the model; null for layers without keys and values
+ * @throws TurboQuantError unsupported — as `oscarLayers`
+ */
+export async function fitOscar(decoder: Decoder, options: OscarOptions): Promise<(LayerCalibration | null)[]> {
+  const { found, shapes } = oscarLayers(decoder);
   const sums = shapes.map(({ numKvHeads, headDim, valueDim }) =>
     Array.from(
       { length: numKvHeads },
