@@ -6,7 +6,7 @@ import { followAddress } from "./chat/address.ts";
 import { openChats } from "./chat/chat-store.ts";
 import { watchLength } from "./documents/watch-length.ts";
 import { firstChoice, listOffered } from "./engine/engine-choice.ts";
-import { loadEngine } from "./engine/engine-store.ts";
+import { loadFirst } from "./engine/engine-store.ts";
 import { watchCache } from "./kept/watch-cache.ts";
 import { modelsStore, serverModelStore } from "./models/models-store.ts";
 import { followTitle } from "./page-title.ts";
@@ -22,10 +22,11 @@ void openChats().then(followAddress);
 followTitle();
 followTheme();
 void (async () => {
-  const { models, serverModel } = await listOffered();
-  modelsStore.set(models);
-  serverModelStore.set(serverModel);
-  const choice = await firstChoice(models);
-  if (choice) await loadEngine(choice);
+  await loadFirst(async () => {
+    const { models, serverModel } = await listOffered();
+    modelsStore.set(models);
+    serverModelStore.set(serverModel);
+    return firstChoice(models);
+  });
   await findReport();
 })();

@@ -16,27 +16,34 @@ const fileName = (title: string): string =>
     .replace(/^-+|-+$/g, "")
     .slice(0, 40) || "cache";
 
+interface Message {
+  /** The conversation that was saved, restored, or shown when that failed: it is nobody else's. */
+  readonly of: string;
+  readonly text: string;
+  readonly isBad: boolean;
+}
+
 export function CacheFile() {
   const { status, cache } = useStore(engineStore);
   const { current, isAnswering } = useStore(chatStore);
-  const [message, setMessage] = useState<{ readonly text: string; readonly isBad: boolean } | null>(null);
+  const [message, setMessage] = useState<Message | null>(null);
   const isBusy = status !== "ready" || isAnswering;
 
-  const attempt = async (work: () => Promise<string>): Promise<void> => {
+  const attempt = async (work: () => Promise<Omit<Message, "isBad">>): Promise<void> => {
     try {
-      setMessage({ text: await work(), isBad: false });
+      setMessage({ ...(await work()), isBad: false });
     } catch (error) {
-      setMessage({ text: plainError(error).message, isBad: true });
+      setMessage({ of: current.id, text: plainError(error).message, isBad: true });
     }
   };
-  const saveCache = async (): Promise<string> => {
+  const saveCache = async () => {
     const bytes = await tabEngine()!.save(current.id);
     download(new Blob([bytes as BlobPart], { type: "application/octet-stream" }), fileName(current.title) + EXTENSION);
-    return `Saved, ${formatBytes(bytes.length)}. It goes on with the same model and format.`;
+    return { of: current.id, text: `Saved, ${formatBytes(bytes.length)}. It goes on with the same model and format.` };
   };
-  const restoreCache = async (file: File): Promise<string> => {
-    const { tokens } = await restoreCacheFile(file);
-    return `Restored ${tokens} tokens; nothing had to be computed again.`;
+  const restoreCache = async (file: File) => {
+    const { id, tokens } = await restoreCacheFile(file);
+    return { of: id, text: `Restored ${tokens} tokens; nothing had to be computed again.` };
   };
 
   return (
@@ -58,7 +65,7 @@ export function CacheFile() {
           Restore
         </FileButton>
       </div>
-      {message && (
+      {message?.of === current.id && (
         <p class={message.isBad ? "problem" : "hint"} role="status">
           {message.text}
         </p>

@@ -4,8 +4,8 @@ import { newId } from "../chat/conversation.ts";
 import { tabEngine } from "../engine/engine-store.ts";
 import { EngineError } from "../engine/rpc.ts";
 
-/** @throws EngineError — no model in the tab, or a file that is damaged or of another model or format */
-export async function restoreCacheFile(file: File): Promise<{ readonly tokens: number }> {
+/** id: of the conversation · @throws EngineError — no model in the tab, or a file that is damaged or of another model or format */
+export async function restoreCacheFile(file: File): Promise<{ readonly id: string; readonly tokens: number }> {
   const engine = tabEngine();
   if (!engine) {
     throw new EngineError({
@@ -16,5 +16,5 @@ export async function restoreCacheFile(file: File): Promise<{ readonly tokens: n
   const id = newId();
   const restored = await engine.restore(id, new Uint8Array(await file.arrayBuffer()));
   adoptRestored(id, restored);
-  return { tokens: restored.cache.tokens };
+  return { id, tokens: restored.cache.tokens };
 }

@@ -5,16 +5,12 @@ import type { Engine } from "../engine/engine.ts";
 import type { CacheState, ChatEvent, ModelInfo, PlainError, Sampling } from "../engine/protocol.ts";
 import { plainError } from "../engine/rpc.ts";
 import { type Conversation, changeAnswer, type Message, promptOf } from "./conversation.ts";
+import { type Prefill, secondsLeft } from "./prefill.ts";
 
 /** Time between two updates of the text that is shown. */
 const SHOW_INTERVAL_MS = 40;
 
 type Timings = Awaited<ReturnType<Engine["chat"]>>["timings"];
-
-export interface Prefill {
-  readonly done: number;
-  readonly total: number;
-}
 
 /** What the owner does when an answer grows. */
 export interface AnswerEvents {
@@ -92,8 +88,15 @@ export class Answers {
       if (live.prefill) showPrefill(null);
       change({ text });
     };
+    let firstRead: { readonly at: number; readonly done: number } | null = null;
+    const onPrefill = (done: number, total: number): void => {
+      const now = performance.now();
+      firstRead ??= { at: now, done };
+      const since = { ms: now - firstRead.at, done: firstRead.done };
+      showPrefill({ done, total, secondsLeft: secondsLeft(done, total, since) });
+    };
     const onEvent = (event: ChatEvent): void => {
-      if (event.type === "prefill") showPrefill({ done: event.done, total: event.total });
+      if (event.type === "prefill") onPrefill(event.done, event.total);
       else if (event.type === "cache") showCache(event.cache);
       else {
         text += event.text;

@@ -16,6 +16,8 @@ import {
   openChats,
   openConversation,
   sendMessage,
+  setDefaultSystem,
+  setSystem,
   startNew,
   stopAnswer,
   undoDelete,
@@ -81,6 +83,27 @@ describe("the chat store", () => {
       { role: "user", content: "And?" },
     ]);
     expect(requests[1]!.conversation).toBe(requests[0]!.conversation);
+  });
+
+  it("each conversation has a system message of its own; that of new ones changes no other", async () => {
+    const requests = useEngine(says("Hello"));
+    const asked = (): string[] => requests.at(-1)!.messages.map(({ content }) => String(content));
+    setDefaultSystem("Be brief.");
+    expect(chatStore.get().current.system, "nothing was said in it").toBe("Be brief.");
+    await sendMessage("Hi");
+    const { id } = chatStore.get().current;
+    setDefaultSystem("Be kind.");
+    startNew();
+    setSystem("In French.");
+    setDefaultSystem("");
+    await sendMessage("Bonjour");
+    expect(asked()).toEqual(["In French.", "Bonjour"]);
+    openConversation(id);
+    await sendMessage("And?");
+    expect(asked()).toEqual(["Be brief.", "Hi", "Hello", "And?"]);
+    setSystem("");
+    await sendMessage("Now?");
+    expect(asked()[0]).toBe("Hi");
   });
 
   it("says when an answer ends at the limit", async () => {
@@ -307,6 +330,41 @@ describe("the chat store", () => {
     expect(engineStore.get().cache).toBe(cache);
     await forgetCache(id);
     expect(engineStore.get().cache).toBeNull();
+  });
+
+  it("asks the browser not to remove anything when a conversation is kept, before any cache is", async () => {
+    const persist = vi.fn(async () => true);
+    vi.stubGlobal("navigator", { storage: { persist } });
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    await openChats();
+    expect(persist).not.toHaveBeenCalled();
+    useEngine(says("Hello"));
+    await sendMessage("Hi");
+    await vi.waitFor(() => expect(persist).toHaveBeenCalledTimes(1));
+  });
+
+  it("a long prompt says how long the rest of it takes", async () => {
+    vi.useFakeTimers();
+    try {
+      let finish = (): void => {};
+      useEngine(async ({ onEvent }) => {
+        for (const done of [0, 100]) {
+          onEvent({ type: "prefill", done, total: 1000 });
+          vi.advanceTimersByTime(2000);
+        }
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        return RESULT;
+      });
+      const answering = sendMessage("Hi");
+      expect(chatStore.get().prefill).toEqual({ done: 100, total: 1000, secondsLeft: 18 });
+      finish();
+      await answering;
+      expect(chatStore.get().prefill).toBeNull();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("says that a browser which keeps no data loses the conversations with the tab", async () => {

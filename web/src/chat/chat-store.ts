@@ -7,9 +7,10 @@ import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts"
 import type { Restored } from "../engine/protocol.ts";
 import { removeOrphans } from "../kept/kept-caches.ts";
 import { deletionStore, forgetCache, keepCache } from "../kept/kept-store.ts";
+import { askToStay } from "../kept/stay.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
-import { Answers, type Prefill } from "./answers.ts";
+import { Answers } from "./answers.ts";
 import {
   type AskOptions,
   ask,
@@ -26,7 +27,8 @@ import {
 import { type ConversationDb, newestFirst, openConversationDb, type PutOutcome } from "./conversation-db.ts";
 import { draftOf, dropDraft, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
-import { samplingOf, settingsStore } from "./settings.ts";
+import type { Prefill } from "./prefill.ts";
+import { changeSettings, samplingOf, settingsStore } from "./settings.ts";
 import { noteSpeed, resetSpeed } from "./speed.ts";
 import { Tabs } from "./tabs.ts";
 
@@ -49,7 +51,7 @@ export interface ChatState {
 }
 
 export const chatStore = createStore<ChatState>({
-  current: newConversation(),
+  current: newConversation(settingsStore.get().system),
   others: [],
   isAnswering: false,
   isAnsweredElsewhere: false,
@@ -136,6 +138,7 @@ function noteKept(id: string, outcome: PutOutcome): void {
     return;
   }
   tabs?.tell(id);
+  if (db?.isLasting) askToStay();
   if (outcome === "kept") return;
   answers.merge(outcome);
   list(outcome);
@@ -290,7 +293,7 @@ export type Sent = "sent" | "not now" | Measure;
 export async function sendMessage(text: string, options: AskOptions = {}): Promise<Sent> {
   const { current } = chatStore.get();
   const from = draftOf(current);
-  const conversation = ask({ ...current, system: settingsStore.get().system }, text, options);
+  const conversation = ask(current, text, options);
   const outcome = await answer(conversation, () => {
     takeFromDraft(text, from, current.id);
     takeSent(options.documents ?? [], from, current.id);
@@ -301,6 +304,20 @@ export async function sendMessage(text: string, options: AskOptions = {}): Promi
 
 function sayTooLong(outcome: Sent): void {
   if (typeof outcome === "object") measureStore.set(outcome);
+}
+
+/** Changes the system message of the current conversation, from its next message on. */
+export function setSystem(system: string): void {
+  const { current, isAnswering, isAnsweredElsewhere } = chatStore.get();
+  if (system !== current.system && !isAnswering && !isAnsweredElsewhere) show({ ...current, system });
+}
+
+/** Changes the system message of new conversations: of the one that is shown too, where nothing was said and it has no other. */
+export function setDefaultSystem(system: string): void {
+  const { current } = chatStore.get();
+  const isAsDefault = current.messages.length === 0 && current.system === settingsStore.get().system;
+  changeSettings({ system });
+  if (isAsDefault) setSystem(system);
 }
 
 /** The model sees the current conversation from this message on; empty: from the next message on. */

@@ -10,6 +10,7 @@ import { Composer } from "./composer.tsx";
 import { startOf, versionAt } from "./conversation.ts";
 import { LoadStatus } from "./load-status.tsx";
 import { MessageItem } from "./message-item.tsx";
+import { WaitingNote } from "./waiting-note.tsx";
 import { Welcome } from "./welcome.tsx";
 
 /** When the view is scrolled to within this distance of the end, it follows the text being written. */
@@ -80,6 +81,7 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
         <NotKept />
         <EngineProblem onChooseModel={onChooseModel} />
         <LoadStatus />
+        <WaitingNote />
         <ContextGuard />
         <AttachmentList conversation={current} />
         <Composer />

@@ -8,6 +8,7 @@ import { useStore } from "../ui/store.ts";
 import { useMedia } from "../ui/use-media.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
+import { isOnItsWay, sendWhenReady, waitingStore } from "./waiting-question.ts";
 
 /** A pasted text of so many characters is a document to be asked about, not a message. */
 const LONG_PASTE = 4000;
@@ -24,6 +25,8 @@ export function Composer() {
   const { isAnswering, isAnsweredElsewhere, current } = useStore(chatStore);
   // The model that works answers also while another one is loaded.
   const canAnswer = useStore(engineStore, ({ engine }) => engine !== null);
+  const canWait = useStore(engineStore, isOnItsWay);
+  const isWaiting = useStore(waitingStore, (waiting) => waiting !== null);
   const input = useRef<HTMLTextAreaElement>(null);
   const isTouch = useMedia("(pointer: coarse)");
   const [isComposing, setIsComposing] = useState(false);
@@ -36,12 +39,13 @@ export function Composer() {
   }, [current.id]);
   const attachments = attachmentsOf(useStore(attachmentsStore), of);
   const isReading = attachments.some(({ document, problem }) => !document && !problem);
-  const canSend = canAnswer && !isAnswering && !isAnsweredElsewhere && !isReading && draft.trim() !== "";
+  const isFree = (canAnswer || (canWait && !isWaiting)) && !isAnswering && !isAnsweredElsewhere && !isReading;
   const send = (): void => {
     // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
-    if (!canAnswer || isAnswering || isAnsweredElsewhere || isReading || text === "") return;
-    void sendMessage(text, { documents: documentsOf(attachmentsOf(attachmentsStore.get(), of)) });
+    if (!isFree || text === "") return;
+    if (!canAnswer) sendWhenReady();
+    else void sendMessage(text, { documents: documentsOf(attachmentsOf(attachmentsStore.get(), of)) });
   };
   return (
     <form
@@ -95,7 +99,7 @@ export function Composer() {
         class="send-button"
         aria-label={isAnswering ? "Stop" : "Send"}
         title={isAnswering ? "Stop (Escape)" : "Send (Enter)"}
-        disabled={!isAnswering && !canSend}
+        disabled={!isAnswering && !(isFree && draft.trim() !== "")}
         onClick={(event) => {
           if (!isAnswering) return;
           event.preventDefault();

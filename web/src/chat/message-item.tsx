@@ -3,10 +3,11 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { withoutThought } from "../prose/thought.ts";
 import { AnswerText } from "../prose/thought-view.tsx";
 import { CopyButton } from "../ui/copy-button.tsx";
-import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
+import { formatCount, formatDuration, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { answerAgain, editMessage, type Sent } from "./chat-store.ts";
 import type { Message } from "./conversation.ts";
+import type { Prefill } from "./prefill.ts";
 
 interface MessageItemProps {
   readonly message: Message;
@@ -14,7 +15,7 @@ interface MessageItemProps {
   readonly canChange: boolean;
   /** Whether the model sees nothing of what is above. */
   readonly isFirstSeen?: boolean;
-  readonly prefill: { readonly done: number; readonly total: number } | null;
+  readonly prefill: Prefill | null;
   /** Which of several versions begins with this message; null where there is one only. */
   readonly version: { readonly at: number; readonly count: number } | null;
   readonly onVersion: (version: number) => void;
@@ -239,11 +240,15 @@ function Answer({ message, canChange, prefill, version, onVersion }: MessageItem
 
 function Waiting({ prefill }: Pick<MessageItemProps, "prefill">) {
   if (!prefill || prefill.total < 64) return <p class="waiting" role="img" aria-label="Thinking" />;
-  const text = `Reading the prompt, ${formatCount(prefill.done)} of ${formatCount(prefill.total)} tokens`;
+  const { done, total, secondsLeft } = prefill;
+  const text = `Reading the prompt, ${formatCount(done)} of ${formatCount(total)} tokens`;
   return (
     <div class="load-status">
-      <p>{text}</p>
-      <progress value={prefill.done} max={prefill.total} aria-label={text} />
+      <p class="number">
+        {text}
+        {secondsLeft !== null && `, ${formatDuration(secondsLeft)} left`}
+      </p>
+      <progress value={done} max={total} aria-label={text} />
     </div>
   );
 }

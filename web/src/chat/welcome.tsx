@@ -4,13 +4,12 @@ import { serverModelStore } from "../models/models-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { Term } from "../ui/term.tsx";
-import { sendMessage } from "./chat-store.ts";
-import { draftStore, writeDraft } from "./drafts.ts";
 import { ReachPicture } from "./reach-picture.tsx";
 import { STARTERS } from "./starters.ts";
+import { askStarter } from "./waiting-question.ts";
 
 export function Welcome() {
-  const { status, info } = useStore(engineStore);
+  const info = useStore(engineStore, (state) => state.info);
   return (
     <section class="welcome">
       <h1>
@@ -25,18 +24,11 @@ export function Welcome() {
       {info && <ReachPicture info={info} />}
       <Place />
       <ul class="starters">
-        {STARTERS.map(({ title, note, text }) => (
-          <li key={title}>
-            <button
-              type="button"
-              class="starter"
-              onClick={() => {
-                if (status === "ready") void sendMessage(text, { title });
-                else writeDraft(withStarter(draftStore.get(), text));
-              }}
-            >
-              <span class="starter-title">{title}</span>
-              <span class="starter-note">{note}</span>
+        {STARTERS.map((starter) => (
+          <li key={starter.title}>
+            <button type="button" class="starter" onClick={() => askStarter(starter)}>
+              <span class="starter-title">{starter.title}</span>
+              <span class="starter-note">{starter.note}</span>
               <Icon name="send" />
             </button>
           </li>
@@ -45,10 +37,6 @@ export function Welcome() {
     </section>
   );
 }
-
-/** A starter takes the place of another one, and stands behind what the user has written. */
-const withStarter = (draft: string, starter: string): string =>
-  draft.trim() === "" || STARTERS.some(({ text }) => text === draft) ? starter : `${draft.trimEnd()}\n\n${starter}`;
 
 /** Where the model runs, and where else there is one. */
 function Place() {

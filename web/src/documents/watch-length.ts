@@ -2,7 +2,6 @@
 import { chatStore } from "../chat/chat-store.ts";
 import { ask, type Conversation } from "../chat/conversation.ts";
 import { draftOf, draftStore } from "../chat/drafts.ts";
-import { settingsStore } from "../chat/settings.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { measure, measureStore } from "./count-tokens.ts";
 import { attachmentsOf, attachmentsStore, documentsOf } from "./documents-store.ts";
@@ -16,7 +15,7 @@ export function nextConversation(current = chatStore.get().current): Conversatio
   const documents = documentsOf(attachmentsOf(attachmentsStore.get(), draftOf(current)));
   const text = draftStore.get();
   if (text.trim() === "" && documents.length === 0) return current;
-  return ask({ ...current, system: settingsStore.get().system }, text, { documents });
+  return ask(current, text, { documents });
 }
 
 let timer: ReturnType<typeof setTimeout> | null = null;
@@ -52,7 +51,8 @@ export function watchLength(): void {
   let { current, isAnswering } = chatStore.get();
   chatStore.subscribe(() => {
     const now = chatStore.get();
-    if (now.current.id === current.id && now.current.from === current.from && now.isAnswering === isAnswering) return;
+    const isSame = (["id", "from", "system"] as const).every((field) => now.current[field] === current[field]);
+    if (isSame && now.isAnswering === isAnswering) return;
     if (now.current.id !== current.id) measureStore.set(null);
     ({ current, isAnswering } = now);
     countSoon();

@@ -1,7 +1,7 @@
 /** @file Loading a model beside one that works: what fails or is cancelled takes nothing away. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TabChoice } from "./engine-choice.ts";
-import { cancelLoading, engineStore, loadEngine } from "./engine-store.ts";
+import { cancelLoading, engineStore, loadEngine, loadFirst } from "./engine-store.ts";
 import type { LoadEvent, LoadRequest, ModelInfo } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
 import { TabEngine } from "./tab-engine.ts";
@@ -107,6 +107,27 @@ describe("loading beside a model that works", () => {
     openings.at(-1)!.succeed();
     await loading;
     expect(shown()).toEqual(["ready", "small", "small", "large: out_of_memory"]);
+  });
+
+  it("the first load of a page is a load from its beginning, and gives way to what is chosen meanwhile", async () => {
+    await load("before");
+    let found = (_: TabChoice | null): void => {};
+    const first = loadFirst(
+      () =>
+        new Promise((resolve) => {
+          found = resolve;
+        }),
+    );
+    expect(engineStore.get().status).toBe("loading");
+    const chosen = loadEngine(choiceOf("chosen"));
+    found(choiceOf("found"));
+    await first;
+    expect(nameOf(openings.at(-1)!.request)).toBe("chosen");
+    openings.at(-1)!.succeed();
+    await chosen;
+    expect(shown()).toEqual(["ready", "chosen", "chosen", null]);
+    await loadFirst(async () => null);
+    expect(engineStore.get().status, "there is none to load").toBe("ready");
   });
 
   it("a model that its plan refuses is not tried again", async () => {

@@ -106,6 +106,17 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
   }
 }
 
+/** The first load of a page: what is loaded has to be found out before. It gives way to what the user chooses meanwhile. */
+export async function loadFirst(find: () => Promise<EngineChoice | null>): Promise<void> {
+  const own = new AbortController();
+  loading = own;
+  patch({ status: "loading" });
+  const choice = await find().catch(() => null);
+  if (own.signal.aborted) return;
+  if (choice) await loadEngine(choice);
+  else settle("none", null);
+}
+
 const NOTHING_LOADS = { progress: null, progressSince: null, plan: null } as const;
 
 /** Ends the engine that is there. */

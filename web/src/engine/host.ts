@@ -154,6 +154,8 @@ export class Host {
     let lastLook = 0;
     let tokens = 0;
     const shared = session.rewindTo(ids);
+    // The first report comes before anything is read, so that the time which the rest takes is known with the next one.
+    send({ type: "prefill", done: 0, total: ids.length - shared });
     for await (const chunk of session.generate(ids.slice(shared), options)) {
       if (chunk.token !== undefined) tokens++;
       if (chunk.text) send({ type: "text", text: chunk.text, tokens });

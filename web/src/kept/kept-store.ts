@@ -3,6 +3,7 @@ import { engineStore, setCache, tabEngine } from "../engine/engine-store.ts";
 import { createStore } from "../ui/store.ts";
 import { type KeptCache, listKeptCaches, removeKeptCache } from "./kept-caches.ts";
 import { removeKeptModel } from "./kept-models.ts";
+import { askToStay } from "./stay.ts";
 
 export interface Kept {
   readonly caches: readonly KeptCache[];
@@ -49,8 +50,7 @@ export function keepCache(conversation: string): void {
       .catch(() => null);
     if (!outcome) return;
     noteProblem(conversation, outcome.problem);
-    // A browser that is short of room removes what it has not promised to keep.
-    if (outcome.kept) void navigator.storage?.persist?.().catch(() => {});
+    if (outcome.kept) askToStay();
     await refreshKept();
   };
   if (tabEngine())

@@ -7,6 +7,7 @@ import { FileButton } from "../ui/file-button.tsx";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
+import { backendHint, thisBrowser } from "./backend-hint.ts";
 import { pickedFiles } from "./dropped-files.ts";
 import { readPicked } from "./folder.ts";
 import { modelsStore } from "./models-store.ts";
@@ -38,7 +39,7 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
             </label>
           ))}
         </div>
-        <p class="hint">{hintOf(backend)}</p>
+        <p class="hint">{backendHint(backend, thisBrowser())}</p>
       </fieldset>
       <fieldset class="field">
         <legend class="field-label">Weights</legend>
@@ -51,6 +52,23 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
           ))}
         </div>
       </fieldset>
+      {tab && info ? (
+        <div class="row row-wrap">
+          <button
+            type="button"
+            class="button apply"
+            disabled={backend === tab.backend && weights === tab.weights}
+            onClick={() => onChoose({ ...tab, backend, weights })}
+          >
+            Apply to {info.name}
+          </button>
+          <span class="hint">
+            It is loaded again, and answers until then. Models that you choose below take both as well.
+          </span>
+        </div>
+      ) : (
+        <p class="hint">Both are for the model that you choose below.</p>
+      )}
       <div class="field">
         <h3 class="field-label">Embedded</h3>
         <ul class="model-list">
@@ -74,19 +92,6 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
       <WebModels onChoose={choose} />
     </div>
   );
-}
-
-function hintOf(backend: BackendChoice): string {
-  const cpu = globalThis.crossOriginIsolated
-    ? `WebAssembly on ${navigator.hardwareConcurrency} threads.`
-    : "WebAssembly on one thread: this page is not cross-origin isolated. A reload, or the server's headers, may change that.";
-  if (backend === "wasm") return cpu;
-  if (backend === "webgpu") {
-    return "gpu" in navigator
-      ? "The graphics card, whatever it is."
-      : "This browser has no WebGPU here; it will say so.";
-  }
-  return "The graphics card if there is one, else the CPU.";
 }
 
 function OwnFiles({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {

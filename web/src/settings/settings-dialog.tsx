@@ -1,32 +1,26 @@
-/** @file The dialog for the settings of answers: length, temperature, system message. */
+/** @file The dialog for the settings of answers: length, how tokens are drawn, system messages. */
+import { chatStore, setDefaultSystem, setSystem } from "../chat/chat-store.ts";
 import { changeSettings, settingsStore } from "../chat/settings.ts";
 import { KeptList } from "../kept/kept-list.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { useStore } from "../ui/store.ts";
+import { NumberField } from "./number-field.tsx";
 
 const MOST_TOKENS = 32_768;
 const HIGHEST_TEMPERATURE = 2;
+const MOST_TOP_K = 1000;
 const LARGEST_SEED = 2 ** 32 - 1;
+const BY_MAKERS = "As the model's makers say";
 
 export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
-  const { maxNewTokens, temperature, seed, system } = useStore(settingsStore);
+  const { maxNewTokens, temperature } = useStore(settingsStore);
   return (
     <Dialog title="Settings" onClose={onClose}>
       <div class="form">
-        <label class="field">
-          <span class="field-label">Longest answer, in tokens</span>
-          <input
-            type="number"
-            min={1}
-            max={MOST_TOKENS}
-            value={maxNewTokens}
-            onChange={({ currentTarget }) => {
-              const tokens = Math.round(currentTarget.valueAsNumber);
-              if (tokens >= 1 && tokens <= MOST_TOKENS) changeSettings({ maxNewTokens: tokens });
-              else currentTarget.value = String(maxNewTokens);
-            }}
-          />
-        </label>
+        <NumberField
+          {...{ label: "Longest answer, in tokens", least: 1, most: MOST_TOKENS, step: 1, value: maxNewTokens }}
+          onNumber={(tokens) => changeSettings({ maxNewTokens: tokens! })}
+        />
         <fieldset class="field">
           <legend class="field-label">Temperature</legend>
           <label class="choice">
@@ -35,7 +29,7 @@ export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
               checked={temperature === null}
               onChange={({ currentTarget }) => changeSettings({ temperature: currentTarget.checked ? null : 0.7 })}
             />
-            As the model's makers say
+            {BY_MAKERS}
           </label>
           {temperature !== null && (
             <label class="slider">
@@ -52,34 +46,71 @@ export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
             </label>
           )}
         </fieldset>
-        {temperature !== null && temperature > 0 && (
-          <label class="field">
-            <span class="field-label">Seed</span>
-            <input
-              type="number"
-              min={0}
-              max={LARGEST_SEED}
-              placeholder="Another for each answer"
-              value={seed ?? ""}
-              onChange={({ currentTarget }) => {
-                const value = currentTarget.valueAsNumber;
-                changeSettings({ seed: Number.isInteger(value) && value >= 0 && value <= LARGEST_SEED ? value : null });
-              }}
-            />
-          </label>
-        )}
-        <label class="field">
-          <span class="field-label">System message</span>
-          <textarea
-            rows={3}
-            value={system}
-            placeholder="None"
-            onChange={({ currentTarget }) => changeSettings({ system: currentTarget.value })}
-          />
-          <span class="hint">Part of every conversation from its next message on.</span>
-        </label>
+        {temperature !== null && temperature > 0 && <Drawing />}
+        <SystemMessages />
         <KeptList />
       </div>
     </Dialog>
+  );
+}
+
+/** Which tokens may be drawn, and with which numbers. */
+function Drawing() {
+  const { topP, topK, minP, seed } = useStore(settingsStore);
+  return (
+    <>
+      <NumberField
+        {...{ label: "Top-p", least: 0.01, most: 1, step: 0.01, value: topP, otherwise: BY_MAKERS }}
+        hint="Only the likeliest tokens, until their shares add up to this; 1 takes all."
+        onNumber={(value) => changeSettings({ topP: value })}
+      />
+      <NumberField
+        {...{ label: "Top-k", least: 0, most: MOST_TOP_K, step: 1, value: topK, otherwise: BY_MAKERS }}
+        hint="Only so many of the likeliest tokens; 0 takes all."
+        onNumber={(value) => changeSettings({ topK: value })}
+      />
+      <NumberField
+        {...{ label: "Min-p", least: 0, most: 1, step: 0.01, value: minP, otherwise: BY_MAKERS }}
+        hint="Only tokens that have this share of the likeliest one's; 0 takes all."
+        onNumber={(value) => changeSettings({ minP: value })}
+      />
+      <NumberField
+        {...{ label: "Seed", least: 0, most: LARGEST_SEED, step: 1, value: seed, otherwise: "Another for each answer" }}
+        onNumber={(value) => changeSettings({ seed: value })}
+      />
+    </>
+  );
+}
+
+function SystemMessages() {
+  const system = useStore(settingsStore, (settings) => settings.system);
+  const own = useStore(chatStore, (state) => state.current.system);
+  const isBusy = useStore(chatStore, (state) => state.isAnswering || state.isAnsweredElsewhere);
+  return (
+    <>
+      <label class="field">
+        <span class="field-label">System message of this conversation</span>
+        <textarea
+          rows={3}
+          dir="auto"
+          value={own}
+          placeholder="None"
+          disabled={isBusy}
+          onChange={({ currentTarget }) => setSystem(currentTarget.value)}
+        />
+        <span class="hint">Part of it from the next message on, which reads the conversation anew.</span>
+      </label>
+      <label class="field">
+        <span class="field-label">System message of new conversations</span>
+        <textarea
+          rows={3}
+          dir="auto"
+          value={system}
+          placeholder="None"
+          onChange={({ currentTarget }) => setDefaultSystem(currentTarget.value)}
+        />
+        <span class="hint">Conversations in which something was said keep theirs.</span>
+      </label>
+    </>
   );
 }

@@ -1,7 +1,7 @@
 /** @file Formats numbers for people. */
 import { formatCount } from "../../../src/format-number.ts";
 
-export { formatBytes, formatCount, formatPace, formatRanges } from "../../../src/format-number.ts";
+export { formatBytes, formatCount, formatDuration, formatPace, formatRanges } from "../../../src/format-number.ts";
 
 export function formatRate(tokPerSec: number): string {
   if (!(tokPerSec > 0)) return "–";

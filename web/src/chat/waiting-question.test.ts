@@ -1,0 +1,86 @@
+/** @file A question that is asked before the model is there. */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { memoryStorage } from "../../../test/support/memory-storage.ts";
+import { type EngineState, engineStore } from "../engine/engine-store.ts";
+import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
+import { chatStore, startNew } from "./chat-store.ts";
+import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
+import { askStarter, sendWhenReady, takeBack, waitingStore } from "./waiting-question.ts";
+
+const STARTER = { title: "A code", text: "Find the code." };
+const asked: string[] = [];
+const engine = {
+  where: "server",
+  info: {} as ModelInfo,
+  chat: async ({ messages }: ChatRequest) => {
+    asked.push(String(messages.at(-1)!.content));
+    return { finishReason: "stop", usage: {}, timings: {}, cache: null } as unknown as ChatResult;
+  },
+  dispose() {},
+} as const;
+
+const set = (change: Partial<EngineState>): void => engineStore.update((state) => ({ ...state, ...change }));
+const ready = (): void => set({ status: "ready", engine, info: { kv: "k4v4" } as ModelInfo });
+const shown = (): string[] => chatStore.get().current.messages.map(({ text }) => text);
+
+beforeEach(() => {
+  vi.stubGlobal("localStorage", memoryStorage());
+  vi.stubGlobal("sessionStorage", memoryStorage());
+  asked.length = 0;
+  set({ status: "loading", engine: null, info: null });
+  takeBack();
+  startNew();
+  openDraft("elsewhere");
+  openDraft(draftOf(chatStore.get().current));
+});
+afterEach(() => {
+  set({ status: "none", engine: null, info: null });
+  vi.unstubAllGlobals();
+});
+
+it("a starter waits in sight while the model loads, and is asked once when it is ready", async () => {
+  askStarter(STARTER);
+  expect(waitingStore.get()).toMatchObject({ starter: STARTER });
+  expect([draftStore.get(), shown()]).toEqual(["", []]);
+  ready();
+  set({ cache: null });
+  await vi.waitFor(() => expect(chatStore.get().isAnswering).toBe(false));
+  expect([waitingStore.get(), asked]).toEqual([null, [STARTER.text]]);
+  expect(chatStore.get().current.title).toBe(STARTER.title);
+});
+
+it("one that is taken back is not asked", () => {
+  askStarter(STARTER);
+  takeBack();
+  ready();
+  expect([asked, shown()]).toEqual([[], []]);
+});
+
+it("what stands in the field is asked as it stands there by then", async () => {
+  writeDraft("Hello");
+  sendWhenReady();
+  expect(draftStore.get(), "it can still be changed").toBe("Hello");
+  writeDraft("Hello there");
+  ready();
+  await vi.waitFor(() => expect(chatStore.get().isAnswering).toBe(false));
+  expect([asked, draftStore.get()]).toEqual([["Hello there"], ""]);
+});
+
+it("where the model cannot be loaded, or is on no way, a starter comes into the field behind what stands there", () => {
+  writeDraft("Mine");
+  askStarter(STARTER);
+  set({ status: "failed" });
+  expect([waitingStore.get(), draftStore.get()]).toEqual([null, `Mine\n\n${STARTER.text}`]);
+  askStarter(STARTER);
+  expect(draftStore.get(), "not twice").toBe(`Mine\n\n${STARTER.text}`);
+  ready();
+  expect(asked).toEqual([]);
+});
+
+it("it is of the conversation in which it was asked: another one that is opened does not ask it", () => {
+  askStarter(STARTER);
+  startNew();
+  expect(waitingStore.get()).toBeNull();
+  ready();
+  expect([asked, shown()]).toEqual([[], []]);
+});
