@@ -1,6 +1,7 @@
 /** @file The conversations in the sidebar: opened, found, renamed, deleted, saved to a file and read from one. */
 import { memo } from "preact/compat";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { findConversations, hasWords, writeAllConversations } from "./chat/all-conversations.ts";
 import {
   addConversations,
   chatStore,
@@ -9,8 +10,7 @@ import {
   renameConversation,
   startNew,
 } from "./chat/chat-store.ts";
-import type { Conversation } from "./chat/conversation.ts";
-import { readConversations, writeConversations } from "./chat/conversation-file.ts";
+import { readConversations } from "./chat/conversation-file.ts";
 import { engineStore } from "./engine/engine-store.ts";
 import { download } from "./ui/download.ts";
 import { FileButton } from "./ui/file-button.tsx";
@@ -31,7 +31,10 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
   const choice = useStore(engineStore, (state) => state.choice);
   const [query, setQuery] = useState("");
   const isSearched = others.length >= SEARCH_FROM;
-  const shown = isSearched && query.trim() ? others.filter((each) => matches(each, query)) : others;
+  const words = isSearched ? query.trim() : "";
+  const found = useFound(words);
+  // Titles are at hand; what stands in the texts comes a moment later.
+  const shown = words ? others.filter(({ id, title }) => found?.has(id) || hasWords(title, words)) : others;
   const show = (open: () => void): void => {
     open();
     if (!location.hash.startsWith("#/chat")) location.hash = linkTo("chat");
@@ -40,7 +43,7 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
   // Rows are compared by what they are given.
   const latest = useRef(show);
   latest.current = show;
-  const [openRow] = useState(() => (id: string) => latest.current(() => openConversation(id)));
+  const [openRow] = useState(() => (id: string) => latest.current(() => void openConversation(id)));
   return (
     <section class="conversations" aria-labelledby="conversations-title">
       <header class="row">
@@ -62,7 +65,7 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
         />
       )}
       {others.length === 0 && <p class="hint">{whereWordsGo(choice)}</p>}
-      {others.length > 0 && shown.length === 0 && <p class="hint">None has these words.</p>}
+      {others.length > 0 && shown.length === 0 && found && <p class="hint">None has these words.</p>}
       <div class="conversation-list">
         {groupsOf(shown).map((group, index, { length }) => (
           // Counted from the oldest: what comes or goes at the top leaves the groups below as they are.
@@ -73,7 +76,7 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
           </ul>
         ))}
       </div>
-      <Files others={others} />
+      <Files hasSome={others.length > 0} />
     </section>
   );
 }
@@ -86,11 +89,27 @@ function groupsOf<T>(rows: readonly T[]): T[][] {
   return groups;
 }
 
-const matches = ({ title, messages }: Conversation, query: string): boolean => {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = [title, ...messages.map((message) => message.text)].join("\n").toLowerCase();
-  return words.every((word) => text.includes(word));
-};
+/** Time for the next letter, before all texts are gone through. */
+const PAUSE_MS = 150;
+
+/** Ids of the conversations that have these words; null while that is not known. */
+function useFound(query: string): ReadonlySet<string> | null {
+  const [found, setFound] = useState<{ readonly query: string; readonly ids: ReadonlySet<string> } | null>(null);
+  useEffect(() => {
+    if (query === "") return;
+    let isWanted = true;
+    const look = async (): Promise<void> => {
+      const ids = await findConversations(query);
+      if (isWanted) setFound({ query, ids });
+    };
+    const timer = setTimeout(() => void look(), PAUSE_MS);
+    return () => {
+      isWanted = false;
+      clearTimeout(timer);
+    };
+  }, [query]);
+  return found?.query === query ? found.ids : null;
+}
 
 interface RowProps {
   readonly id: string;
@@ -138,7 +157,7 @@ function NameForm({ id, title, onClose }: Pick<RowProps, "id" | "title"> & { rea
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => input.current?.select(), []);
   const rename = (): void => {
-    renameConversation(id, input.current?.value ?? "");
+    void renameConversation(id, input.current?.value ?? "");
     onClose();
   };
   return (
@@ -172,7 +191,7 @@ function NameForm({ id, title, onClose }: Pick<RowProps, "id" | "title"> & { rea
 }
 
 /** All conversations as a file, and those of a file. */
-function Files({ others }: { readonly others: readonly Conversation[] }) {
+function Files({ hasSome }: { readonly hasSome: boolean }) {
   const [note, setNote] = useState({ text: "", isBad: false });
   const read = async (file: File): Promise<void> => {
     try {
@@ -182,11 +201,16 @@ function Files({ others }: { readonly others: readonly Conversation[] }) {
       setNote({ text: error instanceof Error ? error.message : String(error), isBad: true });
     }
   };
-  const write = (): void =>
-    download(new Blob([writeConversations(others)], { type: "application/json" }), "conversations.json");
+  const write = async (): Promise<void> => {
+    try {
+      download(new Blob([await writeAllConversations()], { type: "application/json" }), "conversations.json");
+    } catch (error) {
+      setNote({ text: `Not written: ${error instanceof Error ? error.message : error}`, isBad: true });
+    }
+  };
   return (
     <div class="conversation-files">
-      <button type="button" class="link-button" disabled={others.length === 0} onClick={write}>
+      <button type="button" class="link-button" disabled={!hasSome} onClick={() => void write()}>
         Export
       </button>
       <FileButton

@@ -2,18 +2,18 @@
 import { linkTo, routeStore, setAddress } from "../ui/route.ts";
 import { chatStore, openConversation, startNew } from "./chat-store.ts";
 
-/** The address of a conversation in which something was said; a new one has none. */
-function addressOf(): string {
-  const { current } = chatStore.get();
-  return linkTo("chat", current.messages.length > 0 ? current.id : "");
+/** Of what is shown, or is about to be: a new conversation, in which nothing was said, has no address. */
+function idOf(): string {
+  const { current, opening } = chatStore.get();
+  return opening || (current.messages.length > 0 ? current.id : "");
 }
+const addressOf = (): string => linkTo("chat", idOf());
 
 function showAddress(): void {
   const { view, part } = routeStore.get();
   if (view !== "chat") return;
-  const { current, others } = chatStore.get();
-  if (part === current.id || (part === "" && current.messages.length === 0)) return;
-  if (others.some(({ id }) => id === part)) openConversation(part);
+  if (part === idOf()) return;
+  if (chatStore.get().others.some(({ id }) => id === part)) void openConversation(part);
   // An address without a conversation, such as that of the menu, is of the one that is open.
   else if (part !== "") startNew();
   setAddress(addressOf(), false);
@@ -21,14 +21,14 @@ function showAddress(): void {
 
 /** Called once the conversations are there. */
 export function followAddress(): void {
-  let shown = chatStore.get().current.id;
+  const now = (): string => chatStore.get().opening || chatStore.get().current.id;
+  let shown = now();
   showAddress();
   routeStore.subscribe(showAddress);
   chatStore.subscribe(() => {
-    const { current } = chatStore.get();
     if (routeStore.get().view !== "chat") return;
-    const isOther = current.id !== shown;
-    shown = current.id;
-    if (isOther || current.messages.length > 0) setAddress(addressOf(), isOther);
+    const isOther = now() !== shown;
+    shown = now();
+    if (isOther || idOf() !== "") setAddress(addressOf(), isOther);
   });
 }

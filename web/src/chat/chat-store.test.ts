@@ -8,6 +8,8 @@ import { engineStore, setCache } from "../engine/engine-store.ts";
 import type { CacheState, ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
 import { EngineError } from "../engine/rpc.ts";
 import { forgetCache, forgetModel } from "../kept/kept-store.ts";
+import { findConversations, writeAllConversations } from "./all-conversations.ts";
+import { setDefaultSystem, setSystem } from "./change-current.ts";
 import {
   answerAgain,
   chatStore,
@@ -15,9 +17,8 @@ import {
   editMessage,
   openChats,
   openConversation,
+  renameConversation,
   sendMessage,
-  setDefaultSystem,
-  setSystem,
   startNew,
   stopAnswer,
   undoDelete,
@@ -86,6 +87,7 @@ describe("the chat store", () => {
   });
 
   it("each conversation has a system message of its own; that of new ones changes no other", async () => {
+    await openChats();
     const requests = useEngine(says("Hello"));
     const asked = (): string[] => requests.at(-1)!.messages.map(({ content }) => String(content));
     setDefaultSystem("Be brief.");
@@ -98,7 +100,7 @@ describe("the chat store", () => {
     setDefaultSystem("");
     await sendMessage("Bonjour");
     expect(asked()).toEqual(["In French.", "Bonjour"]);
-    openConversation(id);
+    await openConversation(id);
     await sendMessage("And?");
     expect(asked()).toEqual(["Be brief.", "Hi", "Hello", "And?"]);
     setSystem("");
@@ -207,13 +209,13 @@ describe("the chat store", () => {
     const { id } = chatStore.get().current;
     startNew();
     expect(chatStore.get()).toMatchObject({ isAnswering: false, current: { messages: [] } });
-    openConversation(id);
+    await openConversation(id);
     expect(chatStore.get().isAnswering, "it is still being written").toBe(true);
     startNew();
     finish();
     await answering;
     expect(shown()).toEqual([]);
-    openConversation(id);
+    await openConversation(id);
     expect(shown()).toEqual(["First", "late but whole (done)"]);
     const again = sendMessage("Second");
     expect(requests[1]!.messages.map(({ content }) => content)).toEqual(["First", "late but whole", "Second"]);
@@ -232,7 +234,7 @@ describe("the chat store", () => {
     stopAnswer();
     await two;
     expect(shown()).toEqual(["Two", "late (stopped)"]);
-    openConversation(id);
+    await openConversation(id);
     expect(chatStore.get().isAnswering).toBe(true);
     stopAnswer();
     await one;
@@ -251,9 +253,80 @@ describe("the chat store", () => {
     expect(chatStore.get().others).toEqual([]);
     expect(chatStore.get().current.id).not.toBe(id);
     expect(chatStore.get().deleted?.id).toBe(id);
-    undoDelete();
+    await undoDelete();
     expect(chatStore.get()).toMatchObject({ deleted: null, current: { id }, isAnswering: false });
     expect(shown()).toEqual(["Hi", "late (interrupted)"]);
+  });
+
+  describe("with conversations of an earlier visit", () => {
+    const [sea, hill] = ["Of the sea", "Of the hill"].map((text, i) => ({
+      ...ask(newConversation(), text),
+      updatedAt: i,
+    }));
+    beforeEach(async () => {
+      vi.stubGlobal("indexedDB", new IDBFactory());
+      const db = await openConversationDb("an earlier visit");
+      for (const each of [sea!, hill!]) await db.put(each);
+      await openChats();
+    });
+
+    /** Those of the earlier visit: channels of tests before this one may still tell of theirs. */
+    const listed = () => chatStore.get().others.filter(({ id }) => [sea!.id, hill!.id].includes(id));
+
+    it("has their titles in memory and not their texts, which are read when one is opened", async () => {
+      expect(listed()).toEqual([hill!, sea!].map(({ id, title, updatedAt }) => ({ id, title, updatedAt })));
+      const opening = openConversation(sea!.id);
+      expect(chatStore.get()).toMatchObject({ opening: sea!.id, current: { messages: [] } });
+      await opening;
+      expect(chatStore.get()).toMatchObject({ opening: "", current: { id: sea!.id } });
+      expect(shown(), "an answer that nobody writes any more").toEqual(["Of the sea", " (interrupted)"]);
+      expect(chatStore.get().current.messages[1]!.problem).toMatch(/reloaded or closed/);
+    });
+
+    it("shows the one that was opened last, whichever is read first, and none where another is begun meanwhile", async () => {
+      await Promise.all([openConversation(sea!.id), openConversation(hill!.id)]);
+      expect(chatStore.get().current.id).toBe(hill!.id);
+      const opening = openConversation(sea!.id);
+      startNew();
+      const { id } = chatStore.get().current;
+      await opening;
+      expect(chatStore.get()).toMatchObject({ opening: "", current: { id } });
+    });
+
+    it("takes a deletion back with all that was said, and renames one that is not open", async () => {
+      await deleteConversation(hill!.id);
+      expect(chatStore.get().deleted?.title).toBe("Of the hill");
+      expect(listed()).toMatchObject([{ id: sea!.id }]);
+      await undoDelete();
+      expect(shown()[0]).toBe("Of the hill");
+      await renameConversation(sea!.id, " Waves ");
+      expect(listed().map(({ title }) => title)).toContain("Waves");
+      await openConversation(sea!.id);
+      expect(chatStore.get().current).toMatchObject({ title: "Waves", messages: [{ text: "Of the sea" }, {}] });
+    });
+
+    it("finds words in texts and titles, and writes all of them, with what is not in the database yet", async () => {
+      useEngine(says("Hello"));
+      await sendMessage("On the hill");
+      const { id } = chatStore.get().current;
+      expect(await findConversations("HILL of")).toEqual(new Set([hill!.id]));
+      expect(await findConversations("hill")).toEqual(new Set([hill!.id, id]));
+      const file = JSON.parse(await writeAllConversations()) as { conversations: { title: string }[] };
+      expect(file.conversations.map(({ title }) => title)).toEqual(["On the hill", "Of the hill", "Of the sea"]);
+    });
+
+    it("says why one cannot be read, and stays where it is", async () => {
+      const { id } = chatStore.get().current;
+      vi.spyOn(IDBObjectStore.prototype, "get").mockImplementationOnce(() => {
+        throw new DOMException("it is damaged", "UnknownError");
+      });
+      await openConversation(sea!.id);
+      expect(chatStore.get()).toMatchObject({
+        opening: "",
+        notice: expect.stringMatching(/it is damaged/),
+        current: { id },
+      });
+    });
   });
 
   it("what was not kept is written when a kept model or cache is deleted, and the notice stays until all is", async () => {
@@ -297,7 +370,7 @@ describe("the chat store", () => {
       full.mockRestore();
     }
     expect(chatStore.get()).toMatchObject({ others: [{ id: left.id }], notice: expect.stringMatching(/full/) });
-    openConversation(left.id);
+    await openConversation(left.id);
     openDraft(draftOf(chatStore.get().current));
     expect(draftStore.get()).toBe("a draft");
     await forgetModel("org/name");

@@ -1,8 +1,7 @@
-/** @file The store of all conversations and the current one: opening, sending, stopping, answering again, deleting. */
+/** @file The store of the current conversation and the list of all: opening, sending, stopping, answering again, deleting. */
 
 import { isSurelyShort, isTooLong, type Measure, measure, measureStore } from "../documents/count-tokens.ts";
 import { dropAttachments, takeSent } from "../documents/documents-store.ts";
-import type { DocumentText } from "../documents/read-document.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
 import type { Restored } from "../engine/protocol.ts";
 import { removeOrphans } from "../kept/kept-caches.ts";
@@ -20,24 +19,26 @@ import {
   newConversation,
   newId,
   regenerate,
-  showVersion,
   titleFrom,
   unread,
 } from "./conversation.ts";
-import { type ConversationDb, newestFirst, openConversationDb, type PutOutcome } from "./conversation-db.ts";
+import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
 import { draftOf, dropDraft, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
+import { type Listed, listedOf, newestFirst } from "./listed.ts";
 import type { Prefill } from "./prefill.ts";
-import { changeSettings, samplingOf, settingsStore } from "./settings.ts";
+import { samplingOf, settingsStore } from "./settings.ts";
 import { noteSpeed, resetSpeed } from "./speed.ts";
 import { Tabs } from "./tabs.ts";
 
 export interface ChatState {
   readonly current: Conversation;
+  /** The conversation that is read from the storage, and shown next; empty for none. */
+  readonly opening: string;
   /**
    * All conversations, the current one included, the newest first. While an answer is written its conversation stands here as it was before, so that the list need not be drawn with every token.
    */
-  readonly others: readonly Conversation[];
+  readonly others: readonly Listed[];
   /** Whether the current conversation is being answered, in this tab. */
   readonly isAnswering: boolean;
   /** Whether another tab is answering the current conversation. */
@@ -47,11 +48,12 @@ export interface ChatState {
   /** Why conversations cannot be saved; empty when they can. */
   readonly notice: string;
   /** The conversation that was deleted last, while that can be undone. */
-  readonly deleted: Conversation | null;
+  readonly deleted: Listed | null;
 }
 
 export const chatStore = createStore<ChatState>({
   current: newConversation(settingsStore.get().system),
+  opening: "",
   others: [],
   isAnswering: false,
   isAnsweredElsewhere: false,
@@ -62,7 +64,7 @@ export const chatStore = createStore<ChatState>({
 
 /** How long a deletion can be undone. */
 const UNDO_MS = 8000;
-const RELOADED = "The page was reloaded while this answer was written.";
+const RELOADED = "The page was reloaded or closed while this answer was written.";
 
 const TAB = newId();
 let db: ConversationDb | null = null;
@@ -92,15 +94,36 @@ function list(conversation: Conversation): void {
   if (gone.has(conversation.id)) return;
   const { others } = chatStore.get();
   const rest = others.filter(({ id }) => id !== conversation.id);
-  patch({ others: newestFirst([conversation, ...rest]) });
+  patch({ others: newestFirst([listedOf(conversation), ...rest]) });
 }
 
 function keep(conversation: Conversation, now: boolean): void {
   if (!gone.has(conversation.id)) keeper?.keep(conversation, now);
 }
 
+/** A conversation that need not be read: being answered, shown, or waiting to be written. */
+const inMemory = (id: string): Conversation | undefined =>
+  answers.get(id)?.conversation ?? (isCurrent(id) ? chatStore.get().current : keeper?.waiting(id));
+
+/** null: it is not there any more */
+async function readStored(id: string): Promise<Conversation | null> {
+  const [stored, answered] = await Promise.all([db?.get(id), tabs?.answered()]);
+  if (!stored) return null;
+  return answered?.has(id) ? stored : markInterrupted(stored, RELOADED);
+}
+
+/** Goes through all conversations with their texts, in no order. */
+export async function everyConversation(visit: (conversation: Conversation) => void): Promise<void> {
+  const here = chatStore.get().others.flatMap(({ id }) => inMemory(id) ?? []);
+  const seen = new Set(here.map(({ id }) => id));
+  here.forEach(visit);
+  await db?.each((stored) => {
+    if (!seen.has(stored.id) && !gone.has(stored.id)) visit(stored);
+  });
+}
+
 /** Shows a conversation that was changed by the user, and saves it. */
-function show(conversation: Conversation): void {
+export function show(conversation: Conversation): void {
   patch({ current: conversation });
   if (conversation.messages.length > 0) {
     list(conversation);
@@ -162,13 +185,13 @@ export async function openChats(): Promise<void> {
   tabs = new Tabs((id) => void lookAgain(id));
   if (!db.isLasting) patch({ notice: "This browser does not keep data for the page: conversations end with the tab." });
   const unwritten = await keeper.recover();
-  const answered = await tabs.answered();
-  const there = new Map([...(await db.all()), ...unwritten].map((conversation) => [conversation.id, conversation]));
-  const kept = newestFirst([...there.values()].map((c) => (answered.has(c.id) ? c : markInterrupted(c, RELOADED))));
+  const there = new Map<string, Listed>();
+  await db.each((stored) => there.set(stored.id, listedOf(stored)));
+  for (const each of [...unwritten.map(listedOf), ...chatStore.get().others]) there.set(each.id, each);
   const isId = (value: unknown): value is string => typeof value === "string";
   const last = readSaved("conversation", isId, "tab") ?? readSaved("conversation", isId);
-  patch({ others: kept });
-  if (chatStore.get().current.messages.length === 0 && kept.some(({ id }) => id === last)) openConversation(last!);
+  patch({ others: newestFirst([...there.values()]) });
+  if (chatStore.get().current.messages.length === 0 && last !== null) await openConversation(last);
   addEventListener("pagehide", () => keeper?.leave());
   if (!db.isLasting) return;
   const ids = new Set(there.keys());
@@ -213,14 +236,32 @@ export function startNew(): void {
   setCache(null);
   resetSpeed();
   const { system } = settingsStore.get();
-  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null });
+  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null, opening: "" });
   show(newConversation(system));
 }
 
-export function openConversation(id: string): void {
+/** Shows a conversation of the list, at once where it is in memory. */
+export async function openConversation(id: string): Promise<void> {
+  if (!chatStore.get().others.some((each) => each.id === id)) return;
+  const here = inMemory(id);
+  patch({ opening: here ? "" : id });
+  if (isCurrent(id)) return;
+  const conversation = here ?? (await readStored(id).catch(noteUnread));
+  // Another one may have been opened meanwhile.
+  if (!here && chatStore.get().opening !== id) return;
+  patch({ opening: "" });
+  if (conversation) showOpened(conversation);
+}
+
+function noteUnread(error: unknown): null {
+  const why = error instanceof Error ? error.message : String(error);
+  patch({ notice: `The browser could not read this conversation (${why}); reload the page to try again.` });
+  return null;
+}
+
+function showOpened(conversation: Conversation): void {
+  const { id } = conversation;
   const live = answers.get(id);
-  const conversation = live?.conversation ?? chatStore.get().others.find((c) => c.id === id);
-  if (!conversation || isCurrent(id)) return;
   setCache(live?.cache ?? null);
   resetSpeed();
   const isAnsweredElsewhere = !live && conversation.messages.at(-1)?.state === "streaming";
@@ -245,16 +286,19 @@ function forgetConversation(id: string): void {
 }
 
 let undoing: ReturnType<typeof setTimeout> | null = null;
+/** What `ChatState.deleted` said. */
+let deletedText: Promise<Conversation | null> = Promise.resolve(null);
 
 export async function deleteConversation(id: string): Promise<void> {
-  const deleted = answers.get(id)?.conversation ?? chatStore.get().others.find((c) => c.id === id) ?? null;
+  const deleted = chatStore.get().others.find((each) => each.id === id) ?? null;
   if (undoing !== null) clearTimeout(undoing);
   endUndo();
+  const here = inMemory(id);
+  // The reading begins before the deletion does, and the database keeps their order.
+  deletedText = here ? Promise.resolve(here) : readStored(id).catch(noteUnread);
   forgetConversation(id);
   undoing = setTimeout(endUndo, UNDO_MS);
-  patch({
-    deleted: deleted && markInterrupted(deleted, "The conversation was deleted while this answer was written."),
-  });
+  patch({ deleted });
   await db?.delete(id);
   tabs?.tell(id);
   // There may be room now for what was not kept.
@@ -271,15 +315,17 @@ function endUndo(): void {
   patch({ deleted: null });
 }
 
-export function undoDelete(): void {
-  const { deleted } = chatStore.get();
-  if (!deleted) return;
-  const again = unread(deleted);
-  gone.delete(again.id);
+export async function undoDelete(): Promise<void> {
+  if (!chatStore.get().deleted) return;
+  const text = deletedText;
   patch({ deleted: null });
+  const deleted = await text;
+  if (!deleted) return;
+  const again = markInterrupted(unread(deleted), "The conversation was deleted while this answer was written.");
+  gone.delete(again.id);
   list(again);
   keep(again, true);
-  openConversation(again.id);
+  showOpened(again);
 }
 
 export function stopAnswer(): void {
@@ -306,57 +352,16 @@ function sayTooLong(outcome: Sent): void {
   if (typeof outcome === "object") measureStore.set(outcome);
 }
 
-/** Changes the system message of the current conversation, from its next message on. */
-export function setSystem(system: string): void {
-  const { current, isAnswering, isAnsweredElsewhere } = chatStore.get();
-  if (system !== current.system && !isAnswering && !isAnsweredElsewhere) show({ ...current, system });
-}
-
-/** Changes the system message of new conversations: of the one that is shown too, where nothing was said and it has no other. */
-export function setDefaultSystem(system: string): void {
-  const { current } = chatStore.get();
-  const isAsDefault = current.messages.length === 0 && current.system === settingsStore.get().system;
-  changeSettings({ system });
-  if (isAsDefault) setSystem(system);
-}
-
-/** The model sees the current conversation from this message on; empty: from the next message on. */
-export function leaveOutBefore(messageId: string): void {
-  show({ ...chatStore.get().current, from: messageId });
-}
-
-/** Puts another text in the place of a document of the current conversation. */
-export function replaceDocument(document: DocumentText, by: DocumentText): void {
-  const { current } = chatStore.get();
-  const messages = current.messages.map((message) =>
-    message.documents?.includes(document)
-      ? { ...message, documents: message.documents.map((each) => (each === document ? by : each)) }
-      : message,
-  );
-  show({ ...current, messages });
-}
-
 export const editMessage = (messageId: string, text: string): Promise<Sent> =>
   answer(edit(chatStore.get().current, messageId, text));
 
 export const answerAgain = async (messageId: string): Promise<void> =>
   sayTooLong(await answer(regenerate(chatStore.get().current, messageId)));
 
-/** Shows another version of what was said from a message of the current conversation on. */
-export function chooseVersion(index: number, version: number): void {
-  const { current, isAnswering, isAnsweredElsewhere } = chatStore.get();
-  if (isAnswering || isAnsweredElsewhere) return;
-  const next = showVersion(current, index, version);
-  if (next === current) return;
-  // The cache is cut back to what both versions share when the next message is said.
-  show(next);
-}
-
 /** title: an empty one is left as it was */
-export function renameConversation(id: string, title: string): void {
-  const { current, others } = chatStore.get();
-  const found = current.id === id ? current : others.find((c) => c.id === id);
+export async function renameConversation(id: string, title: string): Promise<void> {
   const name = title.trim().replace(/\s+/g, " ");
+  const found = inMemory(id) ?? (await readStored(id).catch(noteUnread));
   // What is being answered, here or in another tab, is written with the title that it had at the beginning.
   const isAnswered = answers.get(id) !== undefined || found?.messages.at(-1)?.state === "streaming";
   if (!found || !name || name === found.title || isAnswered) return;
@@ -382,7 +387,7 @@ export function addConversations(conversations: readonly Conversation[]): number
 export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
   const first = messages.find(({ role }) => role === "user");
   const restored = messages.map(({ role, text }) => ({ id: newId(), role, text }));
-  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null });
+  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null, opening: "" });
   show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored });
   resetSpeed();
   setCache(cache);

@@ -26,7 +26,7 @@ describe("the database of conversations", () => {
     const { one, two, asked, read } = await twoTabs();
     await one.put(ask(asked, "Italy?"));
     await two.get(asked.id);
-    await two.all();
+    await two.each(() => {});
     const merged = await two.put(ask(read, "Malta?"));
     expect(questions(merged as Conversation)).toEqual(["France?", "Italy?", "Malta?"]);
     expect(await keptIn(one, asked.id)).toEqual(["France?", "Italy?", "Malta?"]);
@@ -76,6 +76,20 @@ describe("the database of conversations", () => {
     const merged = await two.put(ask(old, "Malta?"));
     expect(questions(merged as Conversation)).toEqual(["France?", "Italy?", "Malta?"]);
     expect(await keptIn(one, asked.id)).toEqual(["France?", "Italy?", "Malta?"]);
+  });
+
+  it("goes through all conversations, past what is none, in more than one reading", async () => {
+    const db = await openConversationDb("one");
+    const ids = Array.from({ length: 70 }, (_, i) => `c${String(i).padStart(2, "0")}`);
+    for (const id of ids) await db.put({ ...newConversation(), id });
+    const request = indexedDB.open("turboquant", 1);
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    const store = request.result.transaction("conversations", "readwrite").objectStore("conversations");
+    store.put({ id: "c40", title: "damaged" });
+    const read: string[] = [];
+    await db.each(({ id }) => read.push(id));
+    expect(read.sort()).toEqual(ids.filter((id) => id !== "c40"));
+    request.result.close();
   });
 
   it("reads records that do not say how often they were written", async () => {

@@ -12,14 +12,16 @@ import { mergeConversations } from "./merge-conversations.ts";
 const NAME = "turboquant";
 const VERSION = 1;
 const STORE = "conversations";
+/** Conversations that are read together. */
+const READ_AT_ONCE = 32;
 
 /** `gone`: another tab has deleted it since, and nothing was written · a conversation: what was written is this, merged with what another tab wrote. */
 export type PutOutcome = "kept" | "gone" | Conversation;
 
 export interface ConversationDb {
   readonly isLasting: boolean;
-  /** The newest first. */
-  all(): Promise<Conversation[]>;
+  /** Reads all conversations, a few at a time: together their texts may be more than a page should have in memory. */
+  each(visit: (conversation: Conversation) => void): Promise<void>;
   get(id: string): Promise<Conversation | null>;
   /** Resolves when the data is in the storage. @throws DOMException QuotaExceededError — the storage is full */
   put(conversation: Conversation): Promise<PutOutcome>;
@@ -55,9 +57,6 @@ function committed({ transaction }: IDBObjectStore): Promise<void> {
 
 const isStored = (value: unknown): value is StoredConversation => isConversation(value);
 
-export const newestFirst = (list: readonly Conversation[]): Conversation[] =>
-  [...list].sort((a, b) => b.updatedAt - a.updatedAt);
-
 /** tab: an id of this page, different from that of all others */
 export async function openConversationDb(tab: string): Promise<ConversationDb> {
   try {
@@ -79,9 +78,13 @@ class IndexedConversations implements ConversationDb {
     this.#tab = tab;
   }
 
-  async all(): Promise<Conversation[]> {
-    const records = (await result<unknown[]>(this.#store("readonly").getAll())).filter(isStored);
-    return newestFirst(records.map(asRead));
+  async each(visit: (conversation: Conversation) => void): Promise<void> {
+    const keys = await result(this.#store("readonly").getAllKeys());
+    for (let at = 0; at < keys.length; at += READ_AT_ONCE) {
+      const store = this.#store("readonly");
+      const some = keys.slice(at, at + READ_AT_ONCE).map((key) => result<unknown>(store.get(key)));
+      for (const record of await Promise.all(some)) if (isStored(record)) visit(asRead(record));
+    }
   }
 
   async get(id: string): Promise<Conversation | null> {
@@ -132,7 +135,7 @@ function memoryDb(): ConversationDb {
   const kept = new Map<string, Conversation>();
   return {
     isLasting: false,
-    all: async () => newestFirst([...kept.values()]),
+    each: async (visit) => kept.forEach((conversation) => void visit(conversation)),
     get: async (id) => kept.get(id) ?? null,
     put: async (conversation) => {
       kept.set(conversation.id, conversation);

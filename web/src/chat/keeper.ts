@@ -71,6 +71,11 @@ export class Keeper {
     for (const name of savedNames(LEFTOVER)) dropLeft(name, id);
   }
 
+  /** A conversation as it waits to be written; undefined where the database has all of it. */
+  waiting(id: string): Conversation | undefined {
+    return this.#waiting.get(id);
+  }
+
   /** Whether something could not be written so far. */
   get isBehind(): boolean {
     return this.#failed.size > 0;

@@ -10,7 +10,7 @@ export function UndoDeletion() {
       <p>
         Deleted: <strong>{deleted.title}</strong>
       </p>
-      <button type="button" class="button" onClick={undoDelete}>
+      <button type="button" class="button" onClick={() => void undoDelete()}>
         Undo
       </button>
     </div>

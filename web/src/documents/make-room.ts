@@ -1,5 +1,6 @@
 /** @file The ways out when a message does not fit the context: each changes what is about to be sent until it fits. */
-import { chatStore, leaveOutBefore, replaceDocument } from "../chat/chat-store.ts";
+import { leaveOutBefore, replaceDocument } from "../chat/change-current.ts";
+import { chatStore } from "../chat/chat-store.ts";
 import type { Conversation } from "../chat/conversation.ts";
 import { draftOf } from "../chat/drafts.ts";
 import { oldTurns, shortened } from "./context-ways.ts";

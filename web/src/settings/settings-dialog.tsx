@@ -1,5 +1,6 @@
 /** @file The dialog for the settings of answers: length, how tokens are drawn, system messages. */
-import { chatStore, setDefaultSystem, setSystem } from "../chat/chat-store.ts";
+import { setDefaultSystem, setSystem } from "../chat/change-current.ts";
+import { chatStore } from "../chat/chat-store.ts";
 import { changeSettings, settingsStore } from "../chat/settings.ts";
 import { KeptList } from "../kept/kept-list.tsx";
 import { Dialog } from "../ui/dialog.tsx";
