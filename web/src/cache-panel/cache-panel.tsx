@@ -7,7 +7,7 @@ import { formatBytes, formatCount, formatRanges } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 import { Term } from "../ui/term.tsx";
 import { CacheFile } from "./cache-file.tsx";
-import { wordsOfTokens } from "./format-names.ts";
+import { TELLING_TOKENS, wordsOfTokens } from "./format-names.ts";
 import { FormatPicker } from "./format-picker.tsx";
 import { LayerBars } from "./layer-bars.tsx";
 import { coarserBytes } from "./segments.ts";
@@ -57,7 +57,7 @@ function LayerKinds({ kinds }: { readonly kinds: ModelInfo["kinds"] }) {
   );
 }
 
-function Headline({ cache, info }: { readonly cache: CacheState | null; readonly info: ModelInfo | null }) {
+export function Headline({ cache, info }: { readonly cache: CacheState | null; readonly info: ModelInfo | null }) {
   if (!cache || cache.numBytes === 0) return <EmptyHeadline info={info} />;
   const { numBytes, f16Bytes, tokens } = cache;
   const saves = numBytes < f16Bytes;
@@ -163,7 +163,8 @@ function NoSaving({ cache, savesFrom }: { readonly cache: CacheState; readonly s
   if (cache.numBytes === cache.f16Bytes) return <>As large as f16, which it is.</>;
   return (
     <>
-      f16 takes {formatBytes(cache.f16Bytes)}. Recent tokens are kept more exactly than in codes
+      {cache.tokens < TELLING_TOKENS && "Too short to tell: "}f16 takes {formatBytes(cache.f16Bytes)}. Recent tokens are
+      kept more exactly than in codes
       {savesFrom ? `; from ${formatCount(savesFrom)} tokens on this format is smaller.` : "."}
     </>
   );

@@ -10,6 +10,9 @@ const WORDS: Readonly<Record<string, string>> = {
 
 export const wordsOf = (kv: string): string => WORDS[kv] ?? "";
 
+/** Below this length most of a cache are its recent tokens, which formats keep alike or more exactly than codes, so its size says little of them. */
+export const TELLING_TOKENS = 200;
+
 /** Words of English text for so many tokens, rounded to two digits. */
 export function wordsOfTokens(tokens: number): number {
   const words = tokens * 0.75;

@@ -9,7 +9,7 @@ import type { CacheState, ModelInfo } from "../engine/protocol.ts";
 import { formatBytes, formatCount } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 import { Term } from "../ui/term.tsx";
-import { wordsOf } from "./format-names.ts";
+import { TELLING_TOKENS, wordsOf } from "./format-names.ts";
 import { switchFormat, switchStore } from "./switch-format.ts";
 
 export function FormatPicker() {
@@ -111,7 +111,10 @@ function rowsOf({ reaches }: ModelInfo, cache: CacheState | null, inUse: string)
 function captionOf({ reaches, modelContext }: ModelInfo, cache: CacheState | null): string {
   const isSame = reaches.every(({ tokens }) => tokens === reaches[0]!.tokens);
   const reach = isSame ? ` Each reaches ${formatCount(reaches[0]!.tokens)} tokens on this device.` : "";
-  return cache && cache.tokens > 0
-    ? `What this conversation takes in each.${reach}`
-    : `What ${formatCount(modelContext)} tokens take in each.${reach}`;
+  if (cache && cache.tokens > 0) {
+    const isShort = cache.tokens < TELLING_TOKENS;
+    const doubt = isShort ? " It is too short to tell them apart: recent tokens are most of it." : "";
+    return `What this conversation takes in each.${doubt}${reach}`;
+  }
+  return `What ${formatCount(modelContext)} tokens take in each.${reach}`;
 }

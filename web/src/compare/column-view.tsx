@@ -1,4 +1,5 @@
 /** @file The column of one format: what it remembers or says, where it parts from the reference, and the size of its cache. */
+import { TELLING_TOKENS } from "../cache-panel/format-names.ts";
 import type { RecallQuestion } from "../engine/protocol.ts";
 import { comparedSize, formatBytes, formatCount } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -12,9 +13,6 @@ interface ColumnViewProps {
   /** Empty where a text is continued. */
   readonly questions: readonly RecallQuestion[];
 }
-
-/** Below this length most of a cache is the part that every format keeps exact, so its size says little. */
-const TELLING_TOKENS = 200;
 
 export function ColumnView({ column, reference, questions }: ColumnViewProps) {
   const { kv, result, tokens, answers, prefill, isStopped } = column;
