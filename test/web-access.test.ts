@@ -61,6 +61,16 @@ async function findings(page: Page): Promise<string[]> {
   return all;
 }
 
+/** Buttons and links that a finger may miss: less than 44 pixels wide or high. Words within a text are as high as their line. */
+const smallTargets = (page: Page): Promise<string[]> =>
+  page.locator("button:visible:not(.term, .link-button), a:visible:not(.skip-link)").evaluateAll((targets) =>
+    targets.flatMap((target) => {
+      const { width, height } = target.getBoundingClientRect();
+      const name = target.getAttribute("aria-label") ?? target.textContent;
+      return Math.min(width, height) < 43.5 ? [`${name}: ${Math.round(width)} × ${Math.round(height)}`] : [];
+    }),
+  );
+
 describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => {
   let app: BuiltApp;
   let server: StaticServer;
@@ -226,10 +236,13 @@ describe.skipIf(skip)(`the page for everyone${skip ? ` (${skip})` : ""}`, () => 
     await field.press("Enter");
     await field.pressSequentially("Two");
     expect(await field.inputValue()).toBe("One\nTwo");
-    const button = (await page.getByRole("button", { name: "Send" }).boundingBox())!;
-    expect(Math.min(button.width, button.height)).toBeGreaterThanOrEqual(44);
+    expect(await smallTargets(page), "before anything is said").toEqual([]);
     await page.getByRole("button", { name: "Send" }).click();
     await page.locator(".message-answer[aria-busy=false]").waitFor();
+    expect(await smallTargets(page), "a conversation").toEqual([]);
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.getByRole("dialog", { name: "TurboQuant" }).waitFor();
+    expect(await smallTargets(page), "the menu").toEqual([]);
   });
 
   it("can be used with the keyboard alone", async () => {

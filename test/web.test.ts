@@ -201,6 +201,15 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     await page.getByLabel("Another format").fill("k9v4");
     await page.getByLabel("Another format").press("Enter");
     expect(await page.locator("#format-error").textContent()).toMatch(/k9v4/);
+    // What has no place to break, as fingerprints have none, does not widen the panel.
+    const endless = `k9v4${"x".repeat(200)}`;
+    await page.getByLabel("Another format").fill(endless);
+    await page.getByLabel("Another format").press("Enter");
+    await page.locator("#format-error", { hasText: endless }).waitFor();
+    const panel = page.locator(".panel-column");
+    expect(await panel.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBeLessThanOrEqual(0);
+    const restore = (await page.getByRole("button", { name: "Restore" }).boundingBox())!;
+    expect(restore.x + restore.width).toBeLessThanOrEqual(page.viewportSize()!.width);
     expect(await page.getByLabel("f16").isChecked()).toBe(true);
   });
 

@@ -55,7 +55,8 @@ export async function rendered(component: ComponentChild): Promise<Rendered> {
     },
     after,
     close() {
-      render(null, root);
+      // Effects are cleaned up at once, and not after a paint that nobody waits for.
+      void act(() => render(null, root));
       root.remove();
     },
   };

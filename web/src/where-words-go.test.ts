@@ -9,6 +9,15 @@ const fromWeb = { where: "tab", model: { kind: "url", ref: REF } } as EngineChoi
 
 afterEach(() => vi.unstubAllGlobals());
 
+it("with a model of a server nothing is said to work offline but the page", async () => {
+  vi.stubGlobal("location", { href: "http://page/" });
+  const onServer = (url: string) => ({ where: "server", address: { url }, model: "m" }) as const;
+  expect(await offlineNote(onServer("https://models.example"))).toBe(
+    "The page opens offline, its model on models.example does not",
+  );
+  expect(await offlineNote(onServer(""))).toBe("The page opens offline, its model on page does not");
+});
+
 it("a model from the web opens offline once this browser has kept all of it", async () => {
   vi.stubGlobal("navigator", navigatorWithFiles());
   expect(await offlineNote(null)).toBe("Works offline");

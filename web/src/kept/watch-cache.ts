@@ -3,7 +3,8 @@ import { chatStore } from "../chat/chat-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { showCache } from "./kept-store.ts";
 
-export function watchCache(): void {
+/** returns: ends it */
+export function watchCache(): () => void {
   let shown = "";
   const look = (): void => {
     const { current, isAnswering } = chatStore.get();
@@ -14,6 +15,8 @@ export function watchCache(): void {
     if (!engine || isAnswering || current.messages.length === 0) return;
     void showCache(current.id, () => chatStore.get().current.id === current.id && !chatStore.get().isAnswering);
   };
-  chatStore.subscribe(look);
-  engineStore.subscribe(look);
+  const ends = [chatStore.subscribe(look), engineStore.subscribe(look)];
+  return () => {
+    for (const end of ends) end();
+  };
 }

@@ -15,7 +15,7 @@ describe("routeOf", () => {
     expect(routeOf("#compare")).toEqual({ view: "compare", part: "", query: "" });
   });
 
-  it("is the chat where there is no such view", () => {
+  it("is the chat where there is no such view, and no error: from there one goes on, whatever link was old or mistyped", () => {
     for (const hash of ["", "#", "#/nowhere/x", "#/chats"]) {
       expect(routeOf(hash), hash).toEqual({ view: "chat", part: "", query: "" });
     }
