@@ -65,7 +65,11 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
 
   it("opens with a model in the tab, talks to the server's when asked, and says what was cached there", async () => {
     const { page, server } = await visit([], {}, null);
+    // What is asked before the model is there is answered when it is.
+    await page.locator(".starter", { hasText: FRANCE }).click();
     await untilReady(page);
+    expect(await answerEnd(page)).not.toBe("");
+    await page.getByRole("button", { name: "New conversation" }).click();
     expect(await page.locator(".model-button").textContent()).toMatch(/qwen3-3mWASM/);
     expect(await page.getByRole("link", { name: "Report" }).count(), "there is none").toBe(0);
     await page.getByRole("button", { name: "Talk to qwen3-1m on the server" }).click();
