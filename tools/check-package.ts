@@ -106,6 +106,8 @@ function checkInstalledSize(): string {
   const [packed] = JSON.parse(stdout) as [
     { unpackedSize: number; size: number; files: { path: string; size: number }[] },
   ];
+  const map = packed.files.find(({ path }) => path.endsWith(".map"));
+  if (map) problems.push(`npm pack: has ${map.path}; source maps stay out, as stacks name modules without them`);
   const weights = packed.files.filter(({ path }) => path.endsWith("qwen3-3m/model.safetensors"));
   if (weights.length !== 1) problems.push(`npm pack: has the checkpoints ${weights.length} times, expected once`);
   const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {

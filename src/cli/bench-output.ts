@@ -1,7 +1,7 @@
 /** @file Prints the rows of `bench`: a markdown table for people, JSON lines with llama-bench's field names for scripts. */
-import { appendFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { type Command, Option } from "commander";
+import { AppendedRows } from "./appended-rows.ts";
 import { buildCommit, packageVersion } from "./build-info.ts";
 import type { CommandContext } from "./context.ts";
 import { type Column, markdownTable, tableWidth } from "./format.ts";
@@ -32,14 +32,14 @@ export class BenchOutput {
   readonly #stamp: object;
   readonly #cells: (readonly string[])[] = [];
   readonly #rows: object[] = [];
-  /** What the first row that could not be written failed of; the table is printed all the same. */
-  #failure: unknown = null;
+  readonly #appended: AppendedRows;
 
   private constructor(context: CommandContext, flags: BenchOutputFlags, columns: readonly Column[], stamp: object) {
     this.#context = context;
     this.#flags = flags;
     this.#columns = columns;
     this.#stamp = stamp;
+    this.#appended = new AppendedRows(flags.out);
   }
 
   static async create(
@@ -67,18 +67,8 @@ export class BenchOutput {
     const stamped = { ...this.#stamp, test_time: new Date().toISOString(), ...row };
     this.#cells.push(cells);
     this.#rows.push(stamped);
-    const line = `${JSON.stringify(stamped)}\n`;
-    this.#append(line);
-    if (this.#format === "jsonl") this.#context.io.stdout.write(line);
-  }
-
-  #append(line: string): void {
-    if (this.#flags.out === undefined || this.#failure !== null) return;
-    try {
-      appendFileSync(this.#flags.out, line);
-    } catch (error) {
-      this.#failure = error instanceof Error ? Object.assign(error, { path: this.#flags.out }) : error;
-    }
+    this.#appended.add(stamped);
+    if (this.#format === "jsonl") this.#context.io.stdout.write(`${JSON.stringify(stamped)}\n`);
   }
 
   /**
@@ -92,7 +82,7 @@ export class BenchOutput {
       stdout.write(markdownTable(this.#columns, this.#cells, tableWidth(stdout)));
       if (notes.length > 0) stdout.write(`\n${notes.join("\n")}\n`);
     }
-    if (this.#failure !== null) throw this.#failure;
+    this.#appended.end();
   }
 }
 

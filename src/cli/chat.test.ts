@@ -2,14 +2,16 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { type IoOptions, runCommand } from "../../test/support/cli-io.ts";
+import { randomModel } from "../../test/support/random-model.ts";
 
 /** The larger model: it answers. */
 const CHAT = ["chat", "-t", "1", "-n", "24"];
 
+const model = randomModel();
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "turboquant-chat-"));
@@ -20,6 +22,16 @@ afterAll(() => {
 
 const chat = (lines: readonly string[], options: IoOptions = {}, argv: readonly string[] = []) =>
   runCommand([...CHAT, ...argv], { stdin: lines.map((line) => `${line}\n`).join(""), ...options });
+
+it("begins with the model, its cache and its context, for whoever types", async () => {
+  const { args } = model;
+  const typed = Object.assign(Readable.from(["/exit\n"]), { isTTY: true });
+  const { code, err } = await runCommand(["chat", ...args, "--kv", "k4v3", "-c", "1024"], { stdin: typed });
+  expect([code, err]).toEqual([
+    0,
+    expect.stringMatching(/^model, cache k4v3, context 1,024; \/help lists the commands/m),
+  ]);
+});
 
 describe("turns", () => {
   it("answers line by line until the input ends, keeping the cache", async () => {

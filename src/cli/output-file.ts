@@ -42,13 +42,29 @@ export async function checkOutputFolder(option: string, path: string): Promise<v
  * Writes what `write` writes to the file of an option.
  * @throws TurboQuantError invalid_argument — it cannot be written, with the reason
  */
-export const writeOutput = (option: string, path: string, write: () => Promise<void>): Promise<void> =>
+export const writeOutput = <T>(option: string, path: string, write: () => Promise<T>): Promise<T> =>
   trying(option, path, write);
 
-async function trying(option: string, path: string, attempt: () => Promise<void>): Promise<void> {
+/**
+ * Prints a result whether or not its files can be written: whoever waited for it has it then.
+ *
+ * print: told what `write` returned, null where that failed
+ * @throws what `write` failed of, behind the result
+ */
+export async function printedAnyway<T>(write: () => Promise<T>, print: (written: T | null) => void): Promise<void> {
+  let written: T | null = null;
   try {
-    await attempt();
+    written = await write();
+  } finally {
+    print(written);
+  }
+}
+
+async function trying<T>(option: string, path: string, attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
   } catch (cause) {
+    if (cause instanceof TurboQuantError) throw cause;
     throw new TurboQuantError(
       "invalid_argument",
       `${option} ${path}: cannot be written: ${reasonOf(cause)}; choose another place`,

@@ -8,6 +8,7 @@ const MODEL = ["-m", "qwen3-1m", "-t", "1"];
 const QUESTION = "What is the capital of France?";
 
 const { args: ANY_MODEL } = randomModel();
+const { args: SHORT_MODEL } = randomModel({ max_position_embeddings: 8 });
 
 describe("a user's mistake is one message and exit code 2", () => {
   const cases: [what: string, argv: string[], message: RegExp][] = [
@@ -30,6 +31,11 @@ describe("a user's mistake is one message and exit code 2", () => {
       "budget",
       ["run", ...ANY_MODEL, "--kv-budget", "1kB", "hi"],
       /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
+    ],
+    [
+      "beyond the model",
+      ["run", ...SHORT_MODEL, QUESTION],
+      /prompt: \d+ tokens do not fit the context of 8; shorten the prompt or stretch .*--rope-scaling yarn with a larger --ctx/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
     ["two prompts, one by name", ["run", "-p", "hi", "you"], /a prompt and --prompt/],

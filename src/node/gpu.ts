@@ -61,6 +61,12 @@ function isInstalled(): boolean {
   }
 }
 
+/** All steps at once: the second would be asked for when the first is done. isInstalled: whether Dawn is */
+export function noVulkan(why: string, isInstalled: boolean): TurboQuantError {
+  const besides = isInstalled ? "" : ", run `npm install webgpu`";
+  return new TurboQuantError("unsupported", `webgpu: ${why}${besides}, or use --backend wasm`);
+}
+
 /**
  * isShared: whether programs beside ours use the device, which count on the checks and the clamped indices of WebGPU
  * @throws TurboQuantError unsupported — Dawn is not installed or does not load, or there is no driver
@@ -68,9 +74,7 @@ function isInstalled(): boolean {
 export async function openNodeGpu({ isShared = false } = {}): Promise<GpuHandle> {
   const why = process.platform === "linux" ? whyNoVulkan(systemPlaces()) : null;
   if (why !== null) {
-    // Both steps at once: the second would be asked for when the first is done.
-    const besides = isInstalled() ? "" : ", run `npm install webgpu`";
-    throw new TurboQuantError("unsupported", `webgpu: ${why}${besides}, or use --backend wasm`);
+    throw noVulkan(why, isInstalled());
   }
   const dawn = await loadDawn();
   for (const [name, value] of Object.entries(dawn.globals)) {

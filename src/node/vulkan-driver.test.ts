@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import { noVulkan } from "./gpu.ts";
 import { whyNoVulkan } from "./vulkan-driver.ts";
 
 const root = mkdtempSync(join(tmpdir(), "turboquant-vulkan-"));
@@ -16,6 +17,14 @@ function folder(...files: string[]): string {
   }
   return path;
 }
+
+it("who lacks a driver and Dawn hears of both at once", () => {
+  const why = "no driver; install one";
+  expect(noVulkan(why, false).message).toBe(
+    "webgpu: no driver; install one, run `npm install webgpu`, or use --backend wasm",
+  );
+  expect(noVulkan(why, true).message).toBe("webgpu: no driver; install one, or use --backend wasm");
+});
 
 const nowhere = folder();
 const withDrivers = (...manifests: string[]) => ({

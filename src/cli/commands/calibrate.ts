@@ -37,7 +37,7 @@ import {
   type OutputFlags,
   wholeNumber,
 } from "../options.ts";
-import { checkOutputFile, checkOutputFolder } from "../output-file.ts";
+import { checkOutputFile, checkOutputFolder, printedAnyway } from "../output-file.ts";
 import { reasonOf } from "../system-error.ts";
 
 /** Tokens of a sequence where nothing else is said. */
@@ -187,10 +187,15 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
     ...(flags.share && hub && { model: hubName(hub) }),
   });
   if (!flags.json) io.stdout.write(table(calibrated, flags));
-  await save(path, bytes, chosen === undefined);
-  if (flags.json)
-    io.stdout.write(`${JSON.stringify(report({ tokens, ctx }, llm, calibrated, path, bytes.length, text.source))}\n`);
-  else io.stdout.write(`${placeText(path, bytes.length, flags)}${flags.share ? SHARING : ""}`);
+  const write = async () => {
+    await save(path, bytes, chosen === undefined);
+    return { file: path, bytes: bytes.length };
+  };
+  await printedAnyway(write, (written) => {
+    if (flags.json)
+      io.stdout.write(`${JSON.stringify(report({ tokens, ctx }, llm, calibrated, written, text.source))}\n`);
+    else if (written) io.stdout.write(`${placeText(path, bytes.length, flags)}${flags.share ? SHARING : ""}`);
+  });
 }
 
 const SHARING = `put it into a repository of yours: hf upload YOU/REPOSITORY ${CALIBRATION_FILE}
@@ -254,15 +259,13 @@ function report(
   { tokens: asked, ctx }: { readonly tokens: number; readonly ctx: number },
   llm: LLM,
   calibrated: Calibrated,
-  file: string,
-  bytes: number,
+  written: { readonly file: string; readonly bytes: number } | null,
   textSource: string,
 ) {
   const layers = layerNoise(calibrated);
   return {
     model: llm.name,
-    file,
-    bytes,
+    ...(written ?? { file: null, bytes: null }),
     textSource,
     tokensAsked: asked,
     tokens: calibrated.tokens,

@@ -8,7 +8,7 @@ import { reportPage } from "../../lab/report/page.ts";
 import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { packageVersion } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
-import { checkOutputFile, checkOutputFolder, writeOutput } from "../output-file.ts";
+import { checkOutputFile, checkOutputFolder, printedAnyway, writeOutput } from "../output-file.ts";
 import { readReportRows } from "../report/read-rows.ts";
 import { writePictures } from "../report/write-pictures.ts";
 
@@ -73,18 +73,23 @@ async function run(paths: readonly string[], flags: ReportFlags, { io }: Command
   }
   const page = reportPage(report, { sources: paths.map((path) => basename(path)), version: packageVersion() });
   const bytes = new TextEncoder().encode(page);
-  await writeOutput("--out", flags.out, () => writeFileAtomically(flags.out, bytes));
-  const images =
-    flags.images === undefined ? [] : await writePictures(report.figures, flags.images, flags.png === true);
-  if (flags.json) {
-    const figures = report.figures.map(({ id, title }) => ({ id, title }));
-    io.stdout.write(
-      `${JSON.stringify({ out: flags.out, rows: rows.length, figures, images, recommendations: chosen })}\n`,
-    );
-    return;
-  }
-  io.stdout.write(
-    `${flags.out}: ${formatCount(report.figures.length)} figures of ${formatCount(rows.length)} rows, ${formatBytes(bytes.length)}` +
-      `${images.length > 0 ? `; ${images.length} pictures in ${flags.images}` : ""}\n`,
-  );
+  const { images: folder } = flags;
+  const draw = (directory: string) => writePictures(report.figures, directory, flags.png === true);
+  const write = async () => {
+    await writeOutput("--out", flags.out, () => writeFileAtomically(flags.out, bytes));
+    return { images: folder === undefined ? [] : await writeOutput("--images", folder, () => draw(folder)) };
+  };
+  await printedAnyway(write, (written) => {
+    const { images } = written ?? { images: [] };
+    if (flags.json) {
+      const figures = report.figures.map(({ id, title }) => ({ id, title }));
+      const out = written && flags.out;
+      io.stdout.write(`${JSON.stringify({ out, rows: rows.length, figures, images, recommendations: chosen })}\n`);
+    } else if (written) {
+      io.stdout.write(
+        `${flags.out}: ${formatCount(report.figures.length)} figures of ${formatCount(rows.length)} rows, ${formatBytes(bytes.length)}` +
+          `${images.length > 0 ? `; ${images.length} pictures in ${folder}` : ""}\n`,
+      );
+    }
+  });
 }

@@ -1,5 +1,4 @@
 /** @file `turboquant tune`: searches the plans of WebGPU kernels on this machine's adapter, and keeps the best. */
-import { appendFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
 import { openDevice } from "../../backends/webgpu/device/open-device.ts";
@@ -17,12 +16,13 @@ import { shapeConfig, shapeNames } from "../../models/shapes.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
 import { kernelPlanShelf, type TextShelf } from "../../platform.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { AppendedRows } from "../appended-rows.ts";
 import { type CommandContext, EXIT_INTERRUPTED, progressOf } from "../context.ts";
 import { formatPercent, plainTable } from "../format.ts";
 import type { KernelRequest } from "../kernels/kernel-texts.ts";
 import { tuneQuestions } from "../kernels/tune-questions.ts";
 import { addModelOption, duration, type OutputFlags, WEIGHTS, wholeNumbers } from "../options.ts";
-import { checkOutputFile, checkOutputFolder, writeOutput } from "../output-file.ts";
+import { checkOutputFile, checkOutputFolder, printedAnyway, writeOutput } from "../output-file.ts";
 import { writePictures } from "../report/write-pictures.ts";
 import { withMetadata } from "../with-metadata.ts";
 
@@ -96,6 +96,7 @@ async function run(flags: TuneFlags, context: CommandContext): Promise<void> {
     const progress = progressOf(context, flags);
     const questions = await questionsOf(flags, device.features, context);
     const rows: TuneRow[] = [];
+    const appended = new AppendedRows(flags.out);
     const answered = new Map<string, Winner | null>();
     let summary: TuneSummary = { done: 0, cut: 0, left: 0 };
     let place: string | null = null;
@@ -106,6 +107,9 @@ async function run(flags: TuneFlags, context: CommandContext): Promise<void> {
       if (winner) winners.set(key, winner);
       else byRule.add(key);
       place = await shelf.keep(name, formatPlans(device, { winners: [...winners.values()], byRule: [...byRule] }));
+    };
+    const draw = async (): Promise<void> => {
+      if (flags.plots !== undefined) await plot(device.adapterName, rows, flags.plots);
     };
     try {
       const trials = tune({
@@ -119,21 +123,27 @@ async function run(flags: TuneFlags, context: CommandContext): Promise<void> {
           break;
         }
         rows.push(next.value);
-        if (flags.out !== undefined) appendFileSync(flags.out, `${JSON.stringify(next.value)}\n`);
+        appended.add(next.value);
         if (next.value.dropped !== undefined && !flags.quiet) {
           progress.clear();
           io.stderr.write(`dropped: ${next.value.kernel}: ${next.value.plan}: ${next.value.dropped}\n`);
         }
       }
+    } catch (error) {
+      // The history shows where it failed.
+      await draw().catch(() => {});
+      throw error;
     } finally {
       progress.clear();
-      if (flags.plots !== undefined) await plot(device.adapterName, rows, flags.plots);
     }
     if (signal.aborted) context.setExitCode(EXIT_INTERRUPTED);
     const result = { adapter: device.adapter, file: place, ...summary, interrupted: signal.aborted };
-    if (flags.json) {
-      io.stdout.write(`${JSON.stringify({ ...result, answers: [...answered].map(answerJson), rows })}\n`);
-    } else io.stdout.write(summaryText(answered, rows, result));
+    await printedAnyway(draw, () => {
+      if (flags.json) {
+        io.stdout.write(`${JSON.stringify({ ...result, answers: [...answered].map(answerJson), rows })}\n`);
+      } else io.stdout.write(summaryText(answered, rows, result));
+    });
+    appended.end();
   } finally {
     device.dispose();
   }
