@@ -2,11 +2,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
+import { randomModel } from "../../test/support/random-model.ts";
 import { DEFAULT_PROMPT } from "./default-prompt.ts";
 
+const any = randomModel();
 let folder: string;
 let textFile: string;
 beforeAll(() => {
@@ -93,6 +95,41 @@ describe("recommend", () => {
       },
     });
     expect([code, out]).toEqual([130, ""]);
+  });
+
+  it("one bar goes from the first text that the model writes to the last question", async () => {
+    const argv = [
+      "recommend",
+      ...any.args,
+      "-c",
+      "64",
+      "--chunks",
+      "3",
+      "--needle",
+      "1",
+      "--no-cache",
+      "--time",
+      "1000h",
+    ];
+    // Once the model is there, every look at the clock is a second later, so that each step of the work is shown.
+    let now = 0;
+    const { code, err } = await runCommand([...argv, "--kv", "k8v8,sinks=0,window=0"], {
+      isTTY: true,
+      onStderr(text) {
+        if (now > 0 || !text.includes("the model writes one itself")) return;
+        now = performance.now();
+        vi.spyOn(performance, "now").mockImplementation(() => (now += 1000));
+      },
+    }).finally(() => vi.restoreAllMocks());
+    expect(code, err).toBe(0);
+    const [, work] = err.split("the model writes one itself");
+    const bars = work!
+      .split("\r\x1b[2K")
+      .slice(1)
+      .filter((line) => line !== "");
+    expect(bars.filter((line) => !line.startsWith("recommending "))).toEqual([]);
+    for (const step of [/at most .* left {2}chunk 1, writing its text/, /left {2}chunk 1\/3, k8v8/])
+      expect(work).toMatch(step);
   });
 
   it.each([

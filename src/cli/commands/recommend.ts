@@ -22,7 +22,14 @@ import { type CommandContext, progressOf } from "../context.ts";
 import { checkLengths } from "../eval/check-lengths.ts";
 import { entryStore } from "../eval/entry-store.ts";
 import { addLimitOptions, type LimitFlags, limitOf } from "../eval/run-limit.ts";
-import { addTextOptions, type ChunkTexts, chunkTexts, readTextFile, type TextFlags } from "../eval/text-input.ts";
+import {
+  addTextOptions,
+  type ChunkTexts,
+  chunkTexts,
+  readTextFile,
+  type TextFlags,
+  type WritingProgress,
+} from "../eval/text-input.ts";
 import { tableWidth } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
@@ -37,7 +44,6 @@ import {
   type OutputFlags,
   wholeNumber,
 } from "../options.ts";
-import type { Progress } from "../progress.ts";
 import { type Recommendation, recommendationJson, recommendationText } from "../recommend-output.ts";
 
 interface RecommendFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
@@ -125,7 +131,18 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     specs.map(({ text }) => text),
   );
   const store = await entryStore(flags);
-  const text = chunkTexts(file, llm, ctx, flags, context, progress, store);
+  const ms = flags.time ?? 1000 * DEFAULT_SECONDS;
+  const runLimit = limitOf(context, ms, performance.now() - started);
+  // One bar for all of it, in time, which is what there is a known amount of.
+  const show = (item: string): void => {
+    const left = Math.max(0, runLimit.msLeft);
+    progress.update("recommending", ms - left, ms, `at most ${formatDuration(left / 1000)} left  ${item}`, false);
+  };
+  const writing = (chunk: number): WritingProgress => ({
+    onEvent: ({ done, total }) => show(`chunk ${chunk + 1}, writing its text, ${percent(done, total)}`),
+    clear() {},
+  });
+  const text = chunkTexts(file, llm, ctx, flags, context, writing, store);
   const maxChunks = Math.min(flags.chunks, text.count);
   if (maxChunks < MIN_CHUNKS) {
     throw new TurboQuantError(
@@ -135,8 +152,6 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     );
   }
   const hasRecall = flags.needle > 0 && limit >= RECALL_TOKENS + RECALL_FRAME;
-  const ms = flags.time ?? 1000 * DEFAULT_SECONDS;
-  const runLimit = limitOf(context, ms, performance.now() - started);
   const search: Search = {
     llm,
     specs,
@@ -144,11 +159,10 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     maxChunks,
     flags,
     hasRecall,
-    progress,
+    show,
     context,
     store,
     limit: runLimit,
-    ms,
   };
   const result = await findFormat(search, text);
   progress.clear();
@@ -167,16 +181,15 @@ interface Search {
   readonly maxChunks: number;
   readonly flags: RecommendFlags;
   readonly hasRecall: boolean;
-  readonly progress: Progress;
+  /** Says what is being done. */
+  readonly show: (item: string) => void;
   readonly context: CommandContext;
   readonly store: EntryStore | null;
   readonly limit: RunLimit;
-  /** Milliseconds of the whole run. */
-  readonly ms: number;
 }
 
 function findFormat(search: Search, text: ChunkTexts): Promise<SearchResult> {
-  const { llm, specs, ctx, maxChunks, flags, hasRecall, progress, context, store, limit, ms } = search;
+  const { llm, specs, ctx, maxChunks, flags, hasRecall, show, context, store, limit } = search;
   const { signal } = context;
   const kinds = layerKindsOf(layoutOf(llm.config));
   const byText = new Map(specs.map((spec) => [spec.text, spec.forModel(kinds)]));
@@ -186,10 +199,6 @@ function findFormat(search: Search, text: ChunkTexts): Promise<SearchResult> {
   // Recall is asked last, and has to have its time.
   const reserved = hasRecall ? RECALL_SHARE * limit.msLeft : 0;
   let divergence: TimeLimit = limit;
-  const show = (item: string): void => {
-    const left = Math.max(0, limit.msLeft);
-    progress.update("recommending", ms - left, ms, `at most ${formatDuration(left / 1000)} left  ${item}`, false);
-  };
   return findSmallest({
     gate: GATES[flags.gate],
     rungs: [...byText].map(([kv, spec]) => ({ kv, bytesPerToken: new CacheMemory(model, spec).bytesPerToken })),
@@ -207,7 +216,7 @@ function findFormat(search: Search, text: ChunkTexts): Promise<SearchResult> {
         ...(await text.chunk(chunk)),
         ...{ kv, ctx, chunks: 1, limit: divergence, readPaths, signal },
         onProgress: ({ done, total }) =>
-          show(`chunk ${chunk + 1}/${maxChunks}, ${kv.join(", ")}, ${Math.floor((100 * done) / total)} %`),
+          show(`chunk ${chunk + 1}/${maxChunks}, ${kv.join(", ")}, ${percent(done, total)}`),
       });
       const { tokens, tokensAsked } = found[0]!.row;
       return tokens === tokensAsked ? found.map(({ row, segments }) => ({ ...row, segments })) : null;
@@ -222,6 +231,8 @@ function findFormat(search: Search, text: ChunkTexts): Promise<SearchResult> {
       : null,
   });
 }
+
+const percent = (done: number, total: number): string => `${Math.floor((100 * done) / total)} %`;
 
 /** As a shell takes it for one word. */
 const shellWord = (text: string): string => (/^[\w./:@~+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -49,6 +49,9 @@ export async function readTextFile(path: string | undefined): Promise<EvalText |
   }
 }
 
+/** Who hears how far the writing of a text is. */
+export type WritingProgress = Pick<Progress, "onEvent" | "clear">;
+
 /** The text that was read, or else at least `tokens` tokens that the model writes. store: keeps what it wrote */
 export async function textOrOwn(
   read: EvalText | null,
@@ -56,7 +59,7 @@ export async function textOrOwn(
   tokens: number,
   flags: TextFlags,
   context: CommandContext,
-  progress: Progress,
+  progress: WritingProgress,
   store: EntryStore | null = null,
 ): Promise<EvalText> {
   if (read) return read;
@@ -88,7 +91,7 @@ const SEEDS_A_CHUNK = 1000;
 
 /**
  * Up to `flags.chunks` chunks of `ctx` tokens: of the text that was read, or of texts that the model writes when they are asked for.
- * store: keeps what it wrote
+ * progressOf: who hears of the writing of the text of a chunk · store: keeps what it wrote
  */
 export function chunkTexts(
   read: EvalText | null,
@@ -96,7 +99,7 @@ export function chunkTexts(
   ctx: number,
   flags: TextFlags & { readonly chunks: number },
   context: CommandContext,
-  progress: Progress,
+  progressOf: (chunk: number) => WritingProgress,
   store: EntryStore | null,
 ): ChunkTexts {
   const { chunks, textSeed } = flags;
@@ -117,7 +120,7 @@ export function chunkTexts(
   const own = async (index: number): Promise<string> => {
     const seed = textSeed + SEEDS_A_CHUNK * index;
     const quiet = { ...flags, textSeed: seed, quiet: true };
-    return (await textOrOwn(null, llm, ctx, quiet, context, progress, store)).text;
+    return (await textOrOwn(null, llm, ctx, quiet, context, progressOf(index), store)).text;
   };
   return {
     source: `texts written by the model, seed ${textSeed}`,
