@@ -3,8 +3,6 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, backendNames } from "../backends/registry.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/load-options.ts";
-import { TurboQuantError } from "../errors.ts";
-import type { RopeOverride } from "../models/rope-override.ts";
 import { hasRecipe } from "../quant/kv-presets.ts";
 import type { RateLimit } from "../server/rate-limits.ts";
 import { weightTypes } from "../weights/registry.ts";
@@ -133,14 +131,6 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly ctx?: number;
   readonly kvBudget?: number;
   readonly memory?: number;
-  readonly ropeScaling?: "none" | "linear" | "yarn";
-  readonly ropeScale?: number;
-  readonly ropeFreqScale?: number;
-  readonly ropeFreqBase?: number;
-  readonly yarnOrigCtx?: number;
-  readonly yarnAttnFactor?: number;
-  readonly yarnBetaFast?: number;
-  readonly yarnBetaSlow?: number;
 }
 
 const MODEL_REF =
@@ -189,7 +179,7 @@ export function addOutputOptions(command: Command): Command {
 export const baseOption = (): Option =>
   new Option("--base <spec>", "the exact cache to compare with").choices(["f16", "f32"]).default("f16");
 
-/** Adds `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget`, `--memory`, and llama.cpp's options that stretch a context. */
+/** Adds `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget` and `--memory`. */
 export const addCacheOptions = sharing(
   (command: Command): Command =>
     command
@@ -205,51 +195,8 @@ export const addCacheOptions = sharing(
         "--memory <size>",
         "limit for weights, cache and work together: more is refused before loading",
         memorySize,
-      )
-      .addOption(
-        new Option(
-          "--rope-scaling <type>",
-          "yarn or linear stretch the context to --ctx, or by --rope-scale; none: as trained",
-        ).choices(["none", "linear", "yarn"]),
-      )
-      .option("--rope-scale <n>", "factor of the context", realNumber)
-      .option("--rope-freq-base <theta>", "base of the rope's frequencies (default: the model's)", realNumber)
-      .addOption(new Option("--rope-freq-scale <x>", "1 / --rope-scale").argParser(realNumber).hideHelp())
-      .addOption(new Option("--yarn-orig-ctx <n>", "the length of training").argParser(wholeNumber(1)).hideHelp())
-      .addOption(new Option("--yarn-attn-factor <x>", "factor on cos and sin").argParser(realNumber).hideHelp())
-      .addOption(
-        new Option("--yarn-beta-fast <x>", "rotations above which a pair stays").argParser(realNumber).hideHelp(),
-      )
-      .addOption(
-        new Option("--yarn-beta-slow <x>", "rotations below which a pair is stretched")
-          .argParser(realNumber)
-          .hideHelp(),
       ),
 );
-
-/** What the flags say of the rope; undefined when they say nothing. */
-function ropeOf(flags: Omit<ModelFlags, "model">): RopeOverride | undefined {
-  const { ropeFreqScale } = flags;
-  if (ropeFreqScale !== undefined && !(ropeFreqScale > 0 && ropeFreqScale <= 1)) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `--rope-freq-scale: expected above 0 and up to 1, got ${ropeFreqScale}`,
-    );
-  }
-  // llama.cpp's frequencies are multiplied by it; without a type of scaling that is linear.
-  const linear = ropeFreqScale !== undefined && flags.ropeScaling === undefined ? ("linear" as const) : undefined;
-  const named = {
-    scaling: flags.ropeScaling ?? linear,
-    scale: flags.ropeScale ?? (ropeFreqScale === undefined ? undefined : 1 / ropeFreqScale),
-    freqBase: flags.ropeFreqBase,
-    originalContext: flags.yarnOrigCtx,
-    attentionFactor: flags.yarnAttnFactor,
-    betaFast: flags.yarnBetaFast,
-    betaSlow: flags.yarnBetaSlow,
-  };
-  const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
-  return Object.keys(given).length > 0 ? given : undefined;
-}
 
 /**
  * The spec that `--kv`, `-ctk` and `-ctv` mean together. As in llama.cpp, a side that is not named is f16; differently from it,
@@ -281,9 +228,7 @@ export const calibrationOption = (): Pick<LoadOptions, "calibration"> =>
 
 /** Options for `LLM.load` from the flags. */
 export function loadOptionsOf(flags: Omit<ModelFlags, "model">): LoadOptions & { readonly kv: string } {
-  const rope = ropeOf(flags);
   return {
-    ...(rope && { rope }),
     ...backendOptionsOf(flags),
     ...calibrationOption(),
     kv: kvFromFlags(flags),

@@ -12,11 +12,12 @@ import { type EvalOptions, evaluate } from "./evaluate.ts";
 import type { EntryStore } from "./exact-cache.ts";
 import { earlier, partOf, RunLimit } from "./time-limit.ts";
 
+const LOADED = { kv: "f16", threads: 1, backend: "wasm" } as const;
 const folder = mkdtempSync(join(tmpdir(), "turboquant-exact-"));
 let llm: LLM;
 beforeAll(async () => {
   writeRandomCheckpoint(folder, { num_hidden_layers: 1 });
-  llm = await LLM.load(folder, { kv: "f16", threads: 1, backend: "wasm" });
+  llm = await LLM.load(folder, LOADED);
 });
 afterAll(async () => {
   await llm.dispose();
@@ -46,6 +47,15 @@ const run = async (options: Partial<EvalOptions> = {}) => {
 };
 
 describe("the exact cache's part", () => {
+  it("is of models whose positions are turned alike", async () => {
+    const map = new MapStore();
+    const options = { text: DEFAULT_PROMPT, kv: [CODES], ctx: 200, chunks: 1, exact: storeOf(map) };
+    await evaluate(llm, options);
+    await using stretched = await LLM.load(folder, { ...LOADED, rope: { scaling: "yarn", scale: 4 } });
+    await evaluate(stretched, options);
+    expect(map.size).toBe(2);
+  });
+
   it("is kept, and gives the same rows bit by bit without its steps", async () => {
     const plain = await run();
     const map = new MapStore();

@@ -25,8 +25,8 @@ export class ExactCache {
   constructor(store: EntryStore, { weightsFingerprint, ops, decoder, config }: LLM, base: string) {
     this.#store = store;
     this.#width = config.hiddenSize;
-    // Weights may be kept otherwise than they are stored, which their bytes tell.
-    this.#scope = JSON.stringify([weightsFingerprint, base, ops.describe(), decoder.weightBytes]);
+    // Weights may be kept otherwise than they are stored, which their bytes tell, and positions be turned otherwise than they were trained.
+    this.#scope = JSON.stringify([weightsFingerprint, base, ops.describe(), decoder.weightBytes, config.rope]);
   }
 
   /** The rows of a text, [tokens][hiddenSize], or null. */

@@ -31,6 +31,7 @@ import {
   loadOptionsOf,
   type ModelFlags,
 } from "../options.ts";
+import { addRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
 import {
   addSpeculationOptions,
   checkSpeculation,
@@ -39,7 +40,7 @@ import {
 } from "../speculation-flags.ts";
 import { reasonOf, systemErrorLine } from "../system-error.ts";
 
-interface ChatFlags extends ModelFlags, GenerationFlags, SpeculationFlags {
+interface ChatFlags extends ModelFlags, RopeFlags, GenerationFlags, SpeculationFlags {
   readonly prompt?: string;
   readonly system?: string;
   readonly contextShift: boolean;
@@ -53,7 +54,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .argument("[prompt...]", "the first thing to say");
   addModelOption(command);
-  addCacheOptions(command);
+  addRopeOptions(addCacheOptions(command));
   addGenerationOptions(command, 512)
     .option("--system <text>", "system message")
     .option("--no-context-shift", "when the context is full, stop, instead of forgetting the oldest turns")
@@ -80,7 +81,10 @@ async function run(first: string, flags: ChatFlags, context: CommandContext): Pr
   // What is wrong with these is said before anything is loaded.
   const speculation = checkSpeculation(flags);
   await using drafts = await openSpeculation(speculation, flags, context);
-  await using llm = await loadModel(flags, context, progress, loadOptionsOf({ ...flags, ...drafts.limits }));
+  await using llm = await loadModel(flags, context, progress, {
+    ...loadOptionsOf({ ...flags, ...drafts.limits }),
+    ...ropeOptionOf(flags),
+  });
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
       "unsupported",

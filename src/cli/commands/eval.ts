@@ -40,8 +40,9 @@ import {
   wholeNumbers,
 } from "../options.ts";
 import { checkOutputFile, writeOutput } from "../output-file.ts";
+import { addRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
 
-interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, Omit<TextFlags, "quiet"> {
+interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, RopeFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
   readonly ctx: number;
   readonly chunks: number;
@@ -104,6 +105,7 @@ export function configure(command: Command, context: CommandContext): void {
   addLimitOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
+  addRopeOptions(command);
   addOutputOptions(command)
     .addHelpText(
       "after",
@@ -118,6 +120,7 @@ Examples:
   $ turboquant eval --text novel.txt --kv k3v3 --ladder
   $ turboquant eval --text novel.txt --kv k4v4,k3v3,k2v2 --greedy 200 --needle-lengths 512,1024,2048
   $ turboquant eval --text novel.txt --kv k4v4,k2v2 --tasks 20 --tasks-lengths 1024,4096 --time 10m
+  $ turboquant eval --text novel.txt --rope-scaling yarn --ctx 16384 --chunks 1 --needle-lengths 4096,16384 --kv k4v4,k2v2
   $ turboquant eval --model ./Qwen3-0.6B --text novel.txt --ctx 4096 --chunks 2 --kv k5v4 --diagnose --json`,
     )
     .action((flags: EvalFlags, own: Command) => {
@@ -156,12 +159,16 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   if (flags.ladder && kv.length > 1) {
     throw new TurboQuantError("invalid_argument", `--ladder: expected one --kv, got ${kv.length}; pass one`);
   }
+  const rope = ropeOptionOf(flags);
   if (flags.out !== undefined) await checkOutputFile("--out", flags.out);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, {
     ...backendOptionsOf(flags),
     ...calibrationOption(),
+    ...rope,
+    // What is asked for is what a context is stretched to, where nobody says by how much.
+    ...(rope.rope && { contextLength: longestOf(flags) }),
     kv: flags.base,
     otherKv: kv,
   });
@@ -193,7 +200,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   checkEvaluation(llm, asked);
   await checkCalibrations(llm, kv);
   const store = await entryStore(flags);
-  const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress, store);
+  const text = await textOrOwn(file, llm, wantedTokens(flags), flags, context, progress, store);
   const limit = limitOf(context, flags.time, performance.now() - started);
   const rows = await evaluate(llm, {
     text: text.text,
@@ -216,7 +223,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
   else io.stdout.write(`${evalTable(printed, width)}\n${evalFooter(printed)}${detailTables(printed, width)}`);
   if (flags.out !== undefined)
-    await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights });
+    await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights, ...rope });
 }
 
 /** What was asked for and is not in the rows. */
@@ -270,11 +277,15 @@ function gridOf(flags: EvalFlags): NeedleGrid | null {
   return { lengths: flags.needleLengths, depths, prompts: flags.needlePrompts };
 }
 
+/** Tokens of the longest sequence that is asked for. */
+function longestOf({ ctx, needleLengths = [], tasks, tasksLengths }: EvalFlags): number {
+  return Math.max(ctx, ...needleLengths, ...(tasks > 0 ? tasksLengths : []));
+}
+
 /** Number of tokens that a text written by the model needs for everything that was asked for. */
-function wantedTokens(flags: EvalFlags, grid: NeedleGrid | null): number {
+function wantedTokens(flags: EvalFlags): number {
   const greedy = flags.greedy > 0 ? GREEDY_PROMPT_TOKENS + flags.greedy * 16 : 0;
-  const tasks = flags.tasks > 0 ? flags.tasksLengths : [];
-  return Math.max(flags.ctx * flags.chunks, greedy, ...(grid?.lengths ?? []), ...tasks);
+  return Math.max(flags.ctx * flags.chunks, greedy, longestOf(flags));
 }
 
 async function appendRows(path: string, rows: readonly EvalRow[], settings: object): Promise<void> {

@@ -26,6 +26,7 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { type PromptFlags, readPrompt } from "../prompt-input.ts";
+import { addRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
 import {
   addSpeculationOptions,
   checkSpeculation,
@@ -33,7 +34,12 @@ import {
   type SpeculationFlags,
 } from "../speculation-flags.ts";
 
-interface RunFlags extends ModelFlags, GenerationFlags, SpeculationFlags, Omit<PromptFlags, "quiet" | "json"> {
+interface RunFlags
+  extends ModelFlags,
+    RopeFlags,
+    GenerationFlags,
+    SpeculationFlags,
+    Omit<PromptFlags, "quiet" | "json"> {
   readonly raw?: boolean;
   readonly system?: string;
   readonly compareF16?: boolean;
@@ -52,7 +58,7 @@ export function configure(command: Command, context: CommandContext): void {
       "the prompt; what a pipe brings stands behind it, or is it (default: a recall question over a short story)",
     );
   addModelOption(command);
-  addCacheOptions(command);
+  addRopeOptions(addCacheOptions(command));
   addGenerationOptions(command, 256)
     .option("-f, --file <path>", "read the prompt from a file; - is stdin")
     .addOption(new Option("-p, --prompt <text>", "the same as the argument").hideHelp())
@@ -85,7 +91,10 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   // What is wrong with these is said before anything is loaded.
   const speculation = checkSpeculation(flags);
   await using drafts = await openSpeculation(speculation, flags, context);
-  await using llm = await loadModel(flags, context, progress, loadOptionsOf({ ...flags, ...drafts.limits }));
+  await using llm = await loadModel(flags, context, progress, {
+    ...loadOptionsOf({ ...flags, ...drafts.limits }),
+    ...ropeOptionOf(flags),
+  });
   // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
   const isVerbose = !flags.quiet && !flags.json;

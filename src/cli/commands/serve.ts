@@ -26,6 +26,7 @@ import {
   realNumber,
   wholeNumber,
 } from "../options.ts";
+import { addRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
 import { addKvEventOptions, type KvEventFlags, openKvEvents } from "../serve/kv-event-flags.ts";
 import { collectModels, wantedModel } from "../serve/model-flags.ts";
 import { addPageStoreOptions, openStoreOf, type PageStoreFlags } from "../serve/page-store-flags.ts";
@@ -39,7 +40,7 @@ import {
 import { type HttpThread, startHttp } from "../start-http.ts";
 import { untilStopped } from "../until-stopped.ts";
 
-interface ServeFlags extends Omit<ModelFlags, "model">, SpeculationFlags, KvEventFlags, PageStoreFlags {
+interface ServeFlags extends Omit<ModelFlags, "model">, RopeFlags, SpeculationFlags, KvEventFlags, PageStoreFlags {
   /** The default, or what was given. */
   readonly model: string | readonly string[];
   readonly host: string;
@@ -85,7 +86,7 @@ export function configure(command: Command, context: CommandContext): void {
   const model = command.options.find(({ long }) => long === "--model")!;
   model.description += "; may be repeated, NAME=REF gives it a name: each is loaded when it is asked for";
   model.argParser(collectModels);
-  addCacheOptions(command)
+  addRopeOptions(addCacheOptions(command))
     .option("--host <address>", "address to listen on; 0.0.0.0 for all", "127.0.0.1")
     .option("--port <n>", "port; 0 for a free one", wholeNumber(0, 65535), 8080)
     .option("-a, --alias <name>", "another name for the model; may be repeated", collectText)
@@ -263,7 +264,7 @@ function servedModels(
     flags,
     context,
     logger,
-    load: { ...loadOptionsOf(modelFlags), kvBudgetBytes: flags.kvBudget },
+    load: { ...loadOptionsOf(modelFlags), ...ropeOptionOf(modelFlags), kvBudgetBytes: flags.kvBudget },
     scheduler: {
       maxRunning: flags.parallel,
       maxWaiting: flags.queue,

@@ -1,5 +1,5 @@
 /** @file `turboquant eval` as a user types it: own text, ladder, and the tables of what is asked for besides. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -126,4 +126,18 @@ it.each([
   expect([code, out]).toEqual([2, ""]);
   expect(err).toMatch(message);
   expect(err).not.toContain("the model wrote");
+});
+
+it("reads beyond the model's length once it is stretched, and the rows say how", async () => {
+  const model = join(folder, "short");
+  writeRandomCheckpoint(model, { num_hidden_layers: 1, max_position_embeddings: 128 });
+  const out = join(folder, "stretched.jsonl");
+  const argv = ["eval", "-m", model, ..."-t 1 -c 160 --chunks 1 --quiet".split(" "), "--text", textFile, "--out", out];
+  const refused = await runCommand(argv);
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("at most the model's context of 128")]);
+  expect((await runCommand([...argv, "--rope-scaling", "yarn"])).code).toBe(0);
+  expect((await runCommand([...argv, "--rope-scaling", "linear", "--rope-scale", "2"])).code).toBe(0);
+  const rows = readFileSync(out, "utf8").trimEnd().split("\n");
+  expect(rows.map((row) => JSON.parse(row).rope)).toEqual([{ scaling: "yarn" }, { scaling: "linear", scale: 2 }]);
+  expect(JSON.parse(rows[0]!).ppl).not.toBe(JSON.parse(rows[1]!).ppl);
 });
