@@ -1,9 +1,13 @@
 /** @file A question that is asked before the model is there. */
+import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { type EngineState, engineStore } from "../engine/engine-store.ts";
 import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
-import { chatStore, startNew } from "./chat-store.ts";
+import { save } from "../ui/saved.ts";
+import { chatStore, openChats, startNew } from "./chat-store.ts";
+import { ask, newConversation } from "./conversation.ts";
+import { openConversationDb } from "./conversation-db.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 import { askStarter, sendWhenReady, takeBack, waitingStore } from "./waiting-question.ts";
 
@@ -75,6 +79,22 @@ it("where the model cannot be loaded, or is on no way, a starter comes into the 
   expect(draftStore.get(), "not twice").toBe(`Mine\n\n${STARTER.text}`);
   ready();
   expect(asked).toEqual([]);
+});
+
+it("a page that opens meanwhile does not go to the conversation of the last visit, and lose the question", async () => {
+  vi.stubGlobal("indexedDB", new IDBFactory());
+  vi.stubGlobal("addEventListener", () => {});
+  vi.stubGlobal("navigator", {});
+  const last = ask(newConversation(), "Of the last visit");
+  await (await openConversationDb("the last visit")).put(last);
+  save("conversation", last.id);
+  save("conversation", last.id, "tab");
+  // As a page begins.
+  chatStore.update((state) => ({ ...state, current: newConversation() }));
+  askStarter(STARTER);
+  await openChats();
+  expect(waitingStore.get()).toMatchObject({ starter: STARTER });
+  expect(shown()).toEqual([]);
 });
 
 it("it is of the conversation in which it was asked: another one that is opened does not ask it", () => {

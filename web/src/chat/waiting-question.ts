@@ -2,7 +2,7 @@
 import { attachmentsOf, attachmentsStore, documentsOf } from "../documents/documents-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { createStore } from "../ui/store.ts";
-import { chatStore, sendMessage } from "./chat-store.ts";
+import { chatStore, sendMessage, show } from "./chat-store.ts";
 import { draftOf, draftStore, writeDraft } from "./drafts.ts";
 import type { Starter } from "./starters.ts";
 
@@ -19,8 +19,12 @@ export const waitingStore = createStore<WaitingQuestion | null>(null);
 export const isOnItsWay = ({ engine, status }: ReturnType<typeof engineStore.get>): boolean =>
   engine === null && (status === "loading" || status === "lost");
 
-const wait = (starter: WaitingQuestion["starter"]): void =>
-  waitingStore.set({ conversation: chatStore.get().current.id, starter });
+function wait(starter: WaitingQuestion["starter"]): void {
+  const { current } = chatStore.get();
+  // A page that is opening stays with it, and does not go to the conversation of the last visit.
+  show(current);
+  waitingStore.set({ conversation: current.id, starter });
+}
 
 /** Sends what stands in the field as soon as the model is ready. */
 export const sendWhenReady = (): void => wait(null);
