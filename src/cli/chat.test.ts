@@ -33,6 +33,11 @@ it("begins with the model, its cache and its context, for whoever types", async 
   ]);
 });
 
+it("a folder in the place of a saved conversation is named", async () => {
+  const { code, err } = await runCommand(["chat", ...model.args], { stdin: `/load ${folder}\n` });
+  expect([code, err]).toEqual([0, expect.stringContaining(`error: ${folder}: it is a folder (EISDIR)`)]);
+});
+
 describe("turns", () => {
   it("answers line by line until the input ends, keeping the cache", async () => {
     const { code, out } = await chat(["What is the capital of France?", "", "What is the capital of Spain?"], {}, [

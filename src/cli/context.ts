@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import type { CliIo } from "./io.ts";
 import { Progress } from "./progress.ts";
 
+/** Exit code of a mistake of the user. */
+export const EXIT_USER = 2;
 /** Exit code of what Ctrl-C ended. */
 export const EXIT_INTERRUPTED = 130;
 

@@ -56,8 +56,9 @@ const REASONS: Readonly<Record<string, string>> = {
   "yarn-ext-factor": "YaRN is always the whole of it (1); leave it out",
 };
 
-/** A line to add to an error about an unknown option; nothing where the error has one, or is another. */
+/** A line to add to an error about an unknown option or a command that there is not; nothing where the error has one, or is another. */
 export function meantBy(error: string, command: Command): string {
+  if (error.startsWith("error: too many arguments")) return commandMeant(command);
   const name = /^error: unknown option '--?([^'=]+)/.exec(error)?.[1];
   if (name === undefined) return "";
   const answers = answersOf(command);
@@ -65,6 +66,14 @@ export function meantBy(error: string, command: Command): string {
   if (error.includes("Did you mean")) return answer !== undefined && Object.hasOwn(REASONS, name) ? answer : "";
   const names = [...answers.keys()].filter(({ length }) => length >= MIN_LENGTH);
   return answer ?? answers.get(closest(name, names) ?? "") ?? "";
+}
+
+/** What is not one of the commands below a command that does something itself is taken for an argument of it. */
+function commandMeant({ args: [typed = ""], commands }: Command): string {
+  if (commands.length === 0) return "";
+  const names = commands.map((command) => command.name());
+  const meant = closest(typed, names);
+  return meant === undefined ? `(There are ${names.join(", ")}.)\n` : `(Did you mean ${meant}?)\n`;
 }
 
 /** Of shorter names every other short one would be a slip. */

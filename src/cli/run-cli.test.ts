@@ -64,6 +64,12 @@ describe("a user's mistake is one message and exit code 2", () => {
       ["run", "-ngl", "99"],
       /unknown option '--n-gpu-layers'\n\(the GPU computes all layers or none/,
     ],
+    [
+      "a misspelt command of bench",
+      ["bench", "atention"],
+      /too many arguments for 'bench'.*\n\(Did you mean attention\?\)/,
+    ],
+    ["none of its commands", ["bench", "everything"], /\(There are attention, prefill, /],
     ["help on what is no command", ["help", "evla"], /unknown command 'evla'\n\(Did you mean eval\?\)/],
     ["a number of tokens", ["run", "-n", "-2", "hi"], /at least 1, or -1 for as many as the context holds/],
     ["nothing to time", ["bench", "-p", "0", "-n", "0"], /-p 0 and -n 0 leave nothing to time/],

@@ -7,7 +7,7 @@ import { type ErrorCode, TurboQuantError } from "../errors.ts";
 import { normalizeArgv } from "./argv-aliases.ts";
 import { packageVersion } from "./build-info.ts";
 import { COMMANDS } from "./command-table.ts";
-import { type CommandContext, EXIT_INTERRUPTED } from "./context.ts";
+import { type CommandContext, EXIT_INTERRUPTED, EXIT_USER } from "./context.ts";
 import { defaultText } from "./default-text.ts";
 import { applyDefaults } from "./defaults.ts";
 import type { CliIo } from "./io.ts";
@@ -16,7 +16,6 @@ import { systemErrorLine } from "./system-error.ts";
 
 /** Errors for which the message is enough and no stack is printed. */
 const USER_CODES: readonly ErrorCode[] = ["invalid_argument", "invalid_file", "unsupported", "out_of_memory"];
-export const EXIT_USER = 2;
 const EXIT_FAULT = 1;
 
 /**

@@ -312,7 +312,10 @@ class Chat {
       }
       case "/load": {
         needsFile();
-        const bytes = await readFile(argument);
+        const bytes = await readFile(argument).catch((error: NodeJS.ErrnoException) => {
+          // Reading a folder fails without its name.
+          throw Object.assign(error, { path: argument });
+        });
         this.#conversation.adopt(namingFile(argument, () => llm.restore(bytes)));
         say(`${argument}: ${formatCount(this.#conversation.session.sequence.length)} tokens\n`);
         break;
