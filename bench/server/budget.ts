@@ -175,7 +175,7 @@ export async function measureBudget(
   const budget = Math.floor((one * CONVERSATIONS) / 2);
   const found: Awaited<ReturnType<typeof most>>[] = [];
   for (const kv of FORMATS) {
-    const guess = found.length === 0 ? CONVERSATIONS / 2 : Math.floor(1.6 * found[0]!.n);
+    const guess = found.length === 0 ? CONVERSATIONS / 2 : Math.floor(1.8 * found[0]!.n);
     found.push(await most(kv, budget, tokens, guess, serve, onProgress));
   }
   onProgress("the divergence of their answers");

@@ -13,8 +13,8 @@ export interface PageCounts {
   readonly tiers: readonly number[];
 }
 
-/** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens. */
-type PagesInTier = (tier: CoarserTier, length: number) => number;
+/** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens, of which the first `coded` have codes. */
+type PagesInTier = (tier: CoarserTier, length: number, coded: number) => number;
 
 /** Pages when `tokens` have been committed. inTier: `pagesInTier` where memory has never been short */
 export function pagesAtRest(layer: LayerCache, tokens: number, inTier: PagesInTier = mostInTier): PageCounts {
@@ -60,16 +60,16 @@ function pagesOf(
   reserved: number,
   inTier: PagesInTier = mostInTier,
 ): PageCounts {
-  const coded = Math.ceil((residual?.codedTokens(reserved) ?? reserved) / main.pageTokens);
+  const coded = (length: number): number => residual?.codedTokens(length) ?? length;
   const reachable = reach.firstPage(committed, main.pageTokens);
   /** Pages of a tier, 0 for the finest, that end at `end`; what is in the next tier has left it at the commit. */
   const count = (tier: number, end: number): number => {
     const next = tiers[tier];
-    return Math.max(0, end - Math.max(reachable, next ? inTier(next, committed) : 0));
+    return Math.max(0, end - Math.max(reachable, next ? inTier(next, committed, coded(committed)) : 0));
   };
   return {
-    main: count(0, coded),
+    main: count(0, Math.ceil(coded(reserved) / main.pageTokens)),
     residual: residual?.numPages(committed, reserved) ?? 0,
-    tiers: tiers.map((of, tier) => count(tier + 1, inTier(of, reserved))),
+    tiers: tiers.map((of, tier) => count(tier + 1, inTier(of, reserved, coded(reserved)))),
   };
 }

@@ -14,7 +14,6 @@ import { CHUNK_TOKENS } from "../backends/webgpu/planner.ts";
 import { MAX_RETIRED_BYTES } from "../backends/webgpu/queue/buffer-bytes.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
-import { KEPT_TOKENS } from "../cache/states/tiers.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { expectPages } from "../engine/expect-pages.ts";
 import { WARM_UP_DRAWS } from "../engine/llm.ts";
@@ -273,7 +272,7 @@ describe("a plan bounds what is allocated", () => {
     for (let tier = 0; tier < 3; tier++) {
       for (const layer of model.layers.keys()) {
         const state = sequence.kv(layer);
-        const { first, end } = state.coarsenable(tier, KEPT_TOKENS);
+        const { first, end } = state.coarsenable(tier, 0);
         for (let page = first; page < end; page++) state.coarsen(tier, () => {}, new Map());
       }
     }

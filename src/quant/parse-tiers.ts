@@ -122,7 +122,7 @@ export function parseTiers(preset: string): PresetDraft | null {
     ...sidesOf(youngest!),
     sinks: SINKS,
     window: newest,
-    windowBits: window?.widths[0] === 8 ? 8 : 16,
+    windowBits: items[0]!.widths.every((bits) => bits === 8) ? 8 : 16,
     ...(tiers.length > 0 && { tiers }),
   };
 }

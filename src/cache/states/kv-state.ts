@@ -168,7 +168,10 @@ export class KvState implements LayerState {
 
   keepable(length: number): number {
     if (this.#isWhole(length)) return length;
-    return this.#marks.at(length)?.length ?? 0;
+    const marked = this.#marks.at(length)?.length ?? 0;
+    // Where pages have grown coarser for want of memory, the end of one is a length that needs no mark.
+    const pageEnd = length - (length % this.layer.main.pageTokens);
+    return this.isPressed && pageEnd > marked && this.#isWhole(pageEnd) ? pageEnd : marked;
   }
 
   cutTo(length: number): void {
@@ -223,6 +226,9 @@ export class KvState implements LayerState {
       if (isShared) known.set(from, to);
       else known.delete(from);
       finer.set(index, 0);
+      // One that a step has reserved, in which the page would have come here by its age.
+      const reserved = this.tiers[tier]!.get(index);
+      if (reserved) this.pool.release(reserved);
       this.tiers[tier]!.set(index, to);
     }
     this.#inTier[tier] = index + 1;

@@ -9,8 +9,8 @@
 import type { PageLayout } from "../../quant/page-layout.ts";
 import { NO_AGE } from "../../quant/parse-tiers.ts";
 
-/** Newest tokens of a sequence whose codes stay when memory is short, as many as a residual window usually has. */
-export const KEPT_TOKENS = 128;
+/** Newest tokens of a sequence whose codes grow coarser last when memory is short, as many as a residual window usually has. */
+export const NEWEST_TOKENS = 128;
 
 /** A coarser tier of a layer. */
 export interface CoarserTier {
@@ -23,9 +23,9 @@ export interface CoarserTier {
 export const pagesInTier = ({ after, layout }: CoarserTier, length: number): number =>
   Math.floor(Math.max(0, length - after) / layout.pageTokens);
 
-/** The same once all pages have grown as coarse as they can for want of memory. */
-export const mostInTier = (tier: CoarserTier, length: number): number =>
-  isPressed(tier) ? Math.floor(Math.max(0, length - KEPT_TOKENS) / tier.layout.pageTokens) : pagesInTier(tier, length);
+/** The same once all pages that are full have grown as coarse as they can for want of memory. coded: first tokens that have codes */
+export const mostInTier = (tier: CoarserTier, length: number, coded: number): number =>
+  isPressed(tier) ? Math.floor(coded / tier.layout.pageTokens) : pagesInTier(tier, length);
 
 /** Whether pages enter the tier for want of memory, and not by age. */
 export const isPressed = ({ after }: { readonly after: number }): boolean => after === NO_AGE;

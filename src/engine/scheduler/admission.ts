@@ -11,10 +11,11 @@ const HEADROOM_TOKENS = PAGE_TOKENS;
 
 /** The most bytes of pages of codes of a layer between steps, once all have grown as coarse as they can. */
 function codeBytes({ main, reach, residual, tiers }: LayerCache, length: number): number {
-  const pages = reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens);
+  const coded = residual?.codedTokens(length) ?? length;
+  const pages = reach.mostPages(coded, main.pageTokens);
   // Which of the pages within a sliding window have grown coarser depends on where it begins.
   if (reach.slidingWindow > 0) return pages * main.numBytes;
-  const coarser = tiers.map((tier) => Math.min(pages, mostInTier(tier, length)));
+  const coarser = tiers.map((tier) => Math.min(pages, mostInTier(tier, length, coded)));
   return coarser.reduce(
     (sum, count, tier) => sum + (count - (coarser[tier + 1] ?? 0)) * tiers[tier]!.layout.numBytes,
     (pages - (coarser[0] ?? 0)) * main.numBytes,
@@ -112,8 +113,8 @@ export class Admission {
       if (reach.slidingWindow > 0) return sum;
       // Each sequence codes anew for itself what grows coarser as it becomes longer.
       const last = tiers.at(-1);
-      if (last) return sum + mostInTier(last, tokens) * last.layout.numBytes;
       const coded = residual?.codedTokens(tokens) ?? tokens;
+      if (last) return sum + mostInTier(last, tokens, coded) * last.layout.numBytes;
       return sum + Math.floor(coded / main.pageTokens) * main.numBytes;
     }, 0);
   }
