@@ -262,11 +262,13 @@ describe("a plan bounds what is allocated", () => {
     const ops = await createBackend("webgpu");
     const kv = parseKvSpec("auto");
     const cache = new KvCache(model.layers, (layer) => kv.forLayer(layer), new PagePool(ops.pages));
-    const [sequence, tokens, chunk] = [cache.createSequence(), 16_384, 1024];
+    // The last page is not full, so it stays.
+    const [sequence, tokens, chunk] = [cache.createSequence(), 16_384 - 24, 1024];
     expectPages(cache, tokens, chunk);
     for (let at = 0; at < tokens; at += chunk) {
-      sequence.reserve(chunk);
-      sequence.commit(chunk);
+      const count = Math.min(chunk, tokens - at);
+      sequence.reserve(count);
+      sequence.commit(count);
     }
     const budget = cache.numBytes;
     for (let tier = 0; tier < 3; tier++) {

@@ -52,7 +52,9 @@ describe("tiers=", () => {
 
   it("may last as long as there is memory", () => {
     expect(parseKvSpec("auto").text).toBe("tiers=8:auto,4:auto,3:auto,2");
-    expect(layer("auto")).toMatchObject({ window: 0, sinks: 16, k: { bits: 8 } });
+    // Sinks are as fine as the codes that they begin in.
+    expect(layer("auto")).toMatchObject({ window: 0, sinks: 16, windowBits: 8, k: { bits: 8 } });
+    expect(layer("tiers=4:auto,3").windowBits).toBeUndefined();
     expect(layer("tiers=8:128,4:64,3:auto,2").tiers!.map(({ after }) => after)).toEqual([192, NO_AGE]);
     expect(layer("auto").tiers!.map(({ after }) => after)).toEqual([NO_AGE, NO_AGE, NO_AGE]);
   });

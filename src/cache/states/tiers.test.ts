@@ -91,6 +91,24 @@ describe("tiers", () => {
     }
   });
 
+  it("grow coarser for want of memory in the middle of a step that has reserved pages for their age, which are given back", () => {
+    const fixture = makeCache(FORMATS);
+    const sequence = fixture.cache.createSequence();
+    append(fixture, sequence, range(133));
+    const states = FORMATS.map((_, layer) => sequence.kv(layer));
+    // A step is about to move a page by its age when memory is short for another sequence.
+    sequence.reserve(130);
+    for (const state of states) {
+      const { first, end } = state.coarsenable(0, 0);
+      for (let page = first; page < end; page++) state.coarsen(0, () => {}, new Map());
+    }
+    sequence.dropReserved();
+    expect(sequence.numBytes).toBe(fixture.pool.numBytes);
+    expect(states.map((state) => state.tierPages(0, 133))).toEqual([1, 2, 2]);
+    sequence.release();
+    expect(fixture.pool.numPages).toBe(0);
+  });
+
   it("take no more tokens into a page that has grown coarser", () => {
     const fixture = makeCache(FORMATS);
     const sequence = fixture.cache.createSequence();
