@@ -339,6 +339,8 @@ export const TIERS: readonly KvCase[] = [
   { kv: "tiers=8:16,4:64,3", steps: [150, 1, 130, 1], slidingWindow: 50 },
   { kv: "tiers=8:16,4:64,2", numHeads: 4, numKvHeads: 2, steps: TOGETHER },
   { kv: "tiers=4:1,3:1,2", steps: [64, 1, 64], awkward: true },
+  // Sinks in 8 bits without a window, beside codes of 8.
+  { kv: "tiers=8:auto,2", steps: [70, 1] },
 ];
 
 /** For a GPU in software, with the kernels of one format: two tiers behind a window, a sliding window that ends in one, several sequences. */
