@@ -59,12 +59,15 @@ export class ServerProcess {
     }
   }
 
-  /** A value of /metrics; 0 when it has not been counted yet. */
-  async metric(name: string): Promise<number> {
+  /** A value of /metrics, summed over its series; 0 when it has not been counted yet. labels: those of the series that count */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
     let sum = 0;
-    for (const line of text.split("\n"))
-      if (new RegExp(`^turboquant:${name}[{ ]`).test(line)) sum += Number(line.split(" ").at(-1));
+    for (const line of text.split("\n")) {
+      const isOne = new RegExp(`^turboquant:${name}[{ ]`).test(line) && wanted.every((label) => line.includes(label));
+      if (isOne) sum += Number(line.split(" ").at(-1));
+    }
     return sum;
   }
 

@@ -8,12 +8,23 @@ export const SCHEMA_OPTIONS = { "x-guidance": { whitespace_pattern: "[ \\t\\r\\n
 /** Keywords that only describe. */
 const ANNOTATIONS = new Set(["title", "description", "default", "examples", "deprecated", "$comment", "$anchor"]);
 /** Formats that the engine enforces; others describe, as JSON Schema has it for all of them. */
-const FORMATS = new Set(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]);
+export const ENFORCED_FORMATS: ReadonlySet<string> = new Set([
+  "date-time",
+  "time",
+  "date",
+  "duration",
+  "email",
+  "hostname",
+  "ipv4",
+  "ipv6",
+  "uuid",
+  "uri",
+]);
 /** Keywords that say nothing with these values, and that generators of schemas write all the same. */
 const IDLE: Readonly<Record<string, (value: unknown) => boolean>> = {
   propertyNames: (value) => isJsonObject(value) && Object.keys(value).length === 1 && value["type"] === "string",
   uniqueItems: (value) => value === false,
-  format: (value) => typeof value === "string" && !FORMATS.has(value),
+  format: (value) => typeof value === "string" && !ENFORCED_FORMATS.has(value),
 };
 /** Keywords with regular expressions. */
 const PATTERNS: Readonly<Record<string, (value: unknown) => unknown>> = {
@@ -39,10 +50,21 @@ function compact(schema: Readonly<Record<string, unknown>>, areNames: boolean): 
     return isJsonObject(value) ? compact(value, !areNames && NAMED.has(key)) : value;
   };
   return Object.fromEntries(
-    Object.entries(schema)
+    (areNames ? Object.entries(schema) : ordered(schema))
       .filter(([key, value]) => areNames || !(ANNOTATIONS.has(key) || IDLE[key]?.(value)))
       .map(([key, value]) => [key, !areNames && PATTERNS[key] ? PATTERNS[key](inner(key, value)) : inner(key, value)]),
   );
+}
+
+/** Keywords that put other schemas beside their own. */
+const COMBINING = new Set(["allOf", "anyOf", "oneOf", "$ref"]);
+
+/** Keywords in an order that changes nothing for JSON Schema: the engine forgets `additionalItems` where another schema comes before `items`. */
+function ordered(schema: Readonly<Record<string, unknown>>): [string, unknown][] {
+  const entries = Object.entries(schema);
+  if (!("additionalItems" in schema)) return entries;
+  const isLast = ([key]: [string, unknown]): boolean => COMBINING.has(key);
+  return [...entries.filter((entry) => !isLast(entry)), ...entries.filter(isLast)];
 }
 
 /** A schema whose references to itself go on to mean the same when it is put at `place` of another. */

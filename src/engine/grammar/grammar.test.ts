@@ -86,6 +86,21 @@ describe("schemas", () => {
     expect((await answer({ schema, seed: 1, maxNewTokens: 4000 })).finishReason).toBe("stop");
   });
 
+  it.each<JsonSchema>([
+    { allOf: [{}], items: [{ const: 1 }], additionalItems: false, minItems: 1, type: "array" },
+    {
+      $defs: { one: { minItems: 1 } },
+      $ref: "#/$defs/one",
+      type: "array",
+      items: [{ const: 1 }],
+      additionalItems: false,
+    },
+    { anyOf: [{}, { minItems: 1 }], type: "array", minItems: 1, items: [{ const: 1 }], additionalItems: false },
+  ])("additionalItems holds behind other schemas: %j", async (schema) => {
+    const { text } = await answer({ schema, seed: 1 });
+    expect(JSON.parse(text)).toEqual([1]);
+  });
+
   it("batches, several continuations, greedy ones and log-probabilities", async () => {
     const results = await generateBatch(llm, ["Once", "upon a time"], {
       ...SAMPLED,
