@@ -12,7 +12,7 @@ export interface BuiltApp {
   dispose(): void;
 }
 
-/** Names the folder of the page that is built once for all tests of a run (test/built-page.ts). */
+/** Names the folder of the page that is built once for all tests of a run (test/built-page.ts), or before it. */
 export const PAGE_OF_RUN = "TURBOQUANT_TEST_PAGE";
 
 /** In a folder of its own, which a test may add to: a copy of the page of the run, or built where there is none. dist/ stays as it is. */
