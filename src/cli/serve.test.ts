@@ -153,7 +153,10 @@ describe("serve", () => {
     const { port } = taken.address() as { port: number };
     const mistakes: [string[], string][] = [
       [["--port", String(port)], `cannot listen on 127.0.0.1:${port}: another program listens there`],
-      [["--api-key-file", "/no/such/file"], "--api-key-file /no/such/file: cannot be read (ENOENT)"],
+      [
+        ["--api-key-file", "/no/such/file"],
+        "--api-key-file /no/such/file: cannot be read: there is no such file or folder (ENOENT)",
+      ],
       [["--slot-save-path", "LICENSE/slots"], "--slot-save-path LICENSE/slots: cannot be used (ENOTDIR)"],
       [["--log-level", "loud"], "Allowed choices are debug, info"],
       [["--port", "70000"], "Expected a whole number from 0 to 65535"],

@@ -212,7 +212,7 @@ describe("modifiers", () => {
     expect(spec.forLayer(27)).toMatchObject({ k: plain("tq3") });
     const kinds = (count: number) => Array.from({ length: count }, () => ["full"] as const);
     expect(spec.forModel(kinds(28)).forLayer(27)).toEqual(spec.forLayer(27));
-    expect(() => spec.forModel(kinds(27))).toThrowError(/layers=27-27: the model has layers 0 to 26/);
+    expect(() => spec.forModel(kinds(27))).toThrowError(/layers=27: the model has layers 0 to 26/);
     expect(parseKvSpec("f16,layers=0:q8_0").isFloat).toBe(false);
   });
 

@@ -248,7 +248,7 @@ function layersIn(layers: Layers, kinds: readonly (readonly KeptKind[])[]): Laye
   if ("first" in layers) {
     if (layers.last < kinds.length) return [layers];
     const { first, last } = layers;
-    failSpec(`layers=${first}-${last}: the model has layers 0 to ${kinds.length - 1}`, {
+    failSpec(`layers=${first === last ? first : `${first}-${last}`}: the model has layers 0 to ${kinds.length - 1}`, {
       last,
       numLayers: kinds.length,
     });

@@ -38,6 +38,7 @@ import {
   type SpeculationFlags,
 } from "../speculation-flags.ts";
 import { type HttpThread, startHttp } from "../start-http.ts";
+import { reasonOf } from "../system-error.ts";
 import { untilStopped } from "../until-stopped.ts";
 
 interface ServeFlags extends Omit<ModelFlags, "model">, RopeFlags, SpeculationFlags, KvEventFlags, PageStoreFlags {
@@ -302,7 +303,7 @@ async function keysOf(flags: ServeFlags): Promise<string[]> {
     const text = await readFile(flags.apiKeyFile, "utf8").catch((cause: NodeJS.ErrnoException) => {
       throw new TurboQuantError(
         "invalid_argument",
-        `--api-key-file ${flags.apiKeyFile}: cannot be read (${cause.code}); check the path`,
+        `--api-key-file ${flags.apiKeyFile}: cannot be read: ${reasonOf(cause)}; check the path`,
         {},
         { cause },
       );
