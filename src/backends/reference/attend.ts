@@ -100,7 +100,9 @@ function reader(
   const ends = state.tiers.map((_, tier) => state.tierPages(tier, query + 1) * main.pageTokens);
   return (j) => {
     if (residual?.reads(query, j, state.residualStart)) return copies;
-    return codes[ends.filter((end) => j < end).length]!;
+    let tier = 0;
+    for (const end of ends) if (j < end) tier++;
+    return codes[tier]!;
   };
 }
 

@@ -55,6 +55,7 @@ import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
 import { mixExperts, multiplyExperts } from "./experts.ts";
 import { embedNgrams } from "./ngrams.ts";
+import { addProducts } from "./products.ts";
 import { scan } from "./scan.ts";
 import { turnHeads } from "./turn-heads.ts";
 
@@ -208,12 +209,13 @@ class ReferenceBackend implements Ops {
     const runs = w instanceof StackedWeight ? w.runs : [{ weight: w, first: 0 }];
     for (const { weight, first } of runs) {
       const values = hostWeight(weight);
+      const sums = new Float64Array(weight.rows);
       for (let r = 0; r < rows; r++) {
-        for (let o = 0; o < weight.rows; o++) {
-          let sum = b ? b[first + o]! : 0;
-          for (let i = 0, wi = o * w.cols, xi = r * w.cols; i < w.cols; i++) sum += values[wi + i]! * input[xi + i]!;
-          const at = r * w.rows + first + o;
-          output[at] = add ? output[at]! + sum : sum;
+        if (b) sums.set(b.subarray(first, first + weight.rows));
+        else sums.fill(0);
+        addProducts(values, w.cols, input, r * w.cols, sums);
+        for (let o = 0, at = r * w.rows + first; o < weight.rows; o++, at++) {
+          output[at] = add ? output[at]! + sums[o]! : sums[o]!;
         }
       }
     }
