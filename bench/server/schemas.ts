@@ -203,7 +203,9 @@ async function all(next: (i: number) => SuiteSchema | null): Promise<void> {
   const client = async (): Promise<void> => {
     for (let one = next(i++); one !== null; one = next(i++)) {
       const own = seed * 1_000_000 + sent++;
-      await check(one, own).catch((error: Error) => void failures.push(`${one!.name}: ${error.message}`));
+      await check(one, own).catch(
+        (error: Error) => void failures.push(`${one!.name}: ${error.message} (${error.cause ?? "no cause"})`),
+      );
       if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${valid} valid, ${invalid.length} invalid`);
     }
   };

@@ -66,6 +66,26 @@ export function serverSection(): string {
   target("server: first token after a shared prefix of 1,500 tokens, sooner by", num(prefix, "ratio"), "≥", 8, "×", 1);
   target("server: tokens/s of 8 streams to one", num(batching, "ratio"), "≥", 2.5, "×");
 
+  const schemas = last("schemas");
+  target(
+    "server: schema-bound answers that are not valid, or failed",
+    num(schemas, "answers") - num(schemas, "valid") + num(schemas, "failed_requests"),
+    "≤",
+    0,
+    "",
+    0,
+  );
+  const soak = last("soak");
+  target(
+    "server: answers of all kinds that differ or failed, over a store that dies",
+    num(soak, "different_answers") + num(soak, "failed_requests"),
+    "≤",
+    0,
+    "",
+    0,
+  );
+  const count = (row: Row | undefined, field: string): string => num(row, field).toLocaleString("en-US");
+
   const loadRows = [
     ["clients, seconds", `${fixed(num(load, "clients"), 0)}, ${fixed(num(load, "seconds"), 0)}`],
     [
@@ -131,5 +151,18 @@ export function serverSection(): string {
       `${num(connections, "closed_by_server").toLocaleString("en-US")} closed by the server; first token of requests beside them after ` +
       `${fixed(num(connections, "ttft_ms_beside"), 0)} ms (${fixed(num(connections, "ttft_ms_before"), 0)} before), ` +
       `${num(connections, "failed_requests")} failed, ${num(connections, "wrong_answers")} wrong.`,
-  ].join("\n\n");
+    soak &&
+      `Completions, chats, schemas, calls, tools, regular expressions and responses of ${count(soak, "clients")} clients on two servers of two models, whose prefix store was killed ` +
+        `${count(soak, "store_deaths")} times in ${count(soak, "seconds")} s: ${count(soak, "answers")} answers, ${count(soak, "different_answers")} unlike the same request alone, ` +
+        `${count(soak, "failed_requests")} failed, ${count(soak, "server_errors")} with 5xx; ${count(soak, "hang_ups")} hung up and left ${count(soak, "left_at_work")} at work. ` +
+        `The store: ${count(soak, "store_hits")} hits of ${count(soak, "store_tokens")} tokens, ${count(soak, "store_misses")} misses, ${count(soak, "store_failed")} failed, ` +
+        `${count(soak, "store_skipped")} skipped. \`/health\`, on processors shared with other programs: median ${fixed(num(soak, "health_ms"), 0)} ms, p99 ${fixed(num(soak, "health_ms_p99"), 0)}, ` +
+        `longest ${fixed(num(soak, "health_ms_longest"), 0)}; idle ${fixed(num(soak, "health_idle_ms"), 0)}, longest ${fixed(num(soak, "health_idle_ms_longest"), 0)} (\`npx tsx bench/server/soak.ts\`).`,
+    schemas &&
+      `Answers bound to schemas of JSON Schema's test suite at temperature 1: ${count(schemas, "valid")} of ${count(schemas, "answers")} valid by Ajv, ` +
+        `${count(schemas, "composed")} of them of schemas made of two. ${count(schemas, "refused")} schemas were refused by name, ${count(schemas, "truncated")} answers did not end in ` +
+        `512 tokens, ${count(schemas, "not_compiled_by_validator")} schemas Ajv does not compile, ${count(schemas, "undecided")} multiples it cannot decide, ${count(schemas, "failed_requests")} requests without an answer (\`npx tsx bench/server/schemas.ts\`).`,
+  ]
+    .filter(Boolean)
+    .join("\n\n");
 }
