@@ -12,8 +12,8 @@
  * the engine enforces, but for uri, of which that refuses some that RFC 3986 allows. Ajv reckons in doubles: where a long number is no multiple for it, the
  * answer is left out and counted, and so is a schema that it does not compile.
  *
- * Prints the refused schemas by reason, each invalid answer, and the sums; --json one line of JSON. Exits with 1 when an answer is invalid, or a request
- * failed otherwise than by being refused with 400.
+ * Prints the refused schemas by reason, each invalid answer, and the sums; --json one line of JSON. Exits with 1 when an answer is invalid, a
+ * request failed otherwise than by being refused with 400, or fewer than --count answers were validated.
  */
 import { appendFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
@@ -262,4 +262,4 @@ say(
   `${valid} of ${checked()} answers valid (${composed} of schemas made of two), ${texts.size} different, ${invalid.length} invalid; ` +
     `${numRefused} schemas refused, ${truncated.length} truncated, ${unknownToAjv.length} not compiled by Ajv, ${undecided.length} undecided, ${failures.length} failed; ${row.seconds} s`,
 );
-if (invalid.length + failures.length > 0) process.exitCode = 1;
+if (invalid.length + failures.length > 0 || checked() < count) process.exitCode = 1;
