@@ -1,5 +1,5 @@
 /** @file Defaults from the environment and a config file, on a command of its own. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
@@ -58,19 +58,36 @@ describe("defaults", () => {
     await expect(optionsOf([], env, config)).rejects.toThrow(message);
   });
 
-  it("commands ask for them", async () => {
+  /** `plan` with this config file. */
+  async function planWith(config: object, ...argv: string[]) {
     const path = join(folder, "whole.json");
-    writeFileSync(path, JSON.stringify({ plan: { memory: "24" } }));
+    writeFileSync(path, JSON.stringify(config));
     const before = process.env["TURBOQUANT_CONFIG"];
     process.env["TURBOQUANT_CONFIG"] = path;
     try {
-      const { code, err } = await runCommand(["plan"]);
-      expect([code, err]).toEqual([
-        2,
-        expect.stringMatching(/whole\.json: plan\.memory: "24" is no value of --memory/),
-      ]);
+      return await runCommand(["plan", ...argv]);
     } finally {
       process.env["TURBOQUANT_CONFIG"] = before;
     }
+  }
+
+  it("commands ask for them", async () => {
+    const { code, err } = await planWith({ plan: { memory: "24" } });
+    expect([code, err]).toEqual([2, expect.stringMatching(/whole\.json: plan\.memory: "24" is no value of --memory/)]);
+  });
+
+  it("a command without a shared option takes a file that has it", async () => {
+    const { code, err } = await planWith({ "rope-scaling": "yarn", "rope-scale": 2, "draft-max": 4 }, "qwen3-1m");
+    expect([code, err]).toEqual([0, ""]);
+  });
+
+  it("every file that declares shared options is loaded before names are checked", () => {
+    const here = import.meta.dirname;
+    const files = readdirSync(here, { recursive: true, encoding: "utf8" }).filter((file) =>
+      /(?<!\.test)\.ts$/.test(file),
+    );
+    const declaring = files.filter((file) => /= sharing\(/.test(readFileSync(join(here, file), "utf8")));
+    const loaded = readFileSync(join(here, "defaults.ts"), "utf8").matchAll(/import\("\.\/(.+)"\)/g);
+    expect(declaring.sort()).toEqual([...loaded].map(([, file]) => file).sort());
   });
 });

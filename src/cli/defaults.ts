@@ -112,7 +112,12 @@ async function readConfig(env: Env): Promise<Config | null> {
     typeof value === "object" && value !== null && !Array.isArray(value) && COMMANDS.some((each) => each.name === name);
   const shared = Object.fromEntries(entries.filter((entry) => !isSection(entry)));
   // These declare what all commands share; a command that has none of it has not loaded them.
-  await import("./generation-options.ts");
+  await Promise.all([
+    import("./generation-options.ts"),
+    import("./options.ts"),
+    import("./rope-flags.ts"),
+    import("./speculation-flags.ts"),
+  ]);
   checkNames(Object.keys(shared), [...sharedNames(), ...COMMANDS.map(({ name }) => name)], path);
   return { path, shared, sections: Object.fromEntries(entries.filter(isSection)) };
 }
