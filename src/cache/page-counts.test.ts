@@ -8,8 +8,12 @@ import { MemoryPageStorage } from "./memory-storage.ts";
 import { bytesOf, pagesAtRest, pagesHeld } from "./page-counts.ts";
 import { PagePool } from "./page-pool.ts";
 import type { LayerShape } from "./states/state-shape.ts";
+import { isPressed } from "./states/tiers.ts";
 
-/** Bytes of one sequence after a prefill in steps, and the most pages of a layer's streams while it ran. */
+/**
+ * Bytes of one sequence after a prefill in steps, and the most pages of a layer's streams while it ran; and its bytes once memory was so short
+ * that all pages have grown as coarse as they can.
+ */
 function filled(kv: string, shape: LayerShape, tokens: number, chunk: number) {
   const spec = parseKvSpec(kv);
   const shapes = Array.from({ length: 3 }, () => shape);
@@ -27,7 +31,16 @@ function filled(kv: string, shape: LayerShape, tokens: number, chunk: number) {
     sequence.commit(count);
   }
   expect(sequence.numBytes).toBe(cache.numBytes);
-  return { rest: cache.numBytes, held };
+  const rest = cache.numBytes;
+  for (const [layer, { tiers }] of cache.layers.entries()) {
+    const state = sequence.kv(layer);
+    for (const tier of tiers.keys()) {
+      if (!isPressed(tiers.at(-1)!)) continue;
+      const { first, end } = state.coarsenable(tier, 0);
+      for (let page = first; page < end; page++) state.coarsen(tier, () => {}, new Map());
+    }
+  }
+  return { rest, held, pressed: cache.numBytes };
 }
 
 function planned(kv: string, shape: LayerShape, tokens: number, chunk: number) {
@@ -70,14 +83,22 @@ describe("pages in closed form", () => {
     const shape = { numKvHeads: 2, headDim: 8, slidingWindow };
     for (const kv of FORMATS) {
       for (const tokens of LENGTHS) {
-        expect({ kv, tokens, ...filled(kv, shape, tokens, 64) }).toEqual({
-          kv,
-          tokens,
-          ...planned(kv, shape, tokens, 64),
-        });
+        const { rest, held } = filled(kv, shape, tokens, 64);
+        expect({ kv, tokens, rest, held }).toEqual({ kv, tokens, ...planned(kv, shape, tokens, 64) });
       }
     }
   });
+
+  it.each(["auto", "tiers=8:40,4:100,3:auto,2", "tiers=8:300,4:auto,2", "tiers=16:20,k8v7:64,k5v4:auto,k3v2"])(
+    "of %s are those of a sequence whose pages have all yielded, none of them in two tiers",
+    (kv) => {
+      const shape = { numKvHeads: 2, headDim: 8 };
+      for (const tokens of LENGTHS) {
+        const { pressed } = filled(kv, shape, tokens, 64);
+        expect({ tokens, bytes: planned(kv, shape, tokens, 64).rest }).toEqual({ tokens, bytes: pressed });
+      }
+    },
+  );
 
   it("for any window, sinks, length, step and head_dim", () => {
     const cases = fc.record({

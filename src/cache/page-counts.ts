@@ -3,7 +3,7 @@
  * with real sequences, page by page. Formats that yield to memory (`--kv auto`) are counted as coarse as they can get.
  */
 import type { LayerCache } from "./layer-cache.ts";
-import { type CoarserTier, mostInTier } from "./states/tiers.ts";
+import { type CoarserTier, mostInTier, pagesFromTier } from "./states/tiers.ts";
 
 /** Number of pages of each stream. */
 export interface PageCounts {
@@ -13,7 +13,7 @@ export interface PageCounts {
   readonly tiers: readonly number[];
 }
 
-/** Number of first pages that are in a tier, or in a coarser one, in a sequence of `length` tokens, of which the first `coded` have codes. */
+/** Number of first pages that are at least as coarse as a tier asks for in a sequence of `length` tokens, of which the first `coded` have codes. */
 type PagesInTier = (tier: CoarserTier, length: number, coded: number) => number;
 
 /** Pages when `tokens` have been committed. inTier: `pagesInTier` where memory has never been short */
@@ -62,14 +62,12 @@ function pagesOf(
 ): PageCounts {
   const coded = (length: number): number => residual?.codedTokens(length) ?? length;
   const reachable = reach.firstPage(committed, main.pageTokens);
+  const coarser = (tier: number, length: number): number => pagesFromTier(tiers, tier, length, coded(length), inTier);
   /** Pages of a tier, 0 for the finest, that end at `end`; what is in the next tier has left it at the commit. */
-  const count = (tier: number, end: number): number => {
-    const next = tiers[tier];
-    return Math.max(0, end - Math.max(reachable, next ? inTier(next, committed, coded(committed)) : 0));
-  };
+  const count = (tier: number, end: number): number => Math.max(0, end - Math.max(reachable, coarser(tier, committed)));
   return {
     main: count(0, Math.ceil(coded(reserved) / main.pageTokens)),
     residual: residual?.numPages(committed, reserved) ?? 0,
-    tiers: tiers.map((of, tier) => count(tier + 1, inTier(of, reserved, coded(reserved)))),
+    tiers: tiers.map((_, tier) => count(tier + 1, coarser(tier, reserved))),
   };
 }

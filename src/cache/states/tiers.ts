@@ -27,6 +27,18 @@ export const pagesInTier = ({ after, layout }: CoarserTier, length: number): num
 export const mostInTier = (tier: CoarserTier, length: number, coded: number): number =>
   isPressed(tier) ? Math.floor(coded / tier.layout.pageTokens) : pagesInTier(tier, length);
 
+/**
+ * Number of first pages that are in tier `at` of `tiers` or in a coarser one. Pages that enter a tier for want of memory pass those before it,
+ * which they may be too young for. inTier: what one tier asks for, `pagesInTier` or `mostInTier`
+ */
+export const pagesFromTier = (
+  tiers: readonly CoarserTier[],
+  at: number,
+  length: number,
+  coded: number,
+  inTier: (tier: CoarserTier, length: number, coded: number) => number = mostInTier,
+): number => tiers.reduce((most, tier, i) => (i < at ? most : Math.max(most, inTier(tier, length, coded))), 0);
+
 /** Whether pages enter the tier for want of memory, and not by age. */
 export const isPressed = ({ after }: { readonly after: number }): boolean => after === NO_AGE;
 

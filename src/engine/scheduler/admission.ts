@@ -1,7 +1,7 @@
 /** @file Decides whether a sequence may be admitted, from the bytes that it and the running choices will need. */
 import type { KvCache } from "../../cache/kv-cache.ts";
 import type { LayerCache } from "../../cache/layer-cache.ts";
-import { isPressed, mostInTier } from "../../cache/states/tiers.ts";
+import { isPressed, mostInTier, pagesFromTier } from "../../cache/states/tiers.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { type Choice, isDecoding } from "./request.ts";
@@ -15,7 +15,7 @@ function codeBytes({ main, reach, residual, tiers }: LayerCache, length: number)
   const pages = reach.mostPages(coded, main.pageTokens);
   // Which of the pages within a sliding window have grown coarser depends on where it begins.
   if (reach.slidingWindow > 0) return pages * main.numBytes;
-  const coarser = tiers.map((tier) => Math.min(pages, mostInTier(tier, length, coded)));
+  const coarser = tiers.map((_, tier) => Math.min(pages, pagesFromTier(tiers, tier, length, coded)));
   return coarser.reduce(
     (sum, count, tier) => sum + (count - (coarser[tier + 1] ?? 0)) * tiers[tier]!.layout.numBytes,
     (pages - (coarser[0] ?? 0)) * main.numBytes,
