@@ -16,29 +16,28 @@ export interface RopeFlags {
   readonly yarnBetaSlow?: number;
 }
 
-export const addRopeOptions = sharing(
-  (command: Command): Command =>
-    command
-      .addOption(
-        new Option(
-          "--rope-scaling <type>",
-          "yarn or linear stretch the context to --ctx, or by --rope-scale; none: as trained",
-        ).choices(["none", "linear", "yarn"]),
-      )
-      .option("--rope-scale <n>", "factor of the context", realNumber)
-      .option("--rope-freq-base <theta>", "base of the rope's frequencies (default: the model's)", realNumber)
-      .addOption(new Option("--rope-freq-scale <x>", "1 / --rope-scale").argParser(realNumber).hideHelp())
-      .addOption(new Option("--yarn-orig-ctx <n>", "the length of training").argParser(wholeNumber(1)).hideHelp())
-      .addOption(new Option("--yarn-attn-factor <x>", "factor on cos and sin").argParser(realNumber).hideHelp())
-      .addOption(
-        new Option("--yarn-beta-fast <x>", "rotations above which a pair stays").argParser(realNumber).hideHelp(),
-      )
-      .addOption(
-        new Option("--yarn-beta-slow <x>", "rotations below which a pair is stretched")
-          .argParser(realNumber)
-          .hideHelp(),
-      ),
-);
+/** For a command whose --ctx is its own, so that what stretches the context of others is not for it. */
+export const addOwnRopeOptions = (command: Command): Command =>
+  command
+    .addOption(
+      new Option(
+        "--rope-scaling <type>",
+        "yarn or linear stretch the context to --ctx, or by --rope-scale; none: as trained",
+      ).choices(["none", "linear", "yarn"]),
+    )
+    .option("--rope-scale <n>", "factor of the context", realNumber)
+    .option("--rope-freq-base <theta>", "base of the rope's frequencies (default: the model's)", realNumber)
+    .addOption(new Option("--rope-freq-scale <x>", "1 / --rope-scale").argParser(realNumber).hideHelp())
+    .addOption(new Option("--yarn-orig-ctx <n>", "the length of training").argParser(wholeNumber(1)).hideHelp())
+    .addOption(new Option("--yarn-attn-factor <x>", "factor on cos and sin").argParser(realNumber).hideHelp())
+    .addOption(
+      new Option("--yarn-beta-fast <x>", "rotations above which a pair stays").argParser(realNumber).hideHelp(),
+    )
+    .addOption(
+      new Option("--yarn-beta-slow <x>", "rotations below which a pair is stretched").argParser(realNumber).hideHelp(),
+    );
+
+export const addRopeOptions = sharing(addOwnRopeOptions);
 
 /** What the flags say of the rope, for `LLM.load`; nothing when they say nothing. */
 export function ropeOptionOf(flags: RopeFlags): Pick<LoadOptions, "rope"> {

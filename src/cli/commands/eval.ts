@@ -40,7 +40,7 @@ import {
   wholeNumbers,
 } from "../options.ts";
 import { checkOutputFile, writeOutput } from "../output-file.ts";
-import { addRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
+import { addOwnRopeOptions, type RopeFlags, ropeOptionOf } from "../rope-flags.ts";
 
 interface EvalFlags extends BackendFlags, OutputFlags, LimitFlags, RopeFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -105,13 +105,13 @@ export function configure(command: Command, context: CommandContext): void {
   addLimitOptions(command);
   addBackendOptions(command);
   addThreadsOption(command);
-  addRopeOptions(command);
+  addOwnRopeOptions(command);
   addOutputOptions(command)
     .addHelpText(
       "after",
       `
 With --json and one format the object has ppl, pplBase, pplRatio, kldMean, kldMedian, kldP99, kldP999, kldMax, top1,
-needle, needleBase, bitsPerValue, kvBytes, kvBytesBase, tokens and the settings; with several, "rows" has one of these each.
+needle, needleBase, bitsPerValue, kvBytes, kvBytesBase, tokens and the settings, with rope options the rope; with several, "rows" has one of these each.
 Ends of 95 % intervals are top1Low, top1High, needleLow, needleHigh.
 
 Examples:
@@ -217,13 +217,18 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   if (!hasKv(llm) && !flags.quiet) {
     io.stderr.write(`note: ${llm.name} has no layer with keys and values, so all formats are one\n`);
   }
-  const printed = rungs ? rows.map((row, i) => ({ lever: rungs[i]!.lever, ...row })) : rows;
+  const printed = rows.map((row, i) => ({
+    ...(rungs && { lever: rungs[i]!.lever }),
+    ...row,
+    // What the model was read with: of the flags alone, a factor that follows from a length is not known.
+    ...(rope.rope && { rope: llm.config.rope }),
+  }));
   if (!flags.quiet) for (const note of shortfalls(rows[0]!, flags, limit)) io.stderr.write(`note: ${note}\n`);
   const width = tableWidth(io.stdout);
   if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
   else io.stdout.write(`${evalTable(printed, width)}\n${evalFooter(printed)}${detailTables(printed, width)}`);
   if (flags.out !== undefined)
-    await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights, ...rope });
+    await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights });
 }
 
 /** What was asked for and is not in the rows. */

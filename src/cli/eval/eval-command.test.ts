@@ -136,8 +136,25 @@ it("reads beyond the model's length once it is stretched, and the rows say how",
   const refused = await runCommand(argv);
   expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("at most the model's context of 128")]);
   expect((await runCommand([...argv, "--rope-scaling", "yarn"])).code).toBe(0);
-  expect((await runCommand([...argv, "--rope-scaling", "linear", "--rope-scale", "2"])).code).toBe(0);
+  const linear = await runCommand([...argv, "--rope-scaling", "linear", "--rope-scale", "2", "--json"]);
+  expect([linear.code, JSON.parse(linear.out).rope]).toEqual([
+    0,
+    expect.objectContaining({ type: "linear", factor: 2 }),
+  ]);
   const rows = readFileSync(out, "utf8").trimEnd().split("\n");
-  expect(rows.map((row) => JSON.parse(row).rope)).toEqual([{ scaling: "yarn" }, { scaling: "linear", scale: 2 }]);
+  expect(rows.map((row) => JSON.parse(row).rope)).toMatchObject([
+    { type: "yarn", factor: 1.25, originalMaxPosition: 128 },
+    { type: "linear", factor: 2 },
+  ]);
+  // A factor that stretches other commands to their --ctx is not for the context of an evaluation.
+  const before = process.env["TURBOQUANT_ROPE_SCALING"];
+  process.env["TURBOQUANT_ROPE_SCALING"] = "yarn";
+  try {
+    const plain = await runCommand([...argv, "-c", "64", "--json"]);
+    expect([plain.code, plain.err, JSON.parse(plain.out).rope]).toEqual([0, "", undefined]);
+  } finally {
+    if (before === undefined) delete process.env["TURBOQUANT_ROPE_SCALING"];
+    else process.env["TURBOQUANT_ROPE_SCALING"] = before;
+  }
   expect(JSON.parse(rows[0]!).ppl).not.toBe(JSON.parse(rows[1]!).ppl);
 });

@@ -103,3 +103,13 @@ it("a line that is no row is refused with what is missing", () => {
     /^x\.jsonl, line 3: expected a row of a sweep or of eval --out, got another \(ctx: /,
   );
 });
+
+it("a model with another rope is another model", () => {
+  const rope = (factor: number) => ({ rope: { type: "yarn", theta: 1e6, factor } });
+  const groups = mainGroups([{}, rope(4), rope(8)].map((more) => testRow({ kv: "k4v4", bits: 4.5, kld: 0.01, more })));
+  expect(groups.map(({ modelLabel, rows }) => [modelLabel, rows.length])).toEqual([
+    ["qwen3-3m", 1],
+    ["qwen3-3m, rope yarn × 4", 1],
+    ["qwen3-3m, rope yarn × 8", 1],
+  ]);
+});

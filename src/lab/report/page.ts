@@ -1,6 +1,6 @@
 /** @file Writes a report as one self-contained HTML file. */
 import { formatCount } from "../../format-number.ts";
-import { nameOfRef } from "../../formats/model-name.ts";
+import { nameOfPlace, nameOfRef } from "../../formats/model-name.ts";
 import type { Report } from "./build-report.ts";
 import type { Cell, Figure, Table } from "./figure.ts";
 import { PAGE_STYLE, THEME_SCRIPT } from "./page-style.ts";
@@ -88,9 +88,11 @@ function card({ gate, group, chosen, open }: Recommendation): string {
 }
 
 /** What to name the model by: as it was named, unless that was a place on another machine, which stands for it by its name. */
-function modelArgument({ model, modelLabel }: ReportRow): string {
+function modelArgument({ model, rope }: ReportRow): string {
   const name = nameOfRef(model);
-  return name === model && !/\s/.test(model) ? model : `"${modelLabel}"`;
+  const argument = name === model && !/\s/.test(model) ? model : `"${nameOfPlace(model)}"`;
+  const isScaled = rope?.factor !== undefined && (rope.type === "yarn" || rope.type === "linear");
+  return isScaled ? `${argument} --rope-scaling ${rope.type} --rope-scale ${rope.factor}` : argument;
 }
 
 /** A table of the criteria with their intervals and limits. */

@@ -17,6 +17,9 @@ const cell = z.object({
   recallBase: z.number(),
 });
 
+/** What is read of a `RopeConfig`. */
+const rope = z.looseObject({ type: z.string().default("stretched"), factor: z.number().optional() });
+
 const row = z.object({
   model: z.string(),
   kv: z.string(),
@@ -46,6 +49,8 @@ const row = z.object({
   /** Missing in rows that are older than the figure, and null where a format has no codes. */
   codesRead: z.number().nullish(),
   needleGrid: z.array(cell).nullish().default(null),
+  /** Only in rows of a model whose rope was another one than its config's. */
+  rope: rope.optional(),
   /** Only in rows of `eval --ladder`. */
   lever: z.string().optional(),
   /** Only in rows of a sweep. */
@@ -55,7 +60,7 @@ const row = z.object({
 });
 
 export interface ReportRow extends z.infer<typeof row> {
-  /** The model's name without the organisation of a hub id, and without the path of a file or folder. */
+  /** The model's name without the organisation of a hub id, and without the path of a file or folder, and the rope if that is not its own. */
   readonly modelLabel: string;
   readonly format: FormatKind;
 }
@@ -71,15 +76,19 @@ export function reportRow(value: unknown, where: string): ReportRow {
       { where },
     );
   }
-  const { model, kv } = result.data;
+  const { model, kv, rope: own } = result.data;
+  const stretch = own ? `, rope ${own.type}${own.factor === undefined ? "" : ` × ${own.factor}`}` : "";
   return {
     ...result.data,
-    modelLabel: nameOfPlace(model),
+    modelLabel: nameOfPlace(model) + stretch,
     format: describeFormat(kv),
   };
 }
 
-/** Rows that can be compared: of the same model, text and context. */
+/** Equal for rows of the same weights with the same rope: with another one it is another model. */
+export const subjectOf = ({ model, rope }: ReportRow): string => JSON.stringify([model, rope ?? null]);
+
+/** Rows that can be compared: of the same model, rope, text and context. */
 export interface RowGroup {
   readonly modelLabel: string;
   readonly ctx: number;
@@ -91,7 +100,7 @@ export interface RowGroup {
 export function groupRows(rows: readonly ReportRow[]): RowGroup[] {
   const groups = new Map<string, Map<string, ReportRow>>();
   for (const row of rows) {
-    const key = JSON.stringify([row.model, row.ctx, row.tokens, row.textSource, row.base]);
+    const key = JSON.stringify([subjectOf(row), row.ctx, row.tokens, row.textSource, row.base]);
     const group = groups.get(key) ?? new Map<string, ReportRow>();
     groups.set(key, group.set(row.kv, row));
   }
@@ -106,13 +115,13 @@ export function groupRows(rows: readonly ReportRow[]): RowGroup[] {
 export function mainGroups(rows: readonly ReportRow[]): RowGroup[] {
   const best = new Map<string, RowGroup>();
   for (const group of groupRows(rows)) {
-    const { model } = group.rows[0]!;
-    const other = best.get(model);
+    const subject = subjectOf(group.rows[0]!);
+    const other = best.get(subject);
     const isBetter =
       !other ||
       group.rows.length > other.rows.length ||
       (group.rows.length === other.rows.length && group.tokens > other.tokens);
-    if (isBetter) best.set(model, group);
+    if (isBetter) best.set(subject, group);
   }
   return [...best.values()].sort((a, b) => sizeOf(a) - sizeOf(b) || a.modelLabel.localeCompare(b.modelLabel));
 }

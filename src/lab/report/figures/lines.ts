@@ -6,7 +6,7 @@ import { formatCount } from "../../../format-number.ts";
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { draw, figure, kldAxis, type PlotContext, shownKld } from "../plot-context.ts";
-import type { ReportRow } from "../report-row.ts";
+import { type ReportRow, subjectOf } from "../report-row.ts";
 import { slug } from "../texts.ts";
 
 interface Line {
@@ -115,8 +115,8 @@ const tokensOf = (rows: readonly ReportRow[]): string =>
 
 /** One figure for each model whose formats were measured at several contexts. */
 export function contextFigures(context: PlotContext, rows: readonly ReportRow[]): Figure[] {
-  return [...new Set(rows.map(({ model }) => model))].flatMap((model) => {
-    const own = rows.filter((row) => row.model === model && row.format.side !== "none" && row.kldMean > 0);
+  return [...new Set(rows.map(subjectOf))].flatMap((subject) => {
+    const own = rows.filter((row) => subjectOf(row) === subject && row.format.side !== "none" && row.kldMean > 0);
     const lines = [...new Set(own.map(({ kv }) => kv))].flatMap((kv): Line[] => {
       const byContext = new Map(own.filter((row) => row.kv === kv).map((row) => [row.ctx, row]));
       const points = [...byContext].map(([x, row]) => ({ x, row })).sort((a, b) => a.x - b.x);
