@@ -90,7 +90,7 @@ it("latent rows are not calibrated, shared out or diagnosed, which is said befor
     [["calibrate", "--tokens", "100000", "--force"], /calibrate: latent attention has no keys and values of heads/],
     [
       ["calibrate", "--method", "oscar", "--out", join(folder, "oscar"), "--tokens", "100000"],
-      /nothing for oscar to rotate/,
+      /calibrate: latent attention has no keys and values of heads, so there is nothing to calibrate/,
     ],
     [["allocate", "-c", "64"], /latent attention has no keys and values of heads/],
     [["eval", "-c", "64", "--diagnose"], /latent attention has no keys and values of heads/],

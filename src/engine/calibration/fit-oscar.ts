@@ -13,7 +13,7 @@ import type { OnProgress } from "../../platform.ts";
 import type { LayerCalibration, SideCalibration } from "../../quant/calibration.ts";
 import { addOuterProducts, mirrored } from "../../quant/outer-sum.ts";
 import { tapAttention } from "../attention-tap.ts";
-import { calibratedLayers } from "./calibrated-layers.ts";
+import { requireCalibratedLayers } from "./calibrated-layers.ts";
 
 export interface OscarOptions {
   /** What is read, each sequence from an empty cache. */
@@ -33,10 +33,7 @@ interface HeadSums {
  * @throws TurboQuantError unsupported — a model that cannot be calibrated, or heads of a width that is no power of two
  */
 export function oscarLayers(decoder: Decoder) {
-  const found = calibratedLayers(decoder.config);
-  if (typeof found === "string") {
-    throw new TurboQuantError("unsupported", `calibrate: ${found}, so there is nothing for oscar to rotate`);
-  }
+  const found = requireCalibratedLayers(decoder.config);
   const shapes = found.map((_, index) => decoder.attentionLayer(index));
   const odd = shapes.flatMap(({ headDim, valueDim }) => [headDim, valueDim]).find((d) => (d & (d - 1)) !== 0);
   if (odd !== undefined) {
