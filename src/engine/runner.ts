@@ -176,7 +176,7 @@ export class Runner {
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
     const { knownLength = sequence.length + all.length } = options;
-    // What one step reads is not old enough yet to yield to memory.
+    // What one step reads yields to memory only once it is committed.
     const chunkTokens = this.coarsening.isPossible ? Math.min(this.chunkTokens, 2 * PAGE_TOKENS) : this.chunkTokens;
     makeRoomForPrompt(sequence, all.length, chunkTokens);
     let last: Float32Array = new Float32Array(0);
