@@ -12,6 +12,7 @@ import {
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { readSnapshotHeader, restoreSequence, saveSequence, snapshotParts } from "./snapshot.ts";
 
 const IDENTITY = { fingerprint: "ab".repeat(32), kvSpec: "k4v4,sinks=4,window=24" };
@@ -226,6 +227,24 @@ describe("snapshot", () => {
         "snapshot: it has another KV format: expected k4v4, got k4v4,window=16bit; load the model with --kv k4v4,window=16bit",
       ]);
     }
+  });
+
+  it("refuses a file of `auto` from when it held sinks in 16 bits by the name of what differs", async () => {
+    const now = parseKvSpec("auto").forLayer(0);
+    const identity = { ...IDENTITY, kvSpec: "auto" };
+    const { windowBits, ...before } = now;
+    expect(windowBits).toBe(8);
+    const { cache } = makeCache([before]);
+    const sequence = cache.createSequence();
+    sequence.reserve(200);
+    sequence.commit(200);
+    const bytes = await saveSequence(sequence, identity);
+    const fixture = makeCache([now]);
+    expect(errorOf(() => restoreSequence(fixture.cache, bytes, identity))).toMatchObject({
+      code: "invalid_file",
+      message: expect.stringMatching(/layer 0: expected exactPageBytes \d+, got \d+;/),
+    });
+    expect(fixture.pool.numPages).toBe(0);
   });
 
   it("refuses to restore over the budget and keeps nothing", async () => {
