@@ -1,10 +1,11 @@
 /** @file Results that cannot be written in the end are printed all the same, and one line says what failed. */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
 import { randomModel } from "../../test/support/random-model.ts";
+import { familyRows } from "../../test/support/report-rows.ts";
 import { DEFAULT_PROMPT } from "./default-prompt.ts";
 
 const model = randomModel();
@@ -42,4 +43,23 @@ it.skipIf(!isThere).for(CASES)(`%s${isThere ? "" : ` (no ${FULL})`}`, async ([co
     2,
     [expect.stringMatching(/\/dev\/full:? .*no space is left on the device/)],
   ]);
+});
+
+it("report names the page that it has written though the pictures fail", async () => {
+  const family = join(model.folder, "family.jsonl");
+  writeFileSync(
+    family,
+    familyRows()
+      .map((row) => JSON.stringify(row))
+      .join("\n"),
+  );
+  const [page, images] = ["page.html", "images"].map((name) => join(model.folder, name)) as [string, string];
+  const argv = ["report", family, "--out", page, "--images", images, "--json"];
+  const [first] = JSON.parse((await runCommand(argv)).out).images;
+  // A folder in the place of a picture.
+  rmSync(first);
+  mkdirSync(first);
+  const { code, out, err } = await runCommand(argv);
+  expect([code, JSON.parse(out)]).toEqual([2, expect.objectContaining({ out: page, images: [] })]);
+  expect(err).toMatch(/^error: --images .*: cannot be written: /);
 });

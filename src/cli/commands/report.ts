@@ -75,17 +75,18 @@ async function run(paths: readonly string[], flags: ReportFlags, { io }: Command
   const bytes = new TextEncoder().encode(page);
   const { images: folder } = flags;
   const draw = (directory: string) => writePictures(report.figures, directory, flags.png === true);
-  const write = async () => {
+  let out: string | null = null;
+  const write = async (): Promise<readonly string[]> => {
     await writeOutput("--out", flags.out, () => writeFileAtomically(flags.out, bytes));
-    return { images: folder === undefined ? [] : await writeOutput("--images", folder, () => draw(folder)) };
+    out = flags.out;
+    return folder === undefined ? [] : await writeOutput("--images", folder, () => draw(folder));
   };
   await printedAnyway(write, (written) => {
-    const { images } = written ?? { images: [] };
+    const images = written ?? [];
     if (flags.json) {
       const figures = report.figures.map(({ id, title }) => ({ id, title }));
-      const out = written && flags.out;
       io.stdout.write(`${JSON.stringify({ out, rows: rows.length, figures, images, recommendations: chosen })}\n`);
-    } else if (written) {
+    } else if (out !== null) {
       io.stdout.write(
         `${flags.out}: ${formatCount(report.figures.length)} figures of ${formatCount(rows.length)} rows, ${formatBytes(bytes.length)}` +
           `${images.length > 0 ? `; ${images.length} pictures in ${folder}` : ""}\n`,
