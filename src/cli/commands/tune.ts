@@ -19,6 +19,7 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { AppendedRows } from "../appended-rows.ts";
 import { type CommandContext, EXIT_INTERRUPTED, progressOf } from "../context.ts";
 import { formatPercent, plainTable } from "../format.ts";
+import { KeptPlans } from "../kernels/kept-plans.ts";
 import type { KernelRequest } from "../kernels/kernel-texts.ts";
 import { tuneQuestions } from "../kernels/tune-questions.ts";
 import { addModelOption, duration, type OutputFlags, WEIGHTS, wholeNumbers } from "../options.ts";
@@ -99,14 +100,14 @@ async function run(flags: TuneFlags, context: CommandContext): Promise<void> {
     const appended = new AppendedRows(flags.out);
     const answered = new Map<string, Winner | null>();
     let summary: TuneSummary = { done: 0, cut: 0, left: 0 };
-    let place: string | null = null;
+    const kept = new KeptPlans(shelf, name);
     const keep = async (key: string, winner: Winner | null): Promise<void> => {
       answered.set(key, winner);
       winners.delete(key);
       byRule.delete(key);
       if (winner) winners.set(key, winner);
       else byRule.add(key);
-      place = await shelf.keep(name, formatPlans(device, { winners: [...winners.values()], byRule: [...byRule] }));
+      await kept.put(formatPlans(device, { winners: [...winners.values()], byRule: [...byRule] }));
     };
     const draw = async (): Promise<void> => {
       if (flags.plots !== undefined) await plot(device.adapterName, rows, flags.plots);
@@ -137,13 +138,14 @@ async function run(flags: TuneFlags, context: CommandContext): Promise<void> {
       progress.clear();
     }
     if (signal.aborted) context.setExitCode(EXIT_INTERRUPTED);
-    const result = { adapter: device.adapter, file: place, ...summary, interrupted: signal.aborted };
+    const result = { adapter: device.adapter, file: kept.place, ...summary, interrupted: signal.aborted };
     await printedAnyway(draw, () => {
       if (flags.json) {
         io.stdout.write(`${JSON.stringify({ ...result, answers: [...answered].map(answerJson), rows })}\n`);
       } else io.stdout.write(summaryText(answered, rows, result));
     });
     appended.end();
+    kept.end();
   } finally {
     device.dispose();
   }
