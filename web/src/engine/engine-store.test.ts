@@ -1,7 +1,7 @@
 /** @file Loading a model beside one that works: what fails or is cancelled takes nothing away. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TabChoice } from "./engine-choice.ts";
-import { cancelLoading, engineStore, loadEngine, loadFirst } from "./engine-store.ts";
+import { cancelLoading, engineStore, loadEngine, loadFirst, recoverEngine } from "./engine-store.ts";
 import type { LoadEvent, LoadRequest, ModelInfo } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
 import { TabEngine } from "./tab-engine.ts";
@@ -104,9 +104,40 @@ describe("loading beside a model that works", () => {
     expect(nameOf(second.request)).toBe("large");
     second.fail("out_of_memory");
     await vi.waitFor(() => expect(openings.at(-1)).not.toBe(second));
+    expect(shown(), "it has not failed while one follows").toEqual([
+      "loading",
+      undefined,
+      "small",
+      "large: out_of_memory",
+    ]);
     openings.at(-1)!.succeed();
     await loading;
     expect(shown()).toEqual(["ready", "small", "small", "large: out_of_memory"]);
+  });
+
+  it("a lost device is tried again, then the CPU: what waits for a model sees no failure between, and one where both fail", async () => {
+    await load("model");
+    const seen: string[] = [];
+    const end = engineStore.subscribe(() => seen.push(engineStore.get().status));
+    const lose = async (finish: (last: Opening) => void) => {
+      const loading = recoverEngine({ code: "device_lost", message: "lost" });
+      const first = openings.at(-1)!;
+      first.fail("unsupported");
+      await vi.waitFor(() => expect(openings.at(-1)).not.toBe(first));
+      expect([first.request.backend, openings.at(-1)!.request.backend]).toEqual(["auto", "wasm"]);
+      finish(openings.at(-1)!);
+      await loading;
+    };
+    try {
+      await lose((last) => last.succeed());
+      expect(shown()).toEqual(["ready", "model", "model", "model: unsupported"]);
+      expect(seen).not.toContain("failed");
+      await load("model");
+      await lose((last) => last.fail("out_of_memory"));
+      expect(engineStore.get()).toMatchObject({ status: "failed", engine: null, error: { code: "out_of_memory" } });
+    } finally {
+      end();
+    }
   });
 
   it("the first load of a page is a load from its beginning, and gives way to what is chosen meanwhile", async () => {

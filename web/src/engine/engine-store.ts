@@ -72,13 +72,24 @@ function showProgress(progress: LoadProgress): void {
 /**
  * Loads a model, and cancels a load in progress. The model that works goes on until the new one can answer, and stays when that fails. Never rejects: errors go into the store.
  */
-export async function loadEngine(choice: EngineChoice, status: "loading" | "lost" = "loading"): Promise<void> {
+export const loadEngine = (choice: EngineChoice): Promise<void> => load({ choice, status: "loading", error: null });
+
+interface Attempt {
+  readonly choice: EngineChoice;
+  readonly status: "loading" | "lost";
+  /** Why it is made; null where the user wants it. */
+  readonly error: PlainError | null;
+  /** What is loaded where this fails and no model is left; without it, the model that was there before. */
+  readonly otherwise?: EngineChoice | undefined;
+}
+
+async function load({ choice, status, error, otherwise }: Attempt): Promise<void> {
   loading?.abort();
   const own = new AbortController();
   loading = own;
   if (status === "lost") drop();
   const { engine: before, choice: choiceBefore } = engineStore.get();
-  patch({ status, ...NOTHING_LOADS, ...(!before && { choice }), ...(status === "loading" && { error: null }) });
+  patch({ status, ...NOTHING_LOADS, ...(!before && { choice }), error });
   try {
     const engine = await open(choice, own.signal).catch((error: unknown) => {
       if (!isForLackOfRoom(error) || own.signal.aborted || !(engineStore.get().engine instanceof TabEngine))
@@ -98,11 +109,10 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
   } catch (error) {
     if (own.signal.aborted) return;
     const plain = plainError(error);
-    settle("failed", plain);
-    if (before && choiceBefore && !engineStore.get().engine) {
-      await loadEngine(choiceBefore);
-      patch({ error: plain });
-    }
+    const next = engineStore.get().engine ? null : (otherwise ?? (before && choiceBefore));
+    // The load has failed when nothing follows: what waits for a model goes on waiting until then.
+    if (next) await load({ choice: next, status, error: plain });
+    else settle("failed", plain);
   }
 }
 
@@ -179,10 +189,8 @@ export const dismissError = (): void => patch({ error: null });
 export async function recoverEngine(error: PlainError): Promise<void> {
   const { choice } = engineStore.get();
   if (!choice) return;
-  patch({ error });
-  await loadEngine(choice, "lost");
-  if (engineStore.get().status !== "failed" || choice.where !== "tab") return;
-  await loadEngine({ ...choice, backend: "wasm" }, "lost");
+  const otherwise = choice.where === "tab" ? ({ ...choice, backend: "wasm" } as const) : undefined;
+  await load({ choice, status: "lost", error, otherwise });
 }
 
 export const tabEngine = (): TabEngine | null => {
