@@ -65,3 +65,42 @@ it("says of the first words where they go, by what answers", async () => {
   expect(await says({ where: "server", model: "m", address: { url: "" } })).toContain("sent to page, whose");
   list.close();
 });
+
+it("looks again through the texts when one of them was added to, and says why where they cannot be read", async () => {
+  const others = ["f", "e", "d", "c", "b", "a"].map((id, i) => entry(id, 6 - i));
+  const say = (text: string) => ({ id: "m", role: "user", text }) as const;
+  const current = { ...chatStore.get().current, id: "a" };
+  chatStore.update((state) => ({ ...state, others, current: { ...current, messages: [say("of the sea")] } }));
+  const list = await draw();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const input = list.root.querySelector("input")!;
+    await list.after(() => {
+      input.value = "whale";
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    const look = () => list.after(() => vi.advanceTimersByTimeAsync(1000));
+    await look();
+    expect([list.texts(".conversation-title"), list.texts(".conversations > .hint")]).toEqual([
+      [],
+      ["None has these words."],
+    ]);
+    const said = { ...current, messages: [say("of the sea and a whale")] };
+    await list.after(() => chatStore.update((state) => ({ ...state, others: [...others], current: said })));
+    await look();
+    expect(list.texts(".conversation-title")).toEqual(["Conversation a"]);
+    const unreadable = new Proxy(said, {
+      get: (target, name) => {
+        if (name === "messages") throw new Error("it is damaged");
+        return Reflect.get(target, name);
+      },
+    });
+    await list.after(() => chatStore.update((state) => ({ ...state, others: [...others], current: unreadable })));
+    await look();
+    expect(list.text(".conversations > .problem")).toContain("could not be read (it is damaged)");
+  } finally {
+    vi.useRealTimers();
+    list.close();
+    startNew();
+  }
+});

@@ -1,16 +1,11 @@
 /** @file The conversations in the sidebar: opened, found, renamed, deleted, saved to a file and read from one. */
 import { memo } from "preact/compat";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { findConversations, hasWords, writeAllConversations } from "./chat/all-conversations.ts";
-import {
-  addConversations,
-  chatStore,
-  deleteConversation,
-  openConversation,
-  renameConversation,
-  startNew,
-} from "./chat/chat-store.ts";
+import { addConversations, findConversations, hasWords, writeAllConversations } from "./chat/all-conversations.ts";
+import { chatStore, openConversation, renameConversation, startNew } from "./chat/chat-store.ts";
 import { readConversations } from "./chat/conversation-file.ts";
+import { deleteConversation } from "./chat/delete-conversation.ts";
+import type { Listed } from "./chat/listed.ts";
 import { engineStore } from "./engine/engine-store.ts";
 import { download } from "./ui/download.ts";
 import { FileButton } from "./ui/file-button.tsx";
@@ -32,7 +27,7 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
   const [query, setQuery] = useState("");
   const isSearched = others.length >= SEARCH_FROM;
   const words = isSearched ? query.trim() : "";
-  const found = useFound(words);
+  const { found, problem } = useFound(words, others);
   // Titles are at hand; what stands in the texts comes a moment later.
   const shown = words ? others.filter(({ id, title }) => found?.has(id) || hasWords(title, words)) : others;
   const show = (open: () => void): void => {
@@ -66,6 +61,11 @@ export function ConversationList({ onNavigate }: { readonly onNavigate: () => vo
       )}
       {others.length === 0 && <p class="hint">{whereWordsGo(choice)}</p>}
       {others.length > 0 && shown.length === 0 && found && <p class="hint">None has these words.</p>}
+      {problem && (
+        <p class="problem" role="status">
+          Only titles are looked through: the texts could not be read ({problem}). Reload the page to try again.
+        </p>
+      )}
       <div class="conversation-list">
         {groupsOf(shown).map((group, index, { length }) => (
           // Counted from the oldest: what comes or goes at the top leaves the groups below as they are.
@@ -92,23 +92,34 @@ function groupsOf<T>(rows: readonly T[]): T[][] {
 /** Time for the next letter, before all texts are gone through. */
 const PAUSE_MS = 150;
 
-/** Ids of the conversations that have these words; null while that is not known. */
-function useFound(query: string): ReadonlySet<string> | null {
-  const [found, setFound] = useState<{ readonly query: string; readonly ids: ReadonlySet<string> } | null>(null);
+interface Found {
+  /** Ids of the conversations that have the words; null where that is not known. */
+  readonly found: ReadonlySet<string> | null;
+  /** Why it cannot be known; empty otherwise. */
+  readonly problem: string;
+}
+const NOT_KNOWN: Found = { found: null, problem: "" };
+
+/** Looks again when the list changes, and shows what was found before meanwhile. */
+function useFound(query: string, list: readonly Listed[]): Found {
+  const [last, setLast] = useState({ query: "", ...NOT_KNOWN });
   useEffect(() => {
     if (query === "") return;
     let isWanted = true;
     const look = async (): Promise<void> => {
-      const ids = await findConversations(query);
-      if (isWanted) setFound({ query, ids });
+      const next = await findConversations(query).then(
+        (found): Found => ({ found, problem: "" }),
+        (error: unknown): Found => ({ found: null, problem: error instanceof Error ? error.message : String(error) }),
+      );
+      if (isWanted) setLast({ query, ...next });
     };
     const timer = setTimeout(() => void look(), PAUSE_MS);
     return () => {
       isWanted = false;
       clearTimeout(timer);
     };
-  }, [query]);
-  return found?.query === query ? found.ids : null;
+  }, [query, list]);
+  return last.query === query ? last : NOT_KNOWN;
 }
 
 interface RowProps {

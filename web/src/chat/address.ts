@@ -9,6 +9,9 @@ function idOf(): string {
 }
 const addressOf = (): string => linkTo("chat", idOf());
 
+/** The address becomes that of what is shown, in the place of one that the page was opened with. */
+export const stayAtAddress = (): void => setAddress(addressOf(), false);
+
 function showAddress(): void {
   const { view, part } = routeStore.get();
   if (view !== "chat") return;
@@ -16,19 +19,23 @@ function showAddress(): void {
   if (chatStore.get().others.some(({ id }) => id === part)) void openConversation(part);
   // An address without a conversation, such as that of the menu, is of the one that is open.
   else if (part !== "") startNew();
-  setAddress(addressOf(), false);
+  stayAtAddress();
 }
 
-/** Called once the conversations are there. */
-export function followAddress(): void {
+/** Called once the conversations are there. returns: what ends it */
+export function followAddress(): () => void {
   const now = (): string => chatStore.get().opening || chatStore.get().current.id;
   let shown = now();
   showAddress();
-  routeStore.subscribe(showAddress);
-  chatStore.subscribe(() => {
+  const ends = [routeStore.subscribe(showAddress)];
+  const follow = (): void => {
     if (routeStore.get().view !== "chat") return;
     const isOther = now() !== shown;
     shown = now();
     if (isOther || idOf() !== "") setAddress(addressOf(), isOther);
-  });
+  };
+  ends.push(chatStore.subscribe(follow));
+  return () => {
+    for (const end of ends) end();
+  };
 }

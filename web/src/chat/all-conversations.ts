@@ -1,5 +1,5 @@
-/** @file What goes through the texts of all conversations: the search, and the file of all of them. */
-import { everyConversation } from "./chat-store.ts";
+/** @file What goes through the texts of all conversations: the search, and files of them. */
+import { addConversation, chatStore, everyConversation } from "./chat-store.ts";
 import type { Conversation } from "./conversation.ts";
 import { writeConversations } from "./conversation-file.ts";
 import { newestFirst } from "./listed.ts";
@@ -27,4 +27,12 @@ export async function writeAllConversations(): Promise<string> {
   const all: Conversation[] = [];
   await everyConversation((conversation) => all.push(conversation));
   return writeConversations(newestFirst(all));
+}
+
+/** Adds conversations of a file; those that are here already stay as they are. returns: how many were added */
+export function addConversations(conversations: readonly Conversation[]): number {
+  const known = new Set(chatStore.get().others.map(({ id }) => id));
+  const added = conversations.filter(({ id }) => !known.has(id));
+  added.forEach(addConversation);
+  return added.length;
 }

@@ -13,7 +13,6 @@ import { setDefaultSystem, setSystem } from "./change-current.ts";
 import {
   answerAgain,
   chatStore,
-  deleteConversation,
   editMessage,
   openChats,
   openConversation,
@@ -21,11 +20,12 @@ import {
   sendMessage,
   startNew,
   stopAnswer,
-  undoDelete,
 } from "./chat-store.ts";
 import { ask, newConversation } from "./conversation.ts";
 import { openConversationDb } from "./conversation-db.ts";
+import { deleteConversation, deletedStore, undoDelete } from "./delete-conversation.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
+import { listedOf } from "./listed.ts";
 
 const RESULT = {
   finishReason: "stop",
@@ -252,9 +252,10 @@ describe("the chat store", () => {
     await answering;
     expect(chatStore.get().others).toEqual([]);
     expect(chatStore.get().current.id).not.toBe(id);
-    expect(chatStore.get().deleted?.id).toBe(id);
+    expect(deletedStore.get()?.id).toBe(id);
     await undoDelete();
-    expect(chatStore.get()).toMatchObject({ deleted: null, current: { id }, isAnswering: false });
+    expect(deletedStore.get()).toBeNull();
+    expect(chatStore.get()).toMatchObject({ current: { id }, isAnswering: false });
     expect(shown()).toEqual(["Hi", "late (interrupted)"]);
   });
 
@@ -295,7 +296,7 @@ describe("the chat store", () => {
 
     it("takes a deletion back with all that was said, and renames one that is not open", async () => {
       await deleteConversation(hill!.id);
-      expect(chatStore.get().deleted?.title).toBe("Of the hill");
+      expect(deletedStore.get()?.title).toBe("Of the hill");
       expect(listed()).toMatchObject([{ id: sea!.id }]);
       await undoDelete();
       expect(shown()[0]).toBe("Of the hill");
@@ -303,6 +304,41 @@ describe("the chat store", () => {
       expect(listed().map(({ title }) => title)).toContain("Waves");
       await openConversation(sea!.id);
       expect(chatStore.get().current).toMatchObject({ title: "Waves", messages: [{ text: "Of the sea" }, {}] });
+    });
+
+    it("one that is deleted while it is read is not shown, and one that is gone leaves the list", async () => {
+      const { id } = chatStore.get().current;
+      const [read, absent] = ["Read", "Deleted in another tab"].map((text) => ask(newConversation(), text));
+      await (await openConversationDb("another tab")).put(read!);
+      const others = [listedOf(read!), listedOf(absent!), ...chatStore.get().others];
+      chatStore.update((state) => ({ ...state, others }));
+      const opening = openConversation(read!.id);
+      await deleteConversation(read!.id);
+      await opening;
+      expect(chatStore.get()).toMatchObject({ opening: "", current: { id } });
+      await openConversation(absent!.id);
+      expect(chatStore.get()).toMatchObject({ opening: "", current: { id } });
+      expect(chatStore.get().others).toEqual(others.slice(2));
+    });
+
+    it("one that is asked in while another is opened stays, and so does one that comes back", async () => {
+      useEngine(says("Hello"));
+      const opening = openConversation(sea!.id);
+      await sendMessage("Here");
+      await opening;
+      expect(shown()).toEqual(["Here", "Hello (done)"]);
+      await deleteConversation(hill!.id);
+      const next = openConversation(sea!.id);
+      await Promise.all([undoDelete(), next]);
+      expect(chatStore.get()).toMatchObject({ opening: "", current: { id: hill!.id } });
+    });
+
+    it("renames what was asked further while it was read, with all of it", async () => {
+      useEngine(says("Hello"));
+      const renaming = renameConversation(sea!.id, "Waves");
+      chatStore.update((state) => ({ ...state, current: ask(sea!, "And?") }));
+      await renaming;
+      expect(chatStore.get().current).toMatchObject({ id: sea!.id, messages: { length: 4 } });
     });
 
     it("finds words in texts and titles, and writes all of them, with what is not in the database yet", async () => {
@@ -373,9 +409,38 @@ describe("the chat store", () => {
     await openConversation(left.id);
     openDraft(draftOf(chatStore.get().current));
     expect(draftStore.get()).toBe("a draft");
+    expect(shown(), "nobody writes it any more").toEqual(["Not written", " (interrupted)"]);
+    expect(chatStore.get().isAnsweredElsewhere).toBe(false);
+    await renameConversation(left.id, "Kept");
+    expect(chatStore.get().current.title).toBe("Kept");
     await forgetModel("org/name");
     await vi.waitFor(() => expect(chatStore.get().notice).toBe(""));
     expect(localStorage.getItem("turboquant.unwritten.earlier")).toBeNull();
+  });
+
+  it("what an earlier page could not write is asked further, and not the older one of the database", async () => {
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    const older = ask(newConversation(), "Begun");
+    const db = await openConversationDb("the earlier page");
+    await db.put(older);
+    const stored = (await db.get(older.id))!;
+    const [question, reply] = stored.messages;
+    const left = { ...stored, messages: [question!, { ...reply!, text: "Said since" }] };
+    localStorage.setItem("turboquant.unwritten.earlier", JSON.stringify([left]));
+    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+      throw new DOMException("no room", "QuotaExceededError");
+    });
+    try {
+      await openChats();
+    } finally {
+      full.mockRestore();
+    }
+    await openConversation(older.id);
+    expect(shown()).toEqual(["Begun", "Said since (interrupted)"]);
+    useEngine(says("Hello"));
+    await sendMessage("And?");
+    await vi.waitFor(async () => expect((await db.get(older.id))?.messages).toHaveLength(4));
+    expect((await db.get(older.id))?.messages[1]?.text).toBe("Said since");
   });
 
   it("what is not sent with the first message goes with its conversation, and with its deletion", async () => {

@@ -1,11 +1,10 @@
-/** @file The store of the current conversation and the list of all: opening, sending, stopping, answering again, deleting. */
+/** @file The store of the current conversation and the list of all: opening, sending, stopping, answering again. */
 
 import { isSurelyShort, isTooLong, type Measure, measure, measureStore } from "../documents/count-tokens.ts";
-import { dropAttachments, takeSent } from "../documents/documents-store.ts";
+import { takeSent } from "../documents/documents-store.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
-import type { Restored } from "../engine/protocol.ts";
 import { removeOrphans } from "../kept/kept-caches.ts";
-import { deletionStore, forgetCache, keepCache } from "../kept/kept-store.ts";
+import { deletionStore, keepCache } from "../kept/kept-store.ts";
 import { askToStay } from "../kept/stay.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
@@ -19,11 +18,9 @@ import {
   newConversation,
   newId,
   regenerate,
-  titleFrom,
-  unread,
 } from "./conversation.ts";
 import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
-import { draftOf, dropDraft, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
+import { draftOf, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
 import { type Listed, listedOf, newestFirst } from "./listed.ts";
 import type { Prefill } from "./prefill.ts";
@@ -47,8 +44,6 @@ export interface ChatState {
   readonly prefill: Prefill | null;
   /** Why conversations cannot be saved; empty when they can. */
   readonly notice: string;
-  /** The conversation that was deleted last, while that can be undone. */
-  readonly deleted: Listed | null;
 }
 
 export const chatStore = createStore<ChatState>({
@@ -59,11 +54,8 @@ export const chatStore = createStore<ChatState>({
   isAnsweredElsewhere: false,
   prefill: null,
   notice: "",
-  deleted: null,
 });
 
-/** How long a deletion can be undone. */
-const UNDO_MS = 8000;
 const RELOADED = "The page was reloaded or closed while this answer was written.";
 
 const TAB = newId();
@@ -101,20 +93,30 @@ function keep(conversation: Conversation, now: boolean): void {
   if (!gone.has(conversation.id)) keeper?.keep(conversation, now);
 }
 
-/** A conversation that need not be read: being answered, shown, or waiting to be written. */
+/** A conversation that is shown or answered here. */
 const inMemory = (id: string): Conversation | undefined =>
-  answers.get(id)?.conversation ?? (isCurrent(id) ? chatStore.get().current : keeper?.waiting(id));
+  answers.get(id)?.conversation ?? (isCurrent(id) ? chatStore.get().current : undefined);
 
-/** null: it is not there any more */
+/** Of the database, or as it waits to be written to it; null: it is not there any more */
 async function readStored(id: string): Promise<Conversation | null> {
-  const [stored, answered] = await Promise.all([db?.get(id), tabs?.answered()]);
-  if (!stored) return null;
-  return answered?.has(id) ? stored : markInterrupted(stored, RELOADED);
+  const [stored, answered] = await Promise.all([keeper?.waiting(id) ?? db?.get(id), tabs?.answered()]);
+  const latest = keeper?.waiting(id) ?? stored;
+  if (!latest) return null;
+  return answered?.has(id) ? latest : markInterrupted(latest, RELOADED);
+}
+
+/** null: it is not there any more · undefined: it could not be read, and the notice says why */
+export async function readConversation(id: string): Promise<Conversation | null | undefined> {
+  const here = inMemory(id);
+  if (here) return here;
+  const stored = await readStored(id).catch(noteUnread);
+  // It may have been opened or asked meanwhile.
+  return inMemory(id) ?? stored;
 }
 
 /** Goes through all conversations with their texts, in no order. */
 export async function everyConversation(visit: (conversation: Conversation) => void): Promise<void> {
-  const here = chatStore.get().others.flatMap(({ id }) => inMemory(id) ?? []);
+  const here = chatStore.get().others.flatMap(({ id }) => inMemory(id) ?? keeper?.waiting(id) ?? []);
   const seen = new Set(here.map(({ id }) => id));
   here.forEach(visit);
   await db?.each((stored) => {
@@ -129,7 +131,13 @@ export function show(conversation: Conversation): void {
     list(conversation);
     keep(conversation, true);
   }
-  noteCurrent(conversation.id);
+  stay();
+}
+
+/** Stays with the conversation that is shown, in the place of one that is being opened. */
+export function stay(): void {
+  patch({ opening: "" });
+  noteCurrent(chatStore.get().current.id);
 }
 
 /** Remembers which conversation to show after a reload: of this tab, and for a tab that is opened later. */
@@ -188,6 +196,8 @@ export async function openChats(): Promise<void> {
   const there = new Map<string, Listed>();
   await db.each((stored) => there.set(stored.id, listedOf(stored)));
   for (const each of [...unwritten.map(listedOf), ...chatStore.get().others]) there.set(each.id, each);
+  // Another tab may have deleted some of them since they were read.
+  for (const id of gone) there.delete(id);
   const isId = (value: unknown): value is string => typeof value === "string";
   const last = readSaved("conversation", isId, "tab") ?? readSaved("conversation", isId);
   patch({ others: newestFirst([...there.values()]) });
@@ -209,6 +219,8 @@ async function lookAgain(id: string): Promise<void> {
     forgetConversation(id);
     return;
   }
+  // What waits here is merged with it when it is written.
+  if (keeper?.waiting(id)) return;
   // Another tab has undone its deletion.
   gone.delete(id);
   const isWritten = conversation.messages.at(-1)?.state === "streaming";
@@ -225,7 +237,7 @@ async function watchElsewhere(id: string): Promise<void> {
   watched = id;
   await tabs?.untilFree(id);
   watched = "";
-  const conversation = await db?.get(id);
+  const conversation = keeper?.waiting(id) ?? (await db?.get(id));
   if (!conversation || answers.get(id)) return;
   const ended = markInterrupted(conversation, "The tab that wrote this answer was closed.");
   list(ended);
@@ -233,11 +245,7 @@ async function watchElsewhere(id: string): Promise<void> {
 }
 
 export function startNew(): void {
-  setCache(null);
-  resetSpeed();
-  const { system } = settingsStore.get();
-  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null, opening: "" });
-  show(newConversation(system));
+  showOpened(newConversation(settingsStore.get().system));
 }
 
 /** Shows a conversation of the list, at once where it is in memory. */
@@ -246,19 +254,20 @@ export async function openConversation(id: string): Promise<void> {
   const here = inMemory(id);
   patch({ opening: here ? "" : id });
   if (isCurrent(id)) return;
-  const conversation = here ?? (await readStored(id).catch(noteUnread));
-  // Another one may have been opened meanwhile.
+  const conversation = here ?? (await readConversation(id));
+  // Another one may have been opened meanwhile, or this one deleted.
   if (!here && chatStore.get().opening !== id) return;
   patch({ opening: "" });
   if (conversation) showOpened(conversation);
+  else if (conversation === null && db) forgetConversation(id);
 }
 
-function noteUnread(error: unknown): null {
+function noteUnread(error: unknown): undefined {
   const why = error instanceof Error ? error.message : String(error);
   patch({ notice: `The browser could not read this conversation (${why}); reload the page to try again.` });
-  return null;
 }
 
+/** Shows a conversation with what is known of its answer, in the place of one that is being opened. */
 function showOpened(conversation: Conversation): void {
   const { id } = conversation;
   const live = answers.get(id);
@@ -272,7 +281,7 @@ function showOpened(conversation: Conversation): void {
     isAnsweredElsewhere,
   });
   if (isAnsweredElsewhere) void watchElsewhere(id);
-  noteCurrent(id);
+  stay();
 }
 
 /** Takes a conversation off the page; what the database holds is not touched. */
@@ -281,51 +290,31 @@ function forgetConversation(id: string): void {
   answers.drop(id);
   keeper?.drop(id);
   reviewNotice();
+  if (chatStore.get().opening === id) patch({ opening: "" });
   if (isCurrent(id)) startNew();
   patch({ others: chatStore.get().others.filter((c) => c.id !== id) });
 }
 
-let undoing: ReturnType<typeof setTimeout> | null = null;
-/** What `ChatState.deleted` said. */
-let deletedText: Promise<Conversation | null> = Promise.resolve(null);
-
-export async function deleteConversation(id: string): Promise<void> {
-  const deleted = chatStore.get().others.find((each) => each.id === id) ?? null;
-  if (undoing !== null) clearTimeout(undoing);
-  endUndo();
-  const here = inMemory(id);
-  // The reading begins before the deletion does, and the database keeps their order.
-  deletedText = here ? Promise.resolve(here) : readStored(id).catch(noteUnread);
+/** Takes a conversation off the page and out of the database. */
+export async function removeConversation(id: string): Promise<void> {
   forgetConversation(id);
-  undoing = setTimeout(endUndo, UNDO_MS);
-  patch({ deleted });
   await db?.delete(id);
   tabs?.tell(id);
   // There may be room now for what was not kept.
   keeper?.retry();
 }
 
-/** The deletion is final: the cache goes as well. */
-function endUndo(): void {
-  const { deleted } = chatStore.get();
-  if (!deleted) return;
-  void forgetCache(deleted.id);
-  dropDraft(deleted.id);
-  dropAttachments(deleted.id);
-  patch({ deleted: null });
+/** Puts a conversation into the list and the database, whether it was deleted here before or not. */
+export function addConversation(conversation: Conversation): void {
+  gone.delete(conversation.id);
+  list(conversation);
+  keep(conversation, true);
 }
 
-export async function undoDelete(): Promise<void> {
-  if (!chatStore.get().deleted) return;
-  const text = deletedText;
-  patch({ deleted: null });
-  const deleted = await text;
-  if (!deleted) return;
-  const again = markInterrupted(unread(deleted), "The conversation was deleted while this answer was written.");
-  gone.delete(again.id);
-  list(again);
-  keep(again, true);
-  showOpened(again);
+/** Adds a conversation and shows it. */
+export function addAndShow(conversation: Conversation): void {
+  addConversation(conversation);
+  showOpened(conversation);
 }
 
 export function stopAnswer(): void {
@@ -361,7 +350,7 @@ export const answerAgain = async (messageId: string): Promise<void> =>
 /** title: an empty one is left as it was */
 export async function renameConversation(id: string, title: string): Promise<void> {
   const name = title.trim().replace(/\s+/g, " ");
-  const found = inMemory(id) ?? (await readStored(id).catch(noteUnread));
+  const found = await readConversation(id);
   // What is being answered, here or in another tab, is written with the title that it had at the beginning.
   const isAnswered = answers.get(id) !== undefined || found?.messages.at(-1)?.state === "streaming";
   if (!found || !name || name === found.title || isAnswered) return;
@@ -369,29 +358,6 @@ export async function renameConversation(id: string, title: string): Promise<voi
   if (isCurrent(id)) patch({ current: renamed });
   list(renamed);
   keep(renamed, true);
-}
-
-/** Adds conversations of a file; those that are here already stay as they are. returns: how many were added */
-export function addConversations(conversations: readonly Conversation[]): number {
-  const known = new Set(chatStore.get().others.map(({ id }) => id));
-  const added = conversations.filter(({ id }) => !known.has(id));
-  for (const conversation of added) {
-    gone.delete(conversation.id);
-    list(conversation);
-    keep(conversation, true);
-  }
-  return added.length;
-}
-
-/** Makes the messages of a restored cache the current conversation. */
-export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
-  const first = messages.find(({ role }) => role === "user");
-  const restored = messages.map(({ role, text }) => ({ id: newId(), role, text }));
-  patch({ isAnswering: false, isAnsweredElsewhere: false, prefill: null, opening: "" });
-  show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored });
-  resetSpeed();
-  setCache(cache);
-  keepCache(id);
 }
 
 /** onSent: called when the message is part of the conversation */

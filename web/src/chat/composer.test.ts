@@ -5,10 +5,13 @@ import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { rendered, stubBrowser } from "../../../test/support/rendered.ts";
 import { type EngineState, engineStore } from "../engine/engine-store.ts";
 import { chatStore, startNew } from "./chat-store.ts";
-import { Composer } from "./composer.tsx";
 import { draftStore, writeDraft } from "./drafts.ts";
-import { WaitingNote } from "./waiting-note.tsx";
-import { takeBack, waitingStore } from "./waiting-question.ts";
+
+// The address is read where it is first asked for.
+stubBrowser();
+const { Composer } = await import("./composer.tsx");
+const { WaitingNote } = await import("./waiting-note.tsx");
+const { takeBack, waitingStore } = await import("./waiting-question.ts");
 
 const set = (change: Partial<EngineState>): void => engineStore.update((state) => ({ ...state, ...change }));
 

@@ -1,9 +1,9 @@
 /** @file Offers for some seconds to take back the deletion of a conversation, whatever is shown meanwhile. */
 import { useStore } from "../ui/store.ts";
-import { chatStore, undoDelete } from "./chat-store.ts";
+import { deletedStore, undoDelete } from "./delete-conversation.ts";
 
 export function UndoDeletion() {
-  const deleted = useStore(chatStore, (state) => state.deleted);
+  const deleted = useStore(deletedStore);
   if (!deleted) return null;
   return (
     <div class="banner undo-deletion" role="status">

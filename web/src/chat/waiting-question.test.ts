@@ -2,6 +2,7 @@
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { memoryStorage } from "../../../test/support/memory-storage.ts";
+import { stubBrowser } from "../../../test/support/rendered.ts";
 import { type EngineState, engineStore } from "../engine/engine-store.ts";
 import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
 import { save } from "../ui/saved.ts";
@@ -9,7 +10,12 @@ import { chatStore, openChats, startNew } from "./chat-store.ts";
 import { ask, newConversation } from "./conversation.ts";
 import { openConversationDb } from "./conversation-db.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
-import { askStarter, sendWhenReady, takeBack, waitingStore } from "./waiting-question.ts";
+
+// The address is read where it is first asked for.
+stubBrowser();
+const { linkTo, setAddress } = await import("../ui/route.ts");
+const { followAddress } = await import("./address.ts");
+const { askStarter, sendWhenReady, takeBack, waitingStore } = await import("./waiting-question.ts");
 
 const STARTER = { title: "A code", text: "Find the code." };
 const asked: string[] = [];
@@ -27,7 +33,14 @@ const set = (change: Partial<EngineState>): void => engineStore.update((state) =
 const ready = (): void => set({ status: "ready", engine, info: { kv: "k4v4" } as ModelInfo });
 const shown = (): string[] => chatStore.get().current.messages.map(({ text }) => text);
 
+const goTo = (_: unknown, __: string, hash: string): void => {
+  location.hash = hash;
+};
+
 beforeEach(() => {
+  stubBrowser();
+  vi.stubGlobal("history", { pushState: goTo, replaceState: goTo });
+  setAddress(linkTo("chat"), false);
   vi.stubGlobal("localStorage", memoryStorage());
   vi.stubGlobal("sessionStorage", memoryStorage());
   asked.length = 0;
@@ -38,6 +51,7 @@ beforeEach(() => {
   openDraft(draftOf(chatStore.get().current));
 });
 afterEach(() => {
+  takeBack();
   set({ status: "none", engine: null, info: null });
   vi.unstubAllGlobals();
 });
@@ -83,18 +97,25 @@ it("where the model cannot be loaded, or is on no way, a starter comes into the 
 
 it("a page that opens meanwhile does not go to the conversation of the last visit, and lose the question", async () => {
   vi.stubGlobal("indexedDB", new IDBFactory());
-  vi.stubGlobal("addEventListener", () => {});
   vi.stubGlobal("navigator", {});
   const last = ask(newConversation(), "Of the last visit");
   await (await openConversationDb("the last visit")).put(last);
   save("conversation", last.id);
   save("conversation", last.id, "tab");
-  // As a page begins.
+  // As a page begins that is loaded again.
+  setAddress(linkTo("chat", last.id), false);
   chatStore.update((state) => ({ ...state, current: newConversation() }));
   askStarter(STARTER);
   await openChats();
-  expect(waitingStore.get()).toMatchObject({ starter: STARTER });
-  expect(shown()).toEqual([]);
+  const endFollowing = followAddress();
+  try {
+    expect(waitingStore.get()).toMatchObject({ starter: STARTER });
+    expect([shown(), chatStore.get().opening, location.hash]).toEqual([[], "", "#/chat"]);
+    ready();
+    await vi.waitFor(() => expect(asked).toEqual([STARTER.text]));
+  } finally {
+    endFollowing();
+  }
 });
 
 it("it is of the conversation in which it was asked: another one that is opened does not ask it", () => {
@@ -103,4 +124,12 @@ it("it is of the conversation in which it was asked: another one that is opened 
   expect(waitingStore.get()).toBeNull();
   ready();
   expect([asked, shown()]).toEqual([[], []]);
+});
+
+it("it waits while the conversation of the last visit is being opened, which is not shown then", async () => {
+  const { id } = chatStore.get().current;
+  chatStore.update((state) => ({ ...state, opening: "of the last visit" }));
+  askStarter(STARTER);
+  expect(chatStore.get()).toMatchObject({ opening: "", current: { id } });
+  expect(waitingStore.get()).toMatchObject({ conversation: id });
 });

@@ -2,7 +2,8 @@
 import { attachmentsOf, attachmentsStore, documentsOf } from "../documents/documents-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import { createStore } from "../ui/store.ts";
-import { chatStore, sendMessage, show } from "./chat-store.ts";
+import { stayAtAddress } from "./address.ts";
+import { chatStore, sendMessage, stay } from "./chat-store.ts";
 import { draftOf, draftStore, writeDraft } from "./drafts.ts";
 import type { Starter } from "./starters.ts";
 
@@ -22,7 +23,8 @@ export const isOnItsWay = ({ engine, status }: ReturnType<typeof engineStore.get
 function wait(starter: WaitingQuestion["starter"]): void {
   const { current } = chatStore.get();
   // A page that is opening stays with it, and does not go to the conversation of the last visit.
-  show(current);
+  stay();
+  stayAtAddress();
   waitingStore.set({ conversation: current.id, starter });
 }
 

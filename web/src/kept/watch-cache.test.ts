@@ -2,7 +2,8 @@
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { memoryStorage } from "../../../test/support/memory-storage.ts";
-import { adoptRestored, chatStore, openChats, openConversation, startNew } from "../chat/chat-store.ts";
+import { adoptRestored } from "../cache-panel/restore-file.ts";
+import { chatStore, openChats, openConversation, startNew } from "../chat/chat-store.ts";
 import { type EngineState, engineStore } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
 import { TabEngine } from "../engine/tab-engine.ts";
