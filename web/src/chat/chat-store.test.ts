@@ -9,18 +9,9 @@ import type { CacheState, ChatRequest, ChatResult, ModelInfo } from "../engine/p
 import { EngineError } from "../engine/rpc.ts";
 import { forgetCache, forgetModel } from "../kept/kept-store.ts";
 import { findConversations, writeAllConversations } from "./all-conversations.ts";
+import { answerAgain, editMessage, sendMessage } from "./asking.ts";
 import { setDefaultSystem, setSystem } from "./change-current.ts";
-import {
-  answerAgain,
-  chatStore,
-  editMessage,
-  openChats,
-  openConversation,
-  renameConversation,
-  sendMessage,
-  startNew,
-  stopAnswer,
-} from "./chat-store.ts";
+import { chatStore, openChats, openConversation, renameConversation, startNew, stopAnswer } from "./chat-store.ts";
 import { ask, newConversation } from "./conversation.ts";
 import { openConversationDb } from "./conversation-db.ts";
 import { deleteConversation, deletedStore, undoDelete } from "./delete-conversation.ts";

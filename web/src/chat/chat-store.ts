@@ -1,26 +1,17 @@
-/** @file The store of the current conversation and the list of all: opening, sending, stopping, answering again. */
+/** @file The store of the current conversation and the list of all: opening, answering, keeping, and what other tabs do. */
 
-import { isSurelyShort, isTooLong, type Measure, measure, measureStore } from "../documents/count-tokens.ts";
-import { takeSent } from "../documents/documents-store.ts";
+import type { Engine } from "../engine/engine.ts";
 import { engineStore, recoverEngine, setCache } from "../engine/engine-store.ts";
+import type { ModelInfo } from "../engine/protocol.ts";
 import { removeOrphans } from "../kept/kept-caches.ts";
 import { deletionStore, keepCache } from "../kept/kept-store.ts";
 import { askToStay } from "../kept/stay.ts";
 import { readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
 import { Answers } from "./answers.ts";
-import {
-  type AskOptions,
-  ask,
-  type Conversation,
-  edit,
-  markInterrupted,
-  newConversation,
-  newId,
-  regenerate,
-} from "./conversation.ts";
+import { type Conversation, markInterrupted, newConversation, newId } from "./conversation.ts";
 import { type ConversationDb, openConversationDb, type PutOutcome } from "./conversation-db.ts";
-import { draftOf, dropOrphanDrafts, takeFromDraft } from "./drafts.ts";
+import { dropOrphanDrafts } from "./drafts.ts";
 import { Keeper } from "./keeper.ts";
 import { type Listed, listedOf, newestFirst } from "./listed.ts";
 import type { Prefill } from "./prefill.ts";
@@ -321,32 +312,6 @@ export function stopAnswer(): void {
   answers.stop(chatStore.get().current.id);
 }
 
-/** What became of a message, at the end of its answer where it was sent. A measure: it does not fit the context, and was not. */
-export type Sent = "sent" | "not now" | Measure;
-
-/** A message that is not sent stays in the draft and among the attachments, and `measureStore` says where it does not fit. */
-export async function sendMessage(text: string, options: AskOptions = {}): Promise<Sent> {
-  const { current } = chatStore.get();
-  const from = draftOf(current);
-  const conversation = ask(current, text, options);
-  const outcome = await answer(conversation, () => {
-    takeFromDraft(text, from, current.id);
-    takeSent(options.documents ?? [], from, current.id);
-  });
-  sayTooLong(outcome);
-  return outcome;
-}
-
-function sayTooLong(outcome: Sent): void {
-  if (typeof outcome === "object") measureStore.set(outcome);
-}
-
-export const editMessage = (messageId: string, text: string): Promise<Sent> =>
-  answer(edit(chatStore.get().current, messageId, text));
-
-export const answerAgain = async (messageId: string): Promise<void> =>
-  sayTooLong(await answer(regenerate(chatStore.get().current, messageId)));
-
 /** title: an empty one is left as it was */
 export async function renameConversation(id: string, title: string): Promise<void> {
   const name = title.trim().replace(/\s+/g, " ");
@@ -360,22 +325,9 @@ export async function renameConversation(id: string, title: string): Promise<voi
   keep(renamed, true);
 }
 
-/** onSent: called when the message is part of the conversation */
-async function answer(conversation: Conversation, onSent?: () => void): Promise<Sent> {
-  const { engine, info } = engineStore.get();
-  const { isAnswering, isAnsweredElsewhere } = chatStore.get();
+/** Saves a conversation that ends with an empty answer, and has that answer written, whatever is shown meanwhile. */
+export async function writeAnswer(conversation: Conversation, engine: Engine, info: ModelInfo): Promise<void> {
   const { id } = conversation;
-  if (!engine || !info || isAnswering || isAnsweredElsewhere) return "not now";
-  if (conversation.messages.at(-1)?.state !== "streaming") return "not now";
-  patch({ isAnswering: true, prefill: null });
-  const measured = isSurelyShort(conversation, info.contextLength)
-    ? null
-    : await measure(conversation).catch(() => null);
-  if (measured && isTooLong(measured)) {
-    if (isCurrent(id)) patch({ isAnswering: false });
-    return measured;
-  }
-  onSent?.();
   if (isCurrent(id)) {
     resetSpeed();
     show(conversation);
@@ -387,5 +339,4 @@ async function answer(conversation: Conversation, onSent?: () => void): Promise<
   await (tabs ? tabs.whileAnswering(id, work) : work());
   if (isCurrent(id)) patch({ isAnswering: false, prefill: null });
   if (!gone.has(id)) keepCache(id);
-  return "sent";
 }

@@ -6,7 +6,8 @@ import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 import { useMedia } from "../ui/use-media.ts";
-import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
+import { sendMessage } from "./asking.ts";
+import { chatStore, stopAnswer } from "./chat-store.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 import { isOnItsWay, sendWhenReady, waitingStore } from "./waiting-question.ts";
 

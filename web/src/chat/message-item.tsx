@@ -5,7 +5,7 @@ import { AnswerText } from "../prose/thought-view.tsx";
 import { CopyButton } from "../ui/copy-button.tsx";
 import { formatCount, formatDuration, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
-import { answerAgain, editMessage, type Sent } from "./chat-store.ts";
+import { answerAgain, editMessage, type Sent } from "./asking.ts";
 import type { Message } from "./conversation.ts";
 import type { Prefill } from "./prefill.ts";
 

@@ -3,7 +3,8 @@ import { attachmentsOf, attachmentsStore, documentsOf } from "../documents/docum
 import { engineStore } from "../engine/engine-store.ts";
 import { createStore } from "../ui/store.ts";
 import { stayAtAddress } from "./address.ts";
-import { chatStore, sendMessage, stay } from "./chat-store.ts";
+import { sendMessage } from "./asking.ts";
+import { chatStore, stay } from "./chat-store.ts";
 import { draftOf, draftStore, writeDraft } from "./drafts.ts";
 import type { Starter } from "./starters.ts";
 
