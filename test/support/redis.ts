@@ -31,19 +31,26 @@ export async function startRedis(): Promise<TestRedis> {
   const folder = mkdtempSync(join(tmpdir(), "redis-"));
   const port = await freePort();
   let child: ChildProcess | null = null;
+  const leave = (): void => {
+    child?.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once("exit", leave);
   const start = async (): Promise<void> => {
     const argv = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
     const started = spawn(server!, argv, { stdio: "ignore" });
     child = started;
     while (!(await takesConnections(port))) {
-      if (started.exitCode !== null) throw new Error(`redis ended with exit code ${started.exitCode}`);
+      if (started.exitCode !== null || started.signalCode !== null)
+        throw new Error(`redis ended with ${started.exitCode ?? started.signalCode}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   };
   const kill = async (): Promise<void> => {
     const ending = child;
     child = null;
-    if (!ending || ending.exitCode !== null) return;
+    // One that ended by a signal has no exit code.
+    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return;
     const ended = new Promise((resolve) => ending.once("exit", resolve));
     ending.kill("SIGKILL");
     await ended;
@@ -56,6 +63,7 @@ export async function startRedis(): Promise<TestRedis> {
     restart: start,
     async dispose() {
       await kill();
+      process.off("exit", leave);
       rmSync(folder, { recursive: true, force: true });
     },
   };
