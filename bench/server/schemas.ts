@@ -10,7 +10,7 @@
  * and brackets and the end are made likelier, so that most answers come to one. One that is cut off at 128 tokens is asked for again with 512, which goes on with the
  * same tokens; one that still ends by length is counted as truncated, and another schema takes its place. Ajv validates, with the formats of ajv-formats that
  * the engine enforces, but for uri, of which that refuses some that RFC 3986 allows. Ajv reckons in doubles: where a long number is no multiple for it, the
- * answer is left out and counted, and so is a schema that it does not compile.
+ * answer is left out and counted, and so is a schema that it does not compile. A request whose connection is closed before an answer begins is sent again once and counted.
  *
  * Prints the refused schemas by reason, each invalid answer, and the sums; --json one line of JSON. Exits with 1 when an answer is invalid, a
  * request failed otherwise than by being refused with 400, or fewer than --count answers were validated.
@@ -20,9 +20,11 @@ import { availableParallelism, cpus } from "node:os";
 import { Ajv, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats, { type FormatName } from "ajv-formats";
+import OpenAI from "openai";
 import { ENFORCED_FORMATS } from "../../src/chat/json-schema.ts";
 import { buildCommit } from "../../src/cli/build-info.ts";
 import { readCommandLine, refuse } from "../../tools/command-line.ts";
+import { isConnectionClosed, reasonsOf } from "./connection-error.ts";
 import { ServerProcess } from "./server-process.ts";
 import { composedSchema, type SuiteSchema, shuffled, suiteSchemas } from "./suite-schemas.ts";
 
@@ -86,6 +88,7 @@ const server = await ServerProcess.start([
   ...(values.threads ? ["-t", values.threads] : []),
 ]);
 
+const api = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
 const post = (path: string, body: object): Promise<Response> =>
   fetch(server.url + path, {
     method: "POST",
@@ -115,21 +118,42 @@ interface Answer {
   readonly tokens: number;
 }
 
-/** returns: the answer, or why the server refuses the schema. @throws Error — any other status */
+/** returns: the answer, or why the server refuses the schema. @throws Error — any other status, or no answer */
 async function ask(schema: unknown, answerSeed: number, limit: number): Promise<Answer | string> {
-  const response = await post("/v1/chat/completions", {
-    messages: [{ role: "user", content: "Write some JSON." }],
-    temperature: 1,
-    seed: answerSeed,
-    max_tokens: limit,
-    logit_bias: bias,
-    response_format: { type: "json_schema", json_schema: { name: "answer", schema } },
-  });
-  const body = await response.json();
-  if (response.status === 400) return body.error.message;
-  if (response.status !== 200) throw new Error(`status ${response.status}: ${JSON.stringify(body).slice(0, 300)}`);
-  const [choice] = body.choices;
-  return { text: choice.message.content, finish: choice.finish_reason, tokens: body.usage.completion_tokens };
+  const begin = () =>
+    api.chat.completions.create({
+      model: "",
+      messages: [{ role: "user", content: "Write some JSON." }],
+      temperature: 1,
+      seed: answerSeed,
+      max_tokens: limit,
+      logit_bias: bias,
+      response_format: {
+        type: "json_schema",
+        json_schema: { name: "answer", schema: schema as Record<string, unknown> },
+      },
+      // Whole answers would have no headers before their end, for which fetch waits five minutes at most.
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+  try {
+    const events = await begin().catch((error: unknown) => {
+      if (!isConnectionClosed(error)) throw error;
+      sentAgain++;
+      return begin();
+    });
+    const answer = { text: "", finish: "", tokens: 0 };
+    for await (const { choices, usage } of events) {
+      answer.text += choices[0]?.delta.content ?? "";
+      answer.finish = choices[0]?.finish_reason ?? answer.finish;
+      answer.tokens = usage?.completion_tokens ?? answer.tokens;
+    }
+    if (answer.finish === "") throw new Error("the stream ended without a finish_reason");
+    return answer;
+  } catch (error) {
+    if (error instanceof OpenAI.BadRequestError) return (error.error as Error).message;
+    throw error;
+  }
 }
 
 /** A reason without what is of one schema alone, so that equal ones can be counted. */
@@ -149,7 +173,7 @@ const failures: string[] = [];
 const invalid: { name: string; schema: unknown; text: string; why: string }[] = [];
 const accepted: SuiteSchema[] = [];
 const texts = new Set<string>();
-let [valid, composed, tokens, sent] = [0, 0, 0, 0];
+let [valid, composed, tokens, sent, sentAgain] = [0, 0, 0, 0, 0];
 
 const started = performance.now();
 const say = (text: string): void => {
@@ -203,9 +227,7 @@ async function all(next: (i: number) => SuiteSchema | null): Promise<void> {
   const client = async (): Promise<void> => {
     for (let one = next(i++); one !== null; one = next(i++)) {
       const own = seed * 1_000_000 + sent++;
-      await check(one, own).catch(
-        (error: Error) => void failures.push(`${one!.name}: ${error.message} (${error.cause ?? "no cause"})`),
-      );
+      await check(one, own).catch((error: unknown) => void failures.push(`${one!.name}: ${reasonsOf(error)}`));
       if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${valid} valid, ${invalid.length} invalid`);
     }
   };
@@ -234,6 +256,7 @@ const row = {
   valid,
   invalid: invalid.length,
   failed_requests: failures.length,
+  sent_again: sentAgain,
   composed,
   different_answers: texts.size,
   refused: numRefused,
@@ -260,6 +283,6 @@ for (const answer of undecided) say(`no multiple in doubles: ${answer}`);
 for (const failure of failures) say(`failed: ${failure}`);
 say(
   `${valid} of ${checked()} answers valid (${composed} of schemas made of two), ${texts.size} different, ${invalid.length} invalid; ` +
-    `${numRefused} schemas refused, ${truncated.length} truncated, ${unknownToAjv.length} not compiled by Ajv, ${undecided.length} undecided, ${failures.length} failed; ${row.seconds} s`,
+    `${numRefused} schemas refused, ${truncated.length} truncated, ${unknownToAjv.length} not compiled by Ajv, ${undecided.length} undecided, ${failures.length} failed, ${sentAgain} sent again; ${row.seconds} s`,
 );
 if (invalid.length + failures.length > 0 || checked() < count) process.exitCode = 1;
