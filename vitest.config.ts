@@ -30,7 +30,14 @@ class LongFirst extends BaseSequencer {
     const sorted = await super.sort(specifications);
     const rank = ({ project, moduleId }: TestSpecification): number =>
       3 * ["gpu", "browser", "alone", "cpu"].indexOf(project.name) +
-      (moduleId.includes("/test/contract/") ? 0 : moduleId.includes("/test/") ? 1 : 2);
+      // Those of the page load its modules anew (test/leave-as-found.ts), so the others do not follow them.
+      (moduleId.includes("/test/contract/")
+        ? 0
+        : moduleId.includes("/test/")
+          ? 1
+          : moduleId.includes("/web/")
+            ? 2.5
+            : 2);
     return sorted.sort((a, b) => rank(a) - rank(b));
   }
 }

@@ -2,6 +2,7 @@
 # Records the rows that docs/benchmarks.md is made from. Half an hour on a quiet machine with two cores:
 #   bash bench/record.sh [TEXT [MODEL]]     TEXT: a plain text for `eval`; left out, the quality rows are kept as they are
 #   GGUF=FILE bash bench/record.sh …        FILE: a model of yours for the peers, beside those that are written
+# A published model has bench/record-published.sh.
 # MODEL: the folder of a larger checkpoint, for which it needs half an hour more; it gets a calibration if it has none.
 # Then: npx tsx tools/benchmarks-doc.ts
 set -euo pipefail

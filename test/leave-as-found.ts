@@ -5,6 +5,8 @@ import { setPlatform } from "../src/platform.ts";
 
 // The page's modules install the browser's, and modules are loaded once.
 setPlatform(nodePlatform);
+// The page's stores are modules: each file begins with those of a page that was just opened.
+if (expect.getState().testPath?.includes("/web/src/")) vi.resetModules();
 const environment = { ...process.env };
 const { exitCode } = process;
 

@@ -12,13 +12,22 @@ import { millionSections } from "./benchmarks/million.ts";
 import { peerSections } from "./benchmarks/peers.ts";
 import { prefillAttentionSections } from "./benchmarks/prefill-attention.ts";
 import { productSections } from "./benchmarks/products.ts";
-import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection } from "./benchmarks/quality.ts";
+import {
+  codesSection,
+  judgeFamily,
+  judgePublished,
+  oracleSection,
+  publishedSection,
+  qualitySection,
+  windowSection,
+} from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
 import { serverSection } from "./benchmarks/server.ts";
 import { tokenSections } from "./benchmarks/token.ts";
 
 const environment = attention[0];
+judgePublished();
 judgeFamily();
 const sections = [
   [
@@ -38,6 +47,11 @@ const sections = [
     "Memory",
     "32,768 tokens of the same shape, as allocated and as the process grows. `turboquant bench memory`.",
     memorySection(),
+  ],
+  [
+    "Quality on a published model",
+    "SmolLM2-135M-Instruct, its Q4_1 file, with the calibration that a first load makes, on *Treasure Island* against the f16 cache of the same weights. The rows with layers: those that `turboquant allocate --kv k2v2 --bits 2.33 --widths 2,3,4 --measure 2 --chunks 1 --verify-chunks 1` finds in the first 1,024 tokens, and one bit more for the six sides of layers that it finds most sensitive. Bits a value count scales, sinks and window. `GGUF=FILE bash bench/record-published.sh TEXT`.",
+    publishedSection(),
   ],
   [
     "Quality",

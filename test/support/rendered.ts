@@ -12,6 +12,8 @@ export interface Rendered {
   texts(selector: string): string[];
   /** Clicks the first element that fits and has `text` in it, and draws what came of it. @throws Error — there is none */
   click(selector: string, text?: string): Promise<void>;
+  /** Draws another component in its place. */
+  draw(component: ComponentChild): void;
   /** Runs what changes a store, and draws. */
   after(change: () => unknown): Promise<void>;
   close(): void;
@@ -54,6 +56,7 @@ export async function rendered(component: ComponentChild): Promise<Rendered> {
       await after(() => found.dispatchEvent(new Event("click", { bubbles: true })));
     },
     after,
+    draw: (next) => render(next, root),
     close() {
       // Effects are cleaned up at once, and not after a paint that nobody waits for.
       void act(() => render(null, root));

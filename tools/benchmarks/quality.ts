@@ -1,6 +1,6 @@
 /** @file Sections of the benchmarks on quality: our evaluation, and its agreement with another implementation. */
 import { ORACLE_SEED } from "../oracle/signs.ts";
-import { fixed, num, recordedAs, rows, table, target } from "./rows.ts";
+import { fixed, num, type Row, recordedAs, rows, table, target } from "./rows.ts";
 
 /** record: name of the rows in bench/results · recall: name of the rows with needles, when those were measured in a separate run */
 export function qualitySection(record: string, recall = record): string {
@@ -64,6 +64,63 @@ export function judgeFamily(): void {
     "×",
   );
   target(`9M: recall of ${recordedAs(recall, "k2v2")} over 200 needles`, 100 * of("k2v2", "needle"), "≥", 95, "%", 1);
+}
+
+/** Formats on the published model, at each length that was recorded. */
+export function publishedSection(): string {
+  const all = rows("quality-published");
+  if (all.length === 0) return "Not recorded.";
+  const body = all.map((r) => [
+    tokensOf(r),
+    String(r["kv"]),
+    fixed(num(r, "bitsPerValue"), 2),
+    fixed(num(r, "ppl") / num(r, "pplBase"), 4),
+    num(r, "kldMean").toExponential(2),
+    num(r, "kldP99").toExponential(2),
+    num(r, "kldP999").toExponential(2),
+    `${fixed(100 * num(r, "top1"), 1)} %`,
+  ]);
+  return table(["tokens", "cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1"], body);
+}
+
+/** Such as `2 × 2,048`. */
+export const tokensOf = (row: Row): string => `${num(row, "chunks")} × ${num(row, "ctx").toLocaleString("en-US")}`;
+
+/** Targets for presets and for formats of a size, as a first load of the published model gives them. */
+export function judgePublished(): void {
+  const all = rows("quality-published");
+  const judge = (length: number, kv: string, nats: number, bits: number): void => {
+    const row = all.find((r) => r["ctx"] === length && r["kv"] === kv);
+    const what = `SmolLM2-135M-Instruct, ${length.toLocaleString("en-US")} tokens`;
+    target(`${what}: KLD of ${kv}`, num(row, "kldMean"), "≤", nats, "nats", 5);
+    target(`${what}: bits a value of ${kv}, all counted`, num(row, "bitsPerValue"), "≤", bits, "bits");
+  };
+  judge(2048, "k4v4", 0.00055, 4.65);
+  judge(2048, "k3v3", 0.003, 3.65);
+  judge(2048, "k2v2", 0.014, 2.65);
+  judge(8192, "k4v4", 0.0008, 4.45);
+  judge(8192, "k3v3", 0.0045, 3.45);
+  for (const [bits, nats] of [
+    [4.45, 0.0008],
+    [3.45, 0.0045],
+    [2.7, 0.015],
+  ] as const) {
+    const fitting = all.filter((r) => r["ctx"] === 8192 && num(r, "bitsPerValue") <= bits);
+    const least = Math.min(...fitting.map((r) => num(r, "kldMean")));
+    target(`SmolLM2-135M-Instruct, 8,192 tokens: KLD of the best format of ${bits} bits`, least, "≤", nats, "nats", 5);
+  }
+  for (const [ours, theirs, limit] of [
+    ["k4v4", "paper-4", 0.33],
+    ["k3v3", "paper-3", 0.36],
+  ] as const) {
+    const of = (kv: string): number =>
+      num(
+        all.find((r) => r["ctx"] === 2048 && r["kv"] === kv),
+        "kldMean",
+      );
+    const ratio = of(`${ours},sinks=0,window=0`) / of(theirs);
+    target(`SmolLM2-135M-Instruct: KLD of ${ours} without sinks and window, to ${theirs}`, ratio, "≤", limit, "×");
+  }
 }
 
 /** Codes without sinks and window: the effect of each option of `kNvM`, compared with the published recipe of equal bits. */

@@ -1,5 +1,5 @@
 /** @file The conversations in the sidebar: opened, found, renamed, deleted, saved to a file and read from one. */
-import { memo } from "preact/compat";
+
 import { useEffect, useRef, useState } from "preact/hooks";
 import { addConversations, findConversations, hasWords, writeAllConversations } from "./chat/all-conversations.ts";
 import { chatStore, openConversation, renameConversation, startNew } from "./chat/chat-store.ts";
@@ -11,6 +11,7 @@ import { download } from "./ui/download.ts";
 import { FileButton } from "./ui/file-button.tsx";
 import { formatAge, formatCount } from "./ui/format.ts";
 import { Icon } from "./ui/icon.tsx";
+import { memo } from "./ui/memo.ts";
 import { linkTo } from "./ui/route.ts";
 import { useStore } from "./ui/store.ts";
 import { whereWordsGo } from "./where-words-go.ts";

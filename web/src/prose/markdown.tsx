@@ -2,8 +2,8 @@
 
 import type { Token, Tokens } from "marked";
 import type { ComponentChildren } from "preact";
-import { memo } from "preact/compat";
 import { useMemo } from "preact/hooks";
+import { memo } from "../ui/memo.ts";
 import { CodeBlock } from "./code-block.tsx";
 import { Formula } from "./formula.tsx";
 import { Inline } from "./inline.tsx";

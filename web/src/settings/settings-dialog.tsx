@@ -97,7 +97,7 @@ function SystemMessages() {
           value={own}
           placeholder="None"
           disabled={isBusy}
-          onChange={({ currentTarget }) => setSystem(currentTarget.value)}
+          onInput={({ currentTarget }) => setSystem(currentTarget.value)}
         />
         <span class="hint">Part of it from the next message on, which reads the conversation anew.</span>
       </label>
@@ -108,7 +108,7 @@ function SystemMessages() {
           dir="auto"
           value={system}
           placeholder="None"
-          onChange={({ currentTarget }) => setDefaultSystem(currentTarget.value)}
+          onInput={({ currentTarget }) => setDefaultSystem(currentTarget.value)}
         />
         <span class="hint">Conversations in which something was said keep theirs.</span>
       </label>
