@@ -50,7 +50,7 @@ const sections = [
   ],
   [
     "Quality on a published model",
-    "SmolLM2-135M-Instruct, its Q4_1 file, with the calibration that a first load makes, on *Treasure Island* against the f16 cache of the same weights. The rows with layers: those that `turboquant allocate --kv k2v2 --bits 2.33 --widths 2,3,4 --measure 2 --chunks 1 --verify-chunks 1` finds in the first 1,024 tokens, and one bit more for the six sides of layers that it finds most sensitive. Bits a value count scales, sinks and window. `GGUF=FILE bash bench/record-published.sh TEXT`.",
+    "SmolLM2-135M-Instruct, its Q4_1 file, with the calibration that a first load makes, on *Treasure Island* against the f16 cache of the same weights. The rows with layers: those that `turboquant allocate --kv k2v2 --bits 2.33 --widths 2,3,4 --measure 2 --chunks 1 --verify-chunks 1` finds in the first 1,024 tokens, and one bit more for six of the sides of layers that those give more bits; the text that is judged begins with these tokens. Bits a value count scales, sinks and window. `GGUF=FILE bash bench/record-published.sh TEXT`.",
     publishedSection(),
   ],
   [
