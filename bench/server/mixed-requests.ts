@@ -1,6 +1,9 @@
 /** @file Requests of all kinds that clients send, by number, and what of an answer must be the same whenever it is asked for. */
 import type OpenAI from "openai";
+import { ADD, PERSON, WEATHER } from "../../test/support/asked-schemas.ts";
 import { draw, randomTokens } from "./prompts.ts";
+
+const TOOLS = [WEATHER, ADD];
 
 const WORDS = "the a road town king ship river night day old small long went came saw took and but then over".split(
   " ",
@@ -9,44 +12,6 @@ const words = (seed: number, count: number): string =>
   Array.from({ length: count }, (_, i) => WORDS[draw(seed, i, WORDS.length)]).join(" ");
 /** Words that all shared beginnings have. */
 const SHARED = words(77, 150);
-
-const PERSON = {
-  type: "object",
-  properties: {
-    name: { type: "string", maxLength: 12 },
-    age: { type: "integer", minimum: 0, maximum: 150 },
-    tags: { type: "array", items: { enum: ["a", "b", "c"] }, maxItems: 3 },
-  },
-  required: ["name", "age", "tags"],
-  additionalProperties: false,
-};
-const TOOLS = [
-  {
-    type: "function" as const,
-    function: {
-      name: "weather",
-      description: "The weather of a city",
-      parameters: {
-        type: "object",
-        properties: { city: { enum: ["Paris", "Rome"] }, days: { type: "integer", minimum: 1, maximum: 9 } },
-        required: ["city", "days"],
-        additionalProperties: false,
-      },
-    },
-  },
-  {
-    type: "function" as const,
-    function: {
-      name: "add",
-      parameters: {
-        type: "object",
-        properties: { a: { type: "integer", maximum: 99, minimum: 0 } },
-        required: ["a"],
-        additionalProperties: false,
-      },
-    },
-  },
-];
 
 export const KINDS = ["completion", "chat", "schema", "calls", "tools", "grammar", "response"] as const;
 export type Kind = (typeof KINDS)[number];

@@ -8,6 +8,7 @@ import type OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { ADD, WEATHER } from "../../test/support/asked-schemas.ts";
 import { writeFakeCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { startServer, type TestServer } from "../../test/support/server.ts";
 
@@ -19,32 +20,6 @@ const SCHEMA = {
   properties: { name: { type: "string", maxLength: 8 }, age: { type: "integer", minimum: 0, maximum: 150 } },
   required: ["name", "age"],
   additionalProperties: false,
-};
-const WEATHER = {
-  type: "function" as const,
-  function: {
-    name: "get_weather",
-    description: "The weather of a city",
-    parameters: {
-      type: "object",
-      properties: { city: { enum: ["Paris", "Rome"] }, days: { type: "integer", minimum: 1, maximum: 9 } },
-      required: ["city", "days"],
-      additionalProperties: false,
-    },
-  },
-};
-const ADD = {
-  type: "function" as const,
-  function: {
-    name: "add",
-    parameters: {
-      type: "object",
-      properties: { a: { $ref: "#/$defs/digit" } },
-      required: ["a"],
-      additionalProperties: false,
-      $defs: { digit: { enum: [1, 2] } },
-    },
-  },
 };
 
 let folder: string;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { PERSON } from "../../../test/support/asked-schemas.ts";
 import { loadFake } from "../../../test/support/fake-ops.ts";
 import { repoRoot } from "../../../test/support/shared.ts";
 import { generateBatch } from "../batch.ts";
@@ -21,16 +22,6 @@ afterAll(async () => {
   await llm.dispose();
 });
 
-const PERSON = {
-  type: "object",
-  properties: {
-    name: { type: "string", maxLength: 12 },
-    age: { type: "integer", minimum: 0, maximum: 150 },
-    tags: { type: "array", items: { enum: ["a", "b", "c"] }, maxItems: 3 },
-  },
-  required: ["name", "age", "tags"],
-  additionalProperties: false,
-};
 const SAMPLED = { temperature: 1, maxNewTokens: 400 };
 
 const answer = (options: GenerateOptions) => collect(llm.generate("Once", { ...SAMPLED, ...options }));
