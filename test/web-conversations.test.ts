@@ -129,6 +129,8 @@ describe.skipIf(skip)(`conversations on the page${skip ? ` (${skip})` : ""}`, ()
     await page.goto(`${server.url}#/chat/nosuchone`);
     await page.locator(".welcome").waitFor();
     await page.getByRole("link", { name: "Plan" }).click();
+    // The browser tells the page of its new address after the click; the form is drawn once it was told.
+    await page.locator(".plan-form").waitFor();
     expect(await page.title()).toBe("Plan – TurboQuant");
     await page.locator(".plan-form select").nth(1).selectOption("8");
     const plan = page.url();
