@@ -21,19 +21,18 @@ var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> ys: array<f32, HEAD_DIM>;
 var<workgroup> sums: array<f32, NUM_FACTORS * 8u>;
 var<workgroup> eighths: array<f32, 8>;
-var<workgroup> codes: array<u32, HEAD_DIM>;
+// A code for each coordinate, and before that those with all factors that are tried.
+var<workgroup> codes: array<u32, HEAD_DIM * CODE_WORDS>;
 //#if HAS_CODES
-// Each factor has a candidate. A trellis needs four vectors here, and two sets of its survivors' targets.
-var<workgroup> candidates: array<f32, max(HEAD_DIM * NUM_FACTORS, HEAD_DIM * 4u + 256u)>;
+//#if CANDIDATES > 0
+// Three vectors that feedback needs; for a trellis four, and two sets of its survivors' targets.
+var<workgroup> candidates: array<f32, CANDIDATES>;
+//#end
 var<workgroup> cosines: array<f32, NUM_FACTORS>;
 // The centroids and boundaries of the head's side are copied here, because they are searched once for every factor.
 var<workgroup> book: array<f32, BOOK_SIZE>;
 //#end
 //#if WINDOW_CODES
-//#if !SHARES_BOOK
-// Those of sinks and window lie beside them where there is room for both.
-var<workgroup> window_book: array<f32, WINDOW_BOOK_SIZE>;
-//#end
 // The scale of the row that `store_window` stores, as it reads from its 16 bits.
 var<workgroup> window_scale: f32;
 //#end
@@ -132,20 +131,25 @@ fn column_of(at: u32) -> vec4f {
 }
 // Computes xs = matrix * xs; the matrix lies column by column.
 fn multiply(matrix_at: u32, l: u32) {
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    var s = vec4f(0.0);
-    for (var j = 0u; j < HEAD_DIM; j += 8u) {
-      // Eight rows are under way before the first one is used.
+  var s: array<vec4f, OWN>;
+  for (var j = 0u; j < HEAD_DIM; j += 8u) {
+    // Eight rows are under way before the first one is used, for each of the invocation's coordinates.
+    let x = vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]);
+    let y = vec4f(xs[j + 4u], xs[j + 5u], xs[j + 6u], xs[j + 7u]);
+    for (var own = 0u; own < OWN; own++) {
+      let i = min(l + own * THREADS, HEAD_DIM - 1u);
       let a = column_of(matrix_at + j * HEAD_DIM + i);
       let b = column_of(matrix_at + (j + 4u) * HEAD_DIM + i);
-      s += rounded4(a * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
-      s += rounded4(b * vec4f(xs[j + 4u], xs[j + 5u], xs[j + 6u], xs[j + 7u]));
+      s[own] += rounded4(a * x);
+      s[own] += rounded4(b * y);
     }
-    ys[i] = (s.x + s.y) + (s.z + s.w);
   }
   workgroupBarrier();
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    xs[i] = ys[i];
+  for (var own = 0u; own < OWN; own++) {
+    let i = l + own * THREADS;
+    if (i < HEAD_DIM) {
+      xs[i] = (s[own].x + s[own].y) + (s[own].z + s[own].w);
+    }
   }
   workgroupBarrier();
 }

@@ -11,9 +11,9 @@ import { windowSide } from "../../../quant/window-side.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { ropeOfRow } from "../../rope-of-row.ts";
-import { feedbackLanes } from "../codec/feedback-text.ts";
+import { candidateWords, feedbackLanes } from "../codec/feedback-text.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
-import { wgslCodecs } from "../codec/registry.ts";
+import { mostCodeWords, wgslCodecs } from "../codec/registry.ts";
 import { wgslSupport } from "../codec/support.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
@@ -26,8 +26,6 @@ import { type AppendConstants, makeAppendConstants } from "./append-constants.ts
 
 /** Invocations of a workgroup. */
 const THREADS = 128;
-/** Workgroup memory that every device has, in bytes. */
-const GUARANTEED_BYTES = 16_384;
 /** Heads up to this length keep the signs of their rotation in workgroup memory. */
 const SIGNS_HEAD_DIM = 256;
 
@@ -65,20 +63,6 @@ interface SidesAppend {
 /** What is made once for a layer. */
 interface LayerAppend extends LayerCopies {
   readonly parts: readonly SidesAppend[];
-}
-
-/** Upper bound of the words that append-shared.wgsl has in workgroup memory besides a book of the window of its own. */
-function workgroupWords(
-  headDim: number,
-  at: AppendConstants["at"],
-  has: { readonly hasCodes: boolean; readonly isChained: boolean; readonly keepsSigns: boolean },
-): number {
-  const factors = SEARCH_FACTORS.length;
-  // Vectors, sums and the scale of a row of the window; each array may be rounded up to a multiple of 16 bytes.
-  const always = 3 * headDim + 8 * factors + 8 + 1 + 10 * 3;
-  const ofCodes = Math.max(headDim * factors, headDim * 4 + 256) + factors + at.BOOK_SIZE;
-  const signs = at.ROTATION_ROUNDS * at.ROTATION_SIZE + 1;
-  return always + (has.hasCodes ? ofCodes : 0) + (has.isChained ? 16 : 0) + (has.keepsSigns ? signs : 0);
 }
 
 export class AppendKernels {
@@ -213,8 +197,11 @@ export class AppendKernels {
     const isChained = codecs.some(({ isChained }) => isChained);
     const keepsSigns = at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM;
     const hasWindowCodes = format.windowBits === 8 && residual !== null && !layer.isShared;
-    const words = workgroupWords(headDim, at, { hasCodes, isChained, keepsSigns });
-    const sharesBook = hasWindowCodes && (words + at.WINDOW_BOOK_SIZE) * 4 > GUARANTEED_BYTES;
+    const candidates = candidateWords(headDim, hasFeedback, isChained);
+    const codeWords = mostCodeWords([
+      ...sides.map((side) => format[side]),
+      ...(hasWindowCodes ? [windowSide(format)] : []),
+    ]);
     const values = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
@@ -251,20 +238,20 @@ export class AppendKernels {
       V_DENSE: vDense,
       DENSE: kDense || vDense,
       HAS_CODES: hasCodes,
+      CANDIDATES: candidates,
+      CODE_WORDS: codeWords,
       TRELLIS: isChained,
       K_LARGEST_BITS: f32Word(codecOf(format.k).largestOf(format.k)),
       V_LARGEST_BITS: f32Word(codecOf(format.v).largestOf(format.v)),
       KEEPS_SIGNS: keepsSigns,
       HAS_RESIDUAL: residual !== null,
       WINDOW_CODES: hasWindowCodes,
-      SHARES_BOOK: sharesBook,
       IS_ALONE: isAlone,
       // Only such a window has to know; other layers have a kernel in common whatever they see.
       ...(isAlone && { WINDOW: format.window, SLIDING: layer.slidingWindow }),
       WINDOW_K_SCALES_AT: residual?.layout.k.scales[0]?.offset ?? 0,
       WINDOW_V_SCALES_AT: residual?.layout.v.scales[0]?.offset ?? 0,
       ...at,
-      ...(sharesBook && { BOOK_SIZE: Math.max(at.BOOK_SIZE, at.WINDOW_BOOK_SIZE) }),
       ...(rotaryKey && {
         ROTARY_DIM: rotaryKey.dim,
         ROTARY_AT: rotaryKey.planes[0]!.offset,
@@ -279,7 +266,7 @@ export class AppendKernels {
         headDim,
         subgroup,
         layout: main[name],
-        book: "book",
+        book: (index) => `book[${index}]`,
         feedback: transforms[name].feedback !== null,
       });
     const windowText = (side: "k" | "v", layout: PageLayout): string => {
@@ -290,7 +277,7 @@ export class AppendKernels {
         headDim,
         subgroup,
         layout: layout[side],
-        book: sharesBook ? "book" : "window_book",
+        book: (index) => `constants[WINDOW_BOOK_AT + ${index}]`,
         feedback: transforms[side].feedback !== null,
       });
     };

@@ -87,25 +87,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     signs[i] = constants[ROTATION_AT + i];
   }
   //#end
-  //#if SHARES_BOOK
-  if (!is_query) {
-    for (var i = l; i < WINDOW_BOOK_SIZE; i += THREADS) {
-      book[i] = constants[WINDOW_BOOK_AT + i];
-    }
-  }
-  //#else
   //#if HAS_CODES
   if (!is_query) {
     load_book(is_key, l);
   }
-  //#end
-  //#if WINDOW_CODES
-  if (!is_query) {
-    for (var i = l; i < WINDOW_BOOK_SIZE; i += THREADS) {
-      window_book[i] = constants[WINDOW_BOOK_AT + i];
-    }
-  }
-  //#end
   //#end
   workgroupBarrier();
   //#if NORM_QK
@@ -242,11 +227,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   if (!is_coded) {
     return;
   }
-  //#end
-  //#if SHARES_BOOK
-  // The window's centroids and boundaries are done with.
-  workgroupBarrier();
-  load_book(is_key, l);
   //#end
   //#if IS_ALONE
   }

@@ -11,8 +11,8 @@ import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import { agedPages } from "../../aged-pages.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { feedbackLanes } from "../codec/feedback-text.ts";
-import { wgslCodecs } from "../codec/registry.ts";
+import { candidateWords, feedbackLanes } from "../codec/feedback-text.ts";
+import { mostCodeWords, wgslCodecs } from "../codec/registry.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -131,6 +131,7 @@ export class CoarsenKernels {
     const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
     const hasFeedback = sides.some((side) => kv.transforms[side].feedback !== null);
     const subgroup = hasFeedback ? feedbackLanes(this.#commands.context.features.subgroupSize, THREADS) : 0;
+    const isChained = sides.some((side) => wgslCodecs.of(to[side]).isChained);
     const named = {
       HEAD_DIM: headDim,
       NUM_KV_HEADS: numKvHeads,
@@ -141,7 +142,9 @@ export class CoarsenKernels {
       THREADS,
       NUM_FACTORS: SEARCH_FACTORS.length,
       HAS_CODES: true,
-      TRELLIS: sides.some((side) => wgslCodecs.of(to[side]).isChained),
+      CANDIDATES: candidateWords(headDim, hasFeedback, isChained),
+      CODE_WORDS: mostCodeWords(sides.map((side) => to[side])),
+      TRELLIS: isChained,
       // Rows are in the space of the codes already.
       ...{
         EXCHANGES: subgroup > 0,
@@ -158,7 +161,7 @@ export class CoarsenKernels {
       const [side, feedback] = [to[name], kv.transforms[name].feedback !== null];
       return wgslCodecs
         .of(side)
-        .store({ name, side, headDim, subgroup, layout: to.layout[name], book: "book", feedback });
+        .store({ name, side, headDim, subgroup, layout: to.layout[name], book: (index) => `book[${index}]`, feedback });
     };
     const read = (name: "k" | "v"): string => readText(from.layout[name], from[name], `${name.toUpperCase()}_FINER_AT`);
     const inserts = {

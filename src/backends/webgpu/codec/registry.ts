@@ -1,4 +1,5 @@
 /** @file The WGSL of the KV codecs that support.ts lists. A new one is a file beside this and a line here. */
+import type { SideFormat } from "../../../quant/codecs/registry.ts";
 import type { AnySide } from "../../../quant/codecs/side-codec.ts";
 import { CodecParts } from "../../codec-parts.ts";
 import { blocks } from "./block-text.ts";
@@ -15,6 +16,10 @@ export function registerWgslCodec<S extends AnySide>(kind: S["kind"], part: Wgsl
   // It is only ever given sides of its kind.
   wgslCodecs.register(kind, part as unknown as WgslCodec);
 }
+
+/** Words of `codes` for a coordinate, in a kernel that stores rows of these sides. */
+export const mostCodeWords = (sides: readonly SideFormat[]): number =>
+  Math.max(...sides.map((side) => wgslCodecs.of(side).codeWords?.(side) ?? 1));
 
 registerWgslCodec("scalar", scalars);
 registerWgslCodec("trellis", chains);

@@ -35,12 +35,20 @@ const nearestFunction = ({ name, book, side: { bits } }: StoreTarget<ScalarSide>
 fn nearest_${name}(t: f32) -> u32 {
   var index = 0u;
   for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
-    if (${book}[${2 ** bits}u + index + half - 1u] < t) {
+    if (${book(`${2 ** bits}u + index + half - 1u`)} < t) {
       index += half;
     }
   }
   return index;
 }`;
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Codes that a coordinate has with each factor of the vector that is tried: in a word, and words of them. */
+function triedCodes({ bits, search }: ScalarSide): { perWord: number; words: number } {
+  const perWord = Math.floor(32 / bits);
+  return { perWord, words: search ? Math.ceil(SEARCH_FACTORS.length / perWord) : 1 };
+}
 
 export const scalars: WgslCodec<ScalarSide> = {
   isBounded: true,
@@ -52,24 +60,39 @@ export const scalars: WgslCodec<ScalarSide> = {
   },
   pairs: ({ bits }, use, words) => pairTexts(use, bits, planeFields(bits, words)),
   rowFactor: rowFactorText,
+  codeWords: (side) => triedCodes(side).words,
   store(target) {
     const { name, side, headDim, book, feedback, subgroup } = target;
-    const factors = side.search ? [...SEARCH_FACTORS] : [1];
-    const inverses = side.search ? [...INVERSE_FACTORS] : [1];
-    const candidates = factors.map(
-      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = ${book}[nearest_${name}(u * ${floatText(factor)})];`,
-    );
-    const nearest = `for (var i = l; i < HEAD_DIM; i += THREADS) {
-    codes[i] = nearest_${name}(ys[i] * chosen);
+    const nearest = (t: string): string => `nearest_${name}(${t})`;
+    const chosenCodes = (inverses: readonly number[]): string =>
+      feedbackText(name, inverses, nearestText({ name, book, bits: side.bits, headDim, subgroup }));
+    const frame = { bits: side.bits, rule: side.scale, functions: nearestFunction(target) };
+    if (!side.search) {
+      const each = feedback ? "" : `codes[i] = ${nearest("u")};`;
+      const choose = feedback
+        ? `let chosen = 1.0;${chosenCodes([1])}`
+        : squaresText(headDim, [1], (i) => book(`codes[${i}]`));
+      return codesText(target, { ...frame, each, choose });
+    }
+    const { perWord, words } = triedCodes(side);
+    const mask = 2 ** side.bits - 1;
+    const each = range(words).map((word) => {
+      const tried = SEARCH_FACTORS.slice(word * perWord, (word + 1) * perWord);
+      const fields = [...tried].map((factor, n) => `(${nearest(`u * ${floatText(factor)}`)} << ${n * side.bits}u)`);
+      return `codes[${word * headDim}u + i] = ${fields.join(" | ")};`;
+    });
+    const worth = (i: string): string =>
+      book(`((codes[f / ${perWord}u * HEAD_DIM + ${i}] >> (f % ${perWord}u * ${side.bits}u)) & ${mask}u)`);
+    const squares = squaresText(headDim, [...SEARCH_FACTORS], worth);
+    const codes = `
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    codes[i] = ${nearest("ys[i] * chosen")};
   }
   workgroupBarrier();`;
     return codesText(target, {
-      bits: side.bits,
-      rule: side.scale,
-      functions: nearestFunction(target),
-      each: candidates.join("\n    "),
-      choose: `${squaresText(headDim, factors)}
-  ${feedback ? feedbackText(name, inverses, nearestText({ name, book, bits: side.bits, subgroup })) : nearest}`,
+      ...frame,
+      each: each.join("\n    "),
+      choose: squares + (feedback ? chosenCodes([...INVERSE_FACTORS]) : codes),
     });
   },
 };

@@ -65,15 +65,19 @@ function scaleText(rule: ScaleRule): string {
   return "quotient(norm * along, square)";
 }
 
-/** Computes every candidate's square and its product with the vector, then picks those of the candidate with the best cosine. */
-export function squaresText(headDim: number, factors: readonly number[]): string {
+/**
+ * Computes, for each factor of the vector, the square of what its codes are worth and their product with the vector, then picks the
+ * factor with the best cosine.
+ * worth: expression of what coordinate i is worth with factor number `f`
+ */
+export function squaresText(headDim: number, factors: readonly number[], worth: (i: string) => string): string {
   return `
-  // Candidate f has four accumulators for its square, then four for its product with the vector.
+  // Each factor has four accumulators for its square, then four for its product with the vector.
   for (var part = l; part < ${factors.length * 8}u; part += THREADS) {
-    let at = part / 8u * HEAD_DIM;
+    let f = part / 8u;
     let is_square = part % 8u < 4u;
     ${sumText(headDim, "part % 4u", (i, n) => ({
-      reads: `let c${n} = candidates[at + ${i}];\n      let u${n} = select(ys[${i}], c${n}, is_square);`,
+      reads: `let c${n} = ${worth(i)};\n      let u${n} = select(ys[${i}], c${n}, is_square);`,
       value: `u${n} * c${n}`,
     }))}
     sums[part] = sum;

@@ -4,7 +4,7 @@
  */
 import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../../../quant/trellis.ts";
-import { applyErrorsText, feedbackText } from "./feedback-text.ts";
+import { applyErrorsText, feedbackText, metricText } from "./feedback-text.ts";
 import { rowFactorText } from "./scalar-text.ts";
 import { codesText, squaresText } from "./store-text.ts";
 import { type CodeFields, fieldText, pairTexts, type UnitWord } from "./table-text.ts";
@@ -19,7 +19,7 @@ const NEVER = "3.0e38";
 const valuesText = (code: string): string =>
   `vec4f(${[0, 1, 2, 3].map((before) => `book[4u * ${code} + ${before}u]`).join(", ")})`;
 
-/** Chooses codes without feedback; their values are left in `candidates`. Runs are independent: one invocation computes each. */
+/** Chooses codes without feedback. Runs are independent: one invocation computes each. */
 function walkText(): string {
   const codes = [0, 1, 2, 3];
   return `
@@ -41,13 +41,12 @@ function walkText(): string {
       state = (origins >> (2u * state)) & 3u;
     }
   }
-  workgroupBarrier();
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    let before = select(0u, codes[max(i, 1u) - 1u], i % ${TRELLIS_RUN}u > 0u);
-    candidates[i] = book[before | (codes[i] << 2u)];
-  }
   workgroupBarrier();`;
 }
+
+/** What the codes of coordinate i and of the one before it are worth. */
+const worthText = (i: string): string =>
+  `book[select(0u, codes[max(${i}, 1u) - 1u], ${i} % ${TRELLIS_RUN}u > 0u) | (codes[${i}] << 2u)]`;
 
 /**
  * Chooses codes with feedback, run by run. `candidates` holds the targets, then values, errors, weights, and two sets of the four
@@ -143,7 +142,9 @@ export const chains: WgslCodec<TrellisSide> = {
       rule: side.scale,
       functions: "",
       each: "",
-      choose: feedback ? feedbackText(name, [1], chainText()) : walkText() + squaresText(headDim, [1]),
+      choose: feedback
+        ? feedbackText(name, [1], chainText() + metricText)
+        : walkText() + squaresText(headDim, [1], worthText),
     });
   },
 };

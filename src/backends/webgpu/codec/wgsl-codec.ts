@@ -24,8 +24,8 @@ export interface StoreTarget<S extends AnySide> {
   readonly side: S;
   readonly headDim: number;
   readonly layout: SideRegions;
-  /** The array with its centroids and the boundaries behind them, where it has such. */
-  readonly book: "book" | "window_book";
+  /** Expression of entry `index` of its centroids and the boundaries behind them, where it has such. */
+  readonly book: (index: string) => string;
   /** Codes are found by error feedback with the factors at K_FEEDBACK_AT or V_FEEDBACK_AT. */
   readonly feedback: boolean;
   /** Lanes of a subgroup, which may exchange values then; 0 where they are not to. */
@@ -54,9 +54,11 @@ export interface WgslCodec<S extends AnySide = SideFormat> {
   ): string;
   /** The same of one unit, where each has its own. */
   blockFactor?(layout: SideRegions, place: RowPlace, unit: string, words: string): string;
+  /** Words of `codes` that `store` needs for a coordinate; absent: one. */
+  codeWords?(side: S): number;
   /**
    * `fn store_NAME(page: u32, head: u32, slot: u32, l: u32)`, part of append.wgsl: stores the vector `xs` as a row, called by
-   * all THREADS invocations `l` of a workgroup, whose arrays `ys`, `sums` and `codes` it may use.
+   * all THREADS invocations `l` of a workgroup, whose arrays `ys`, `sums`, `codes` and `candidates` it may use.
    */
   store(target: StoreTarget<S>): string;
 }
