@@ -89,8 +89,7 @@ const sections = [
   ...tokenSections("gpu-h200-token"),
   ...prefillAttentionSections("gpu-h200-prefill"),
   ...productSections("gpu-h200-products"),
-  // These rows are older than the present decode attention. They stay until such a card is available again.
-  ...gpuSections("gpu-h200").map(([title, how, body]) => [title, `Kernels of 2026-11-24. ${how}`, body] as const),
+  ...gpuSections("gpu-h200"),
 ] as const;
 
 const judged = judgedTargets();
