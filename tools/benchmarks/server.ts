@@ -45,7 +45,7 @@ export function serverSection(): string {
     `server: 1,500-token conversations that stay, ${named("k4v4")} to f16`,
     conversations(named("k4v4")) / conversations("f16"),
     "≥",
-    3.5,
+    3.3,
     "×",
   );
   const budgetKv = [...new Set(all.filter((row) => row["test"] === "budget").map((row) => String(row["kv"])))];
