@@ -214,29 +214,79 @@ function attendOne(
   { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
 ): { readonly values: Float32Array; readonly logSum: number } {
-  const d = query.length;
-  const scores = new Float64Array(keys.length);
+  const scores = productsWith(query, decoded, keys);
   let max = sink;
   for (let at = 0; at < keys.length; at++) {
-    const { k } = decoded[at]!;
-    const from = keys[at]! * d;
-    let sum = 0;
-    for (let c = 0; c < d; c++) sum += query[c]! * k[from + c]!;
-    const score = softcap > 0 ? softcap * Math.tanh(sum / softcap) : sum;
+    const score = softcap > 0 ? softcap * Math.tanh(scores[at]! / softcap) : scores[at]!;
     scores[at] = score;
     if (score > max) max = score;
   }
-  const acc = new Float64Array(valueDim);
   let total = max === Number.NEGATIVE_INFINITY ? 0 : Math.exp(sink - max);
+  const weights = scores;
   for (let at = 0; at < keys.length; at++) {
-    const weight = Math.exp(scores[at]! - max);
-    const { v } = decoded[at]!;
-    const from = keys[at]! * valueDim;
-    total += weight;
-    for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[from + c]!;
+    weights[at] = Math.exp(scores[at]! - max);
+    total += weights[at]!;
   }
+  const acc = weightedSum(weights, decoded, keys, valueDim);
   return {
     values: Float32Array.from(acc, (value) => (total > 0 ? (valueScale * value) / total : 0)),
     logSum: total > 0 ? max + Math.log(total) : NO_WEIGHTS,
   };
+}
+
+/** Products of a query with each key. They are added up side by side for four keys, for which a processor need not wait for each addition. */
+function productsWith(query: Float64Array, decoded: readonly Decoded[], keys: readonly number[]): Float64Array {
+  const d = query.length;
+  const products = new Float64Array(keys.length);
+  const whole = keys.length - (keys.length % 4);
+  for (let at = 0; at < whole; at += 4) {
+    const [k0, k1, k2, k3] = [decoded[at]!.k, decoded[at + 1]!.k, decoded[at + 2]!.k, decoded[at + 3]!.k];
+    const [from0, from1, from2, from3] = [keys[at]! * d, keys[at + 1]! * d, keys[at + 2]! * d, keys[at + 3]! * d];
+    let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
+    for (let c = 0; c < d; c++) {
+      const x = query[c]!;
+      sum0 += x * k0[from0 + c]!;
+      sum1 += x * k1[from1 + c]!;
+      sum2 += x * k2[from2 + c]!;
+      sum3 += x * k3[from3 + c]!;
+    }
+    products[at] = sum0;
+    products[at + 1] = sum1;
+    products[at + 2] = sum2;
+    products[at + 3] = sum3;
+  }
+  for (let at = whole; at < keys.length; at++) {
+    const { k } = decoded[at]!;
+    const from = keys[at]! * d;
+    let sum = 0;
+    for (let c = 0; c < d; c++) sum += query[c]! * k[from + c]!;
+    products[at] = sum;
+  }
+  return products;
+}
+
+/** The values by their weights, added in the order of the keys; the sums are read and stored once for four of them. returns: [valueDim] */
+function weightedSum(
+  weights: Float64Array,
+  decoded: readonly Decoded[],
+  keys: readonly number[],
+  valueDim: number,
+): Float64Array {
+  const sums = new Float64Array(valueDim);
+  const whole = keys.length - (keys.length % 4);
+  for (let at = 0; at < whole; at += 4) {
+    const [v0, v1, v2, v3] = [decoded[at]!.v, decoded[at + 1]!.v, decoded[at + 2]!.v, decoded[at + 3]!.v];
+    const [w0, w1, w2, w3] = [weights[at]!, weights[at + 1]!, weights[at + 2]!, weights[at + 3]!];
+    const [from0, from1] = [keys[at]! * valueDim, keys[at + 1]! * valueDim];
+    const [from2, from3] = [keys[at + 2]! * valueDim, keys[at + 3]! * valueDim];
+    for (let c = 0; c < valueDim; c++) {
+      sums[c] = sums[c]! + w0 * v0[from0 + c]! + w1 * v1[from1 + c]! + w2 * v2[from2 + c]! + w3 * v3[from3 + c]!;
+    }
+  }
+  for (let at = whole; at < keys.length; at++) {
+    const { v } = decoded[at]!;
+    const from = keys[at]! * valueDim;
+    for (let c = 0; c < valueDim; c++) sums[c] = sums[c]! + weights[at]! * v[from + c]!;
+  }
+  return sums;
 }
