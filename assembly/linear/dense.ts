@@ -102,7 +102,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
       d0 = madd(v, w0, d0);
       d1 = madd(v, w1, d1);
     }
-    // Three and four rows are used with f32 only.
+    // Three and four rows are used with f32 and bf16 only.
     if (!isFloat<T>()) {
       w0 = second<T>(r0);
       w1 = second<T>(r1);
@@ -112,6 +112,16 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
       v = v128.load(p + xPitch, 16);
       b0 = madd(v, w0, b0);
       b1 = madd(v, w1, b1);
+      if (M > 2) {
+        v = v128.load(p + 2 * xPitch, 16);
+        c0 = madd(v, w0, c0);
+        c1 = madd(v, w1, c1);
+      }
+      if (M > 3) {
+        v = v128.load(p + 3 * xPitch, 16);
+        d0 = madd(v, w0, d0);
+        d1 = madd(v, w1, d1);
+      }
     }
     w += RECORD;
   }
@@ -162,7 +172,7 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
 ): void {
   const xPitch = <usize>stride << 2;
   let m = 0;
-  if (isFloat<T>()) {
+  if (isFloat<T>() || isSigned<T>()) {
     for (; m + 4 <= rows; m += 4) {
       fourRowsTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
     }
@@ -202,6 +212,8 @@ function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, c
 
 /** Scratch memory for unpacked weights; `BLOCK` is chosen so that they fit when there are many rows. */
 const UNPACK_BYTES: usize = 384 * 1024;
+/** Up to so many rows, widening bf16 in every four rows' registers takes less time than through memory once. */
+const DIRECT_BFLOAT_ROWS: i32 = 8;
 /** The last bytes of scratch are for `touch`. */
 const SINK_BYTES: usize = 16;
 
@@ -229,7 +241,7 @@ const SINK_BYTES: usize = 16;
   }
   const sumFactor: f32 = isSigned<T>() ? 1 : F16_SUM_FACTOR;
   const packed = <usize>((count + 3) >> 2) * panelBytes<T>(stride);
-  if (rows > 2 && packed * 2 <= UNPACK_BYTES) {
+  if (rows > (isSigned<T>() ? DIRECT_BFLOAT_ROWS : 2) && packed * 2 <= UNPACK_BYTES) {
     unpackPanels<T>(w, packed, scratch, wEnd, sink);
     allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add, 0, sink);
   } else {
