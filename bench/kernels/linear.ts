@@ -18,6 +18,8 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [1024, 3072],
 ];
 const COLD_BYTES = 256e6;
+/** Rows of sequences that decode together. */
+const STREAM_ROWS = [1, 2, 4, 8];
 const PROMPT_ROWS = 256;
 
 function randomWeight(ops: Ops, rows: number, cols: number, type: WeightType): Weight {
@@ -63,7 +65,7 @@ async function measure(threads: number, types: readonly WeightType[]): Promise<v
     ops.embed(step, fill, x);
 
     const cells: string[] = [];
-    for (const rows of [1, 2, 4]) {
+    for (const rows of STREAM_ROWS) {
       const ms = fastest(5, products(ops, weights, x, rows, out));
       cells.push(`${(((weights.length / SHAPES.length) * layerBytes) / ms / 1e6).toFixed(1).padStart(6)} GB/s`);
     }
@@ -86,5 +88,7 @@ const { values } = readCommandLine({
   },
 });
 const types = values.types.split(",") as WeightType[];
-console.log(`| type | threads | 1 row | 2 rows | 4 rows | ${PROMPT_ROWS} rows |\n|---|---|---|---|---|---|`);
+console.log(
+  `| type | threads | ${STREAM_ROWS.map((rows) => `${rows} ${rows === 1 ? "row" : "rows"}`).join(" | ")} | ${PROMPT_ROWS} rows |\n|---|---|${STREAM_ROWS.map(() => "---|").join("")}---|`,
+);
 for (const threads of values.threads.split(",")) await measure(Number(threads), types);

@@ -4,9 +4,14 @@ import { ServerProcess } from "./server-process.ts";
 import { stream } from "./stream.ts";
 
 const PROMPT_TOKENS = 64;
-const ANSWER_TOKENS = 256;
 
-export async function measureBatching(streams: number, repeats: number, serve: readonly string[]) {
+/** answerTokens: of each stream · serve: options of `turboquant serve` */
+export async function measureBatching(
+  streams: number,
+  repeats: number,
+  answerTokens: number,
+  serve: readonly string[],
+) {
   const server = await ServerProcess.start(["--kv-budget", "512MB", ...serve]);
   try {
     const run = async (count: number): Promise<number> => {
@@ -14,13 +19,13 @@ export async function measureBatching(streams: number, repeats: number, serve: r
       const one = (i: number) =>
         stream(server.url, {
           prompt: randomTokens(5000 + i, PROMPT_TOKENS),
-          max_tokens: ANSWER_TOKENS,
+          max_tokens: answerTokens,
           temperature: 0,
           ignore_eos: true,
           cache_prompt: false,
         });
       await Promise.all(Array.from({ length: count }, (_, i) => one(i)));
-      return (count * ANSWER_TOKENS * 1000) / (performance.now() - started);
+      return (count * answerTokens * 1000) / (performance.now() - started);
     };
     await run(1);
     await run(streams);
@@ -33,9 +38,10 @@ export async function measureBatching(streams: number, repeats: number, serve: r
     }
     return {
       test: "batching",
+      model: await server.model(),
       kv: server.kv,
       streams,
-      answer_tokens: ANSWER_TOKENS,
+      answer_tokens: answerTokens,
       repeats,
       single_tok_per_s: median(single),
       batch_tok_per_s: median(together),

@@ -4,7 +4,7 @@
  *   npx tsx bench/server/main.ts                          all seven, the load for 300 s
  *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections, health, budget
  *   npx tsx bench/server/main.ts budget --length 960      conversations that grow to so many tokens in half of what 16 take in k4v4
- *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --length 960 --model REF -t N --out FILE
+ *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --length 960 --answer-tokens 256 --model REF -t N --out FILE
  *
  * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded, or a
  * connection was refused or never closed, or a request delayed the health check by more than 50 ms. Connections take as many open files on each side (`ulimit -n`).
@@ -36,6 +36,7 @@ const { values, positionals } = readCommandLine({
     length: { type: "string", default: "960" },
     repeats: { type: "string", default: "7" },
     streams: { type: "string", default: "8" },
+    "answer-tokens": { type: "string", default: "256" },
     connections: { type: "string", default: "10000" },
     model: { type: "string" },
     threads: { type: "string", short: "t" },
@@ -62,7 +63,10 @@ const onProgress = (text: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
 };
 
-if (parts.includes("batching")) report(await measureBatching(Number(values.streams), Number(values.repeats), serve));
+if (parts.includes("batching")) {
+  const answerTokens = Number(values["answer-tokens"]);
+  report(await measureBatching(Number(values.streams), Number(values.repeats), answerTokens, serve));
+}
 if (parts.includes("shared-prefix")) {
   report(await measureSharedPrefix(Number(values.tokens), Number(values.repeats), serve));
 }

@@ -59,6 +59,12 @@ export class ServerProcess {
     }
   }
 
+  /** Name of the model that requests get by default. */
+  async model(): Promise<string> {
+    const models = (await (await fetch(`${this.url}/v1/models`)).json()) as { data: readonly { id: string }[] };
+    return models.data[0]!.id;
+  }
+
   /** A value of /metrics, summed over its series; 0 when it has not been counted yet. labels: those of the series that count */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();

@@ -8,11 +8,18 @@ const last = (test: string, kv?: string): Row | undefined =>
 const named = (preset: string): string => recordedAs(all, preset);
 const mb = (bytes: number): string => fixed(bytes / 1e6, 1);
 
+/** The model that is served where none is named. */
+const EMBEDDED = "qwen3-3m";
+
 export function serverSection(): string {
   if (all.length === 0) return "Not recorded.";
   const load = last("load");
   const prefix = last("shared-prefix");
-  const batching = last("batching");
+  // Rows that name no model, or the embedded one, are what the target is of.
+  const isEmbedded = (row: Row): boolean => (row["model"] ?? EMBEDDED) === EMBEDDED;
+  const batchings = all.filter((row) => row["test"] === "batching");
+  const batching = batchings.filter(isEmbedded).at(-1);
+  const otherModels = [...new Set(batchings.filter((row) => !isEmbedded(row)).map((row) => String(row["model"])))];
   const connections = last("connections");
   const formats = [...new Set(all.filter((row) => row["test"] === "resident").map((row) => String(row["kv"])))];
   const conversations = (kv: string): number => num(last("resident", kv), "conversations");
@@ -144,6 +151,15 @@ export function serverSection(): string {
           fixed(num(batching, "batch_tok_per_s"), 0),
           times(num(batching, "ratio")),
         ],
+        ...otherModels.map((model) => {
+          const row = batchings.filter((other) => other["model"] === model).at(-1);
+          return [
+            `tokens/s, ${num(row, "streams")} streams, ${model}`,
+            fixed(num(row, "single_tok_per_s"), 0),
+            fixed(num(row, "batch_tok_per_s"), 0),
+            times(num(row, "ratio")),
+          ];
+        }),
       ],
     ),
     `${num(connections, "connections").toLocaleString("en-US")} connections that say nothing: ` +
