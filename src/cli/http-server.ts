@@ -1,9 +1,10 @@
 /** @file The HTTP server around the application: listening, limits, shutdown. */
 
-import type { Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import { TurboQuantError } from "../errors.ts";
+import { answerUnread, malformedRequest } from "./unread-requests.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -31,10 +32,12 @@ export async function listen(
   fetch: (request: Request, env: object) => Response | Promise<Response>,
   { host, port, requestTimeoutMs, keepAliveMs }: ListenOptions,
 ): Promise<Listening> {
-  const server = createAdaptorServer({
-    fetch,
+  const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
-    serverOptions: {
+    errorHandler: (error) => (error instanceof RequestError ? malformedRequest() : new Response(null, { status: 500 })),
+  });
+  const server = createServer(
+    {
       // Limits the time to send a request, which ends silent connections. The answer may take any time.
       headersTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
@@ -42,7 +45,9 @@ export async function listen(
       connectionsCheckingInterval: Math.min(5000, Math.max(100, requestTimeoutMs / 4)),
       maxHeaderSize: 16 << 10,
     },
-  }) as Server;
+    (incoming, outgoing) => void listener(incoming, outgoing),
+  );
+  answerUnread(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(listenError(cause, host, port)));
     server.listen(port, host, resolve);

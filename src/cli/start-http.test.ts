@@ -93,6 +93,33 @@ describe("the thread of the sockets", () => {
     expect(answered.map(({ status }) => status)).toEqual([401, 413, 403]);
   });
 
+  it("answers what is no request with the error of both APIs, and closes", async () => {
+    const told = (text: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect(server.port, "127.0.0.1");
+        let answer = "";
+        socket.on("data", (data) => {
+          answer += data;
+        });
+        socket.on("error", reject);
+        socket.on("close", () => resolve(answer));
+        socket.write(text);
+      });
+    const wrong: [number, string][] = [
+      [400, "nonsense\r\n\r\n"],
+      [400, "GET /none HTTP/1.1\r\nhost: [::1\r\nconnection: close\r\n\r\n"],
+      [417, "GET /none HTTP/1.1\r\nhost: 127.0.0.1\r\nexpect: something\r\n\r\n"],
+      [431, `GET /none HTTP/1.1\r\nhost: 127.0.0.1\r\nx-large: ${"a".repeat(20_000)}\r\n\r\n`],
+    ];
+    for (const [status, text] of wrong) {
+      const answer = await told(text);
+      expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      const error = { message: expect.any(String), type: "invalid_request_error", param: null, code: null };
+      expect(JSON.parse(/\{.*\}/.exec(answer)![0])).toEqual({ type: "error", error });
+    }
+    expect((await fetch(`${server.url}/none`)).status).toBe(204);
+  });
+
   it("a fault of the engine's ends its own request", async () => {
     const response = await fetch(`${server.url}/throw`);
     expect(response.status).toBe(500);
