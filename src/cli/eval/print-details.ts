@@ -52,7 +52,7 @@ function gridTable(kv: string, base: string, cells: readonly NeedleCell[], width
   const lengths = [...new Set(cells.map(({ length }) => length))];
   const cell = ({ recall, recallLow, recallHigh, recallBase }: NeedleCell): string =>
     `${formatRate(recall, recallLow, recallHigh, 0)} (${formatPercent(recallBase, 0)})`;
-  return `needle grid, ${kv}: exact answers by length and depth, ${cells[0]!.prompts} prompts a length (in parentheses: ${base})\n${markdownTable(
+  return `needle grid, ${kv}: exact answers by length and depth, ${promptsOf(cells)} (in parentheses: ${base})\n${markdownTable(
     [right("tokens"), ...depths.map((depth) => right(`at ${formatPercent(depth, 0)}`))],
     lengths.map((length) => {
       const own = cells.filter((c) => c.length === length);
@@ -60,6 +60,13 @@ function gridTable(kv: string, base: string, cells: readonly NeedleCell[], width
     }),
     width,
   )}`;
+}
+
+/** How many prompts each length has: an evaluation that ran out of time has fewer of the last ones. */
+function promptsOf(cells: readonly NeedleCell[]): string {
+  const counts = [...new Map(cells.map(({ length, prompts }) => [length, prompts])).values()];
+  if (new Set(counts).size > 1) return `${counts.join(", ")} prompts of the lengths`;
+  return `${counts[0]} ${counts[0] === 1 ? "prompt" : "prompts"} a length`;
 }
 
 /** Exact answers by task and length, one row a format; the base's in the first. */
