@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { batchSections } from "./benchmarks/batch.ts";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
+import { farSection } from "./benchmarks/far.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
 import { loadSections } from "./benchmarks/load.ts";
 import { millionSections } from "./benchmarks/million.ts";
@@ -72,6 +73,11 @@ const sections = [
     "Windows of 8 and of 16 bits",
     "k4v4 with sinks and windows of either width and several lengths, as far as recorded, the same novel, 6 × 2,048 tokens; what conversations take with them is under *The server*. `turboquant eval`.",
     windowSection(),
+  ],
+  [
+    "Recall of a stretched model",
+    "qwen3-3m, the package's own model of 4,096 tokens, as it was trained and stretched by YaRN: right answers by length and depth, three codes in each prompt, all asked for, so a cell has as many answers as there are prompts. The f16 cache is stretched as the formats are: what it misses, the model or the stretching missed; what a format misses beside it, the codes. Too few prompts to tell formats apart, and nothing longer than 4,096 tokens is recorded. `bash bench/record-far.sh TEXT`.",
+    farSection(),
   ],
   [
     "Agreement with another implementation",
