@@ -91,6 +91,8 @@ export function serverSection(): string {
     "",
     0,
   );
+  const fuzz = last("fuzz");
+  target("server: fuzzed requests with a 5xx, a hang or a crash", num(fuzz, "faults"), "≤", 0, "", 0);
   const count = (row: Row | undefined, field: string): string => num(row, field).toLocaleString("en-US");
 
   const loadRows = [
@@ -178,6 +180,10 @@ export function serverSection(): string {
       `Answers bound to schemas of JSON Schema's test suite at temperature 1: ${count(schemas, "valid")} of ${count(schemas, "answers")} valid by Ajv, ` +
         `${count(schemas, "composed")} of them of schemas made of two. ${count(schemas, "refused")} schemas were refused by name, ${count(schemas, "truncated")} answers did not end in ` +
         `512 tokens, ${count(schemas, "not_compiled_by_validator")} schemas Ajv does not compile, ${count(schemas, "undecided")} multiples it cannot decide, ${count(schemas, "failed_requests")} requests without an answer (\`npx tsx bench/server/schemas.ts\`).`,
+    fuzz &&
+      `Requests of all routes with parts made wrong, from ${count(fuzz, "clients")} clients: ${count(fuzz, "requests")} in ${count(fuzz, "seconds")} s, ${count(fuzz, "faults")} faults ` +
+        `(${count(fuzz, "server_errors")} answers with 5xx, ${count(fuzz, "hangs")} without an end), ${count(fuzz, "hang_ups")} hung up, ${count(fuzz, "left_at_work")} left at work; ` +
+        `resident memory ${fixed(100 * num(fuzz, "resident_growth"), 1)} % more in the last quarter than in the second; \`/health\` longest ${fixed(num(fuzz, "health_ms_longest"), 0)} ms (\`npx tsx bench/server/fuzz.ts\`).`,
   ]
     .filter(Boolean)
     .join("\n\n");
