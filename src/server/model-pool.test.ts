@@ -226,7 +226,7 @@ it("unloading by hand waits for the requests at work; a load is cancelled", asyn
   await models.unload("a", NOBODY);
   sources[1]!.waits = true;
   const b = models.hold("b", NOBODY);
-  const refused = expect(b).rejects.toMatchObject({ status: 503, code: "model_unloaded" });
+  const refused = expect(b).rejects.toMatchObject({ status: 409, code: "model_unloaded" });
   await settle();
   await models.unload("b", NOBODY);
   await refused;

@@ -398,8 +398,9 @@ const loadFailed = (name: string, error: unknown): ApiError =>
         param: "model",
       });
 
+/** What somebody else asked for is in the way, which clients try again. */
 const unloaded = (name: string): ApiError =>
-  new ApiError(503, `model ${name}: unloaded before it was there; ask again`, {
+  new ApiError(409, `model ${name}: unloaded before it was there; ask again`, {
     code: "model_unloaded",
     param: "model",
   });
