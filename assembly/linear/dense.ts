@@ -62,8 +62,9 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
 }
 
 /**
- * M rows of activations times two neighbouring rows of a panel; w points to the first. With M = 4, the eight sums and the six
- * vectors that a step loads just fit the registers of x86. Engines load everything of a step first, so a step must be short.
+ * M rows of activations times two neighbouring rows of a panel; w points to the first. With M = 4 and f32, the eight sums and
+ * the six vectors that a step loads just fit the registers of x86. Engines load everything of a step first, so a step must be short. One of
+ * bf16 is two of these.
  */
 // @ts-ignore: decorator
 @inline function rowsTimesPair<T>(
@@ -102,7 +103,6 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
       d0 = madd(v, w0, d0);
       d1 = madd(v, w1, d1);
     }
-    // Three and four rows are used with f32 and bf16 only.
     if (!isFloat<T>()) {
       w0 = second<T>(r0);
       w1 = second<T>(r1);

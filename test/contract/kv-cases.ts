@@ -85,7 +85,7 @@ export const MORE_FORMATS: readonly KvCase[] = [
   },
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
   { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
-  // As much workgroup memory as there is.
+  // More workgroup memory than most formats of heads of 256.
   { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
   { kv: "k3v4,window=4,sinks=2,window=16bit", headDim: 320, steps: [9, 1], calibrated: true },
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },

@@ -33,7 +33,6 @@ export interface AppendConstants {
       | "K_FEEDBACK_AT"
       | "V_FEEDBACK_AT"
       | "WINDOW_BOOK_AT"
-      | "WINDOW_BOOK_SIZE"
       | "WINDOW_CENTROIDS_AT",
       number
     >
@@ -174,7 +173,6 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
   const [windowBook, windowBookSize] = codebook(windowSide(format));
   const at = {
     WINDOW_BOOK_AT: windowBook,
-    WINDOW_BOOK_SIZE: windowBookSize,
     WINDOW_CENTROIDS_AT: put(windowBookSize > 0 ? recodedCentroids(windowSide({ windowBits: 8 }), headDim) : []),
     K_CENTROIDS_AT: kCentroids,
     K_BOOK_SIZE: kBook,

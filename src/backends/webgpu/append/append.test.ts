@@ -58,8 +58,8 @@ describe("workgroup memory of append", () => {
   });
 
   // A multiprocessor that gives 64 KiB has so many vectors under way as fit there, and most of them wait for one subgroup.
-  it("ten vectors of 128 coordinates fit 64 KiB with a calibration", () => {
+  it("fourteen vectors of 128 coordinates fit 64 KiB with a calibration", () => {
     const bytes = sum(bytesOf({ kv: "k4v4", headDim: 128, steps: [1], calibrated: true }));
-    expect(bytes).toBeLessThanOrEqual((64 * 1024) / 10);
+    expect(bytes).toBeLessThanOrEqual((64 * 1024) / 14);
   });
 });

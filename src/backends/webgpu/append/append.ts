@@ -192,7 +192,7 @@ export class AppendKernels {
     const { subgroupSize } = this.#commands.context.features;
     const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, subgroupSize) : 0;
     const hasFeedback = sides.some((side) => transforms[side].feedback !== null);
-    const subgroup = hasFeedback ? feedbackLanes(subgroupSize, THREADS) : 0;
+    const subgroup = hasFeedback ? feedbackLanes(subgroupSize, THREADS, headDim) : 0;
     const hasCodes = codecs.some(({ book }) => book);
     const isChained = codecs.some(({ isChained }) => isChained);
     const keepsSigns = at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM;

@@ -130,7 +130,7 @@ export class CoarsenKernels {
     const headDim = dimOf(kv, sides[0]!);
     const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
     const hasFeedback = sides.some((side) => kv.transforms[side].feedback !== null);
-    const subgroup = hasFeedback ? feedbackLanes(this.#commands.context.features.subgroupSize, THREADS) : 0;
+    const subgroup = hasFeedback ? feedbackLanes(this.#commands.context.features.subgroupSize, THREADS, headDim) : 0;
     const isChained = sides.some((side) => wgslCodecs.of(to[side]).isChained);
     const named = {
       HEAD_DIM: headDim,

@@ -16,11 +16,14 @@ const LOADS = 16;
 /** Rows of the matrix that are loaded at once. Heads have a multiple of so many coordinates. */
 const AT_ONCE = 8;
 
-/** Lanes that exchange values while codes are chosen, of subgroups of this size; 0 for a size that is unknown or does not fit. Votes of 64 are counted. */
-export const feedbackLanes = (subgroup: number, threads: number): number =>
-  subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0 ? subgroup : 0;
+/**
+ * Lanes that exchange values while codes are chosen, of subgroups of this size; 0 for a size that is unknown or does not fit, and for heads
+ * of which a lane would keep too much. Votes of 64 are counted.
+ */
+export const feedbackLanes = (subgroup: number, threads: number, headDim: number): number =>
+  subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0 && headDim <= subgroup * MOST_OWN ? subgroup : 0;
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (texts: readonly string[]): string => texts.join("\n      ");
 
 /** Statements that change `sum`, of coordinate i, by the factors of rows `from` to `to` - 1 above it. next: the sum after row j, whose factor is f */
@@ -85,8 +88,7 @@ export interface NearestCode {
  * of the sums. Meanwhile `candidates` holds the targets, then centroids and errors, where lanes do not keep them.
  */
 export function nearestText(code: NearestCode): string {
-  const { subgroup, headDim } = code;
-  if (subgroup > 0 && headDim <= subgroup * MOST_OWN) return lanesText(code);
+  if (code.subgroup > 0) return lanesText(code);
   return `
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     candidates[i] = ys[i];
@@ -137,7 +139,7 @@ function lanesText(code: NearestCode): string {
       `let row${n} = feedback_at + min(${from} + ${n}u, HEAD_DIM - 1u) * HEAD_DIM;`,
       ...behind(q).map((r) => `${ahead(n, r)} = constants[row${n} + i${r}];`),
     ]);
-  const isBelow = `boundary${own - 1} < wanted${voters < subgroup ? ` && lane < ${voters}u` : ""}`;
+  const isBelow = `boundary${own - 1} < wanted && lane < ${voters}u`;
   const ownText =
     own === 1
       ? ""

@@ -4,7 +4,7 @@ import { getCodebook } from "../../../quant/codebook.ts";
 import type { ScalarSide } from "../../../quant/codecs/scalar/scalar-codec.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import { floatText } from "../queue/shader-text.ts";
-import { feedbackText, nearestText } from "./feedback-text.ts";
+import { feedbackText, nearestText, range } from "./feedback-text.ts";
 import { halfText } from "./place-text.ts";
 import { codesText, squaresText } from "./store-text.ts";
 import { hasPairs, pairTexts, planeFields } from "./table-text.ts";
@@ -41,8 +41,6 @@ fn nearest_${name}(t: f32) -> u32 {
   }
   return index;
 }`;
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Codes that a coordinate has with each factor of the vector that is tried: in a word, and words of them. */
 function triedCodes({ bits, search }: ScalarSide): { perWord: number; words: number } {

@@ -58,7 +58,8 @@ export interface WgslCodec<S extends AnySide = SideFormat> {
   codeWords?(side: S): number;
   /**
    * `fn store_NAME(page: u32, head: u32, slot: u32, l: u32)`, part of append.wgsl: stores the vector `xs` as a row, called by
-   * all THREADS invocations `l` of a workgroup, whose arrays `ys`, `sums`, `codes` and `candidates` it may use.
+   * all THREADS invocations `l` of a workgroup, whose arrays `ys`, `sums` and `codes` it may use, and with
+   * `feedback` the `candidateWords` of `candidates`.
    */
   store(target: StoreTarget<S>): string;
 }

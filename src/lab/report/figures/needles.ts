@@ -69,11 +69,14 @@ export function needleGridFigure(context: PlotContext, { modelLabel, rows }: Row
       }),
     ],
   });
-  const { prompts } = cells[0]!;
+  // A length that was cut short by the time it was given has fewer.
+  const counts = cells.map(({ prompts }) => prompts);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  const prompts = least === most ? String(most) : `${least} to ${most}`;
   return {
     id: `needles-${slug(modelLabel)}`,
     title: `${modelLabel}: what is found again`,
-    caption: `Five-digit codes hidden at a depth of prompts of a length, repeated exactly; ${prompts} prompts a cell, so a cell of 50 % is ± ${percent(0.98 / Math.sqrt(prompts), 0)}.`,
+    caption: `Five-digit codes hidden at a depth of prompts of a length, repeated exactly; ${prompts} prompts a cell, so a cell of 50 % is ${least === most ? "" : "at most "}± ${percent(0.98 / Math.sqrt(least), 0)}.`,
     svg,
   };
 }
