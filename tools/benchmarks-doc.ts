@@ -76,7 +76,7 @@ const sections = [
   ],
   [
     "Recall of a stretched model",
-    "qwen3-3m, the package's own model of 4,096 tokens, as it was trained and stretched by YaRN: right answers by length and depth, three codes in each prompt, all asked for, so a cell has as many answers as there are prompts. The f16 cache is stretched as the formats are: what it misses, the model or the stretching missed; what a format misses beside it, the codes. Too few prompts to tell formats apart, and nothing longer than 4,096 tokens is recorded. `bash bench/record-far.sh TEXT`.",
+    "qwen3-3m, the package's own model of 4,096 tokens, as it was trained and stretched by YaRN: right answers by length and depth, three codes in each prompt, all asked for, so a cell has as many answers as there are prompts. The f16 cache is stretched as the formats are: what it misses, the model or the stretching missed; what a format misses beside it, the codes. Too few prompts to tell formats apart. `bash bench/record-far.sh TEXT`.",
     farSection(),
   ],
   [

@@ -16,8 +16,8 @@ export function farSection(): string {
       const ofLength = ofStretch.filter(({ cell }) => cell.length === length);
       const { row: first, cell } = ofLength[0]!;
       const line = (cache: unknown, row: Row, recall: (cell: NeedleCell) => number): string[] => {
-        const own = depths.map((depth) => ofLength.find((c) => c.row === row && c.cell.depth === depth)!.cell);
-        const right = own.map((c) => String(Math.round(recall(c) * c.prompts)));
+        const own = depths.map((depth) => ofLength.find((c) => c.row === row && c.cell.depth === depth)?.cell);
+        const right = own.map((c) => (c ? String(Math.round(recall(c) * c.prompts)) : "–"));
         return [stretch, length.toLocaleString("en-US"), String(cache), String(cell.prompts), ...right];
       };
       body.push(line(first["base"], first, (c) => c.recallBase));
