@@ -8,9 +8,10 @@ export const attentionFormat = recordedAs(attention, "k4v4");
 const layerPeers = rows("peers-layer").filter((r) => r["status"] === "ok" && num(r, "depth") > 0);
 export const peerAttention = (kv: string, threads: number): number => {
   const row = layerPeers.find((r) => r["kv"] === kv && num(r, "threads") === threads);
-  return Number(
-    (row?.["attentionMsPerLayerPer1K"] as unknown as { bestToken?: number } | undefined)?.bestToken ?? Number.NaN,
-  );
+  const slope = row?.["attentionMsPerLayerPer1K"] as unknown as { bestToken?: number; median?: number } | undefined;
+  const { bestToken = Number.NaN, median = bestToken } = slope ?? {};
+  // The best tokens cannot be slower than the usual ones: then the machine had other work at one of the depths.
+  return bestToken <= median ? bestToken : Number.NaN;
 };
 const attentionAt = (kv: string, depth: number, threads: number): Row | undefined =>
   attention.find((r) => r["kv"] === kv && num(r, "n_depth") === depth && num(r, "n_threads") === threads);

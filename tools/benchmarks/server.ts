@@ -96,6 +96,7 @@ export function serverSection(): string {
   const count = (row: Row | undefined, field: string): string => num(row, field).toLocaleString("en-US");
 
   const loadRows = [
+    ["cache, recorded", `${String(load?.["kv"])}, ${String(load?.["test_time"] ?? "").slice(0, 10)}`],
     ["clients, seconds", `${fixed(num(load, "clients"), 0)}, ${fixed(num(load, "seconds"), 0)}`],
     [
       "answers, wrong, failed",
