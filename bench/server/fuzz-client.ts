@@ -21,12 +21,14 @@ export async function send(
   asked: FuzzedRequest,
   agent: Agent,
   deadlineMs: number,
+  onSentAgain: () => void,
 ): Promise<Answer | null> {
   try {
     return await sendOnce(url, asked, agent, deadlineMs);
   } catch (error) {
-    // A server may close an idle connection as a request goes out on it.
-    if (!isConnectionClosed(error) || !(error as { isReused?: boolean }).isReused) throw error;
+    // A server may close an idle connection as a request goes out on it. What broke off in an answer is not asked again.
+    if (!isConnectionClosed(error) || !(error as { isUnanswered?: boolean }).isUnanswered) throw error;
+    onSentAgain();
     return await sendOnce(url, asked, agent, deadlineMs);
   }
 }
@@ -46,16 +48,19 @@ function sendOnce(url: string, asked: FuzzedRequest, agent: Agent, deadlineMs: n
       end(null);
       request.destroy();
     };
+    let hasBegun = false;
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(Object.assign(error, { isReused: request.reusedSocket }));
+      reject(Object.assign(error, { isUnanswered: request.reusedSocket && !hasBegun }));
     };
     request.on("error", fail);
     request.on("response", (response) => {
+      hasBegun = true;
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk);
-        if (manner === "leaves-in-answer") leave();
+        // What the server says of a fault of its own is read.
+        if (manner === "leaves-in-answer" && response.statusCode! < 500) leave();
       });
       response.on("error", fail);
       response.on("end", () => {

@@ -61,6 +61,7 @@ const faults: { index: number | null; fault: string }[] = [];
 const statuses: Record<string, number> = {};
 const health: number[] = [];
 /** Resident memory behind each request, bytes. */
+let sentAgain = 0;
 const resident: number[] = [];
 let [serverErrors, hangs, hangUps, done] = [0, 0, 0, 0];
 
@@ -94,7 +95,7 @@ const server = await ServerProcess.start([
 
 async function one(asked: FuzzedRequest): Promise<void> {
   try {
-    const answer = await send(server.url, asked, agent, DEADLINE_MS);
+    const answer = await send(server.url, asked, agent, DEADLINE_MS, () => sentAgain++);
     if (answer === null) {
       hangUps++;
       return;
@@ -141,9 +142,11 @@ async function watchHealth(isOver: () => boolean): Promise<void> {
   }
 }
 
-/** The most of the given share of the requests. */
+/** The most of the given share of the requests; NaN where it cannot be read. */
 const mostResident = (from: number, to: number): number =>
-  Math.max(...resident.slice(Math.floor(from * resident.length), Math.ceil(to * resident.length)));
+  resident
+    .slice(Math.floor(from * resident.length), Math.ceil(to * resident.length))
+    .reduce((most, bytes) => Math.max(most, bytes), 0);
 
 async function leftAtWork(): Promise<number> {
   const until = performance.now() + SETTLE_MS;
@@ -205,9 +208,10 @@ const row = {
   server_errors: serverErrors,
   hangs,
   hang_ups: hangUps,
+  sent_again: sentAgain,
   statuses,
   left_at_work: left,
-  resident_growth: growth,
+  resident_growth: Number.isFinite(growth) ? growth : null,
   health_ms: median(health),
   health_ms_p99: quantile(health, 0.99),
   health_ms_longest: Math.max(...health),
@@ -226,7 +230,7 @@ say(
 );
 if (only === null) {
   say(
-    `/health: ${row.health_ms.toFixed(1)} ms, longest ${row.health_ms_longest.toFixed(1)}; resident memory ${(100 * growth).toFixed(1)} %`,
+    `/health: ${row.health_ms.toFixed(1)} ms, longest ${row.health_ms_longest.toFixed(1)}; resident memory ${Number.isFinite(growth) ? `${(100 * growth).toFixed(1)} %` : "cannot be read here"}`,
   );
 }
 if (faults.length > 0) process.exitCode = 1;

@@ -27,18 +27,23 @@ export const malformedRequest = (): Response =>
 
 /** Gives what Node refuses by itself the API's errors. */
 export function answerUnread(server: Server): void {
-  /** The last answer that was begun on a connection. */
-  const answers = new WeakMap<Socket, ServerResponse>();
-  server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => void answers.set(socket, response));
+  /** The answers of a connection that are not finished: a client may ask before it has read the answer before. */
+  const answers = new WeakMap<Socket, Set<ServerResponse>>();
+  server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const own = answers.get(socket) ?? new Set();
+    answers.set(socket, own.add(response));
+    response.once("close", () => own.delete(response));
+  });
   server.on("checkExpectation", (_: IncomingMessage, response: ServerResponse) => {
     // The body that the client holds back is not waited for.
     response.writeHead(417, { "content-type": "application/json", connection: "close" });
     response.end(bodyOf(417, "Expect: the server knows 100-continue alone; leave the header out"));
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-    const answer = answers.get(socket);
     // Behind the beginning of an answer nothing else can be said.
-    const isAnswering = answer?.headersSent === true && !answer.writableFinished;
+    const isAnswering = [...(answers.get(socket) ?? [])].some(
+      (answer) => answer.headersSent && !answer.writableFinished,
+    );
     if (!socket.writable || isAnswering || error.code === "ECONNRESET") {
       socket.destroy();
       return;
