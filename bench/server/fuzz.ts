@@ -61,9 +61,8 @@ const faults: { index: number | null; fault: string }[] = [];
 const statuses: Record<string, number> = {};
 const health: number[] = [];
 /** Resident memory behind each request, bytes. */
-let sentAgain = 0;
 const resident: number[] = [];
-let [serverErrors, hangs, hangUps, done] = [0, 0, 0, 0];
+let [serverErrors, hangs, hangUps, sentAgain, done] = [0, 0, 0, 0, 0];
 
 const say = (text: string): void => {
   if (!values.json) console.log(text);
@@ -214,7 +213,7 @@ const row = {
   resident_growth: Number.isFinite(growth) ? growth : null,
   health_ms: median(health),
   health_ms_p99: quantile(health, 0.99),
-  health_ms_longest: Math.max(...health),
+  health_ms_longest: health.reduce((most, ms) => Math.max(most, ms), 0),
   failures: faults.slice(0, 5).map(({ index, fault }) => ({ index, fault: fault.slice(0, 300) })),
   seconds: Math.round((performance.now() - started) / 1000),
   cpu_info: `${cpus()[0]?.model.trim()}, ${availableParallelism()} logical processors`,
