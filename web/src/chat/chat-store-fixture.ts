@@ -1,9 +1,11 @@
-/** @file For tests: an engine of the page that says what the test wants, and what the page then shows. */
-
+/** @file For tests: a page without anything kept, an engine of it that says what the test wants, and what the page then shows. */
+import { IDBObjectStore } from "fake-indexeddb";
+import { vi } from "vitest";
+import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import type { ChatOptions, Engine } from "../engine/engine.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
-import { chatStore } from "./chat-store.ts";
+import { chatStore, openChats, startNew } from "./chat-store.ts";
 
 export const RESULT = {
   finishReason: "stop",
@@ -37,3 +39,25 @@ export const says =
 
 export const shown = (): string[] =>
   chatStore.get().current.messages.map(({ text, state }) => (state ? `${text} (${state})` : text));
+
+/** Nothing is kept, and a new conversation is shown; `vi.unstubAllGlobals` undoes it. */
+export function beginWithNothingKept(): void {
+  vi.stubGlobal("localStorage", memoryStorage());
+  vi.stubGlobal("sessionStorage", memoryStorage());
+  vi.stubGlobal("addEventListener", () => {});
+  vi.stubGlobal("navigator", {});
+  chatStore.update((state) => ({ ...state, others: [], notice: "" }));
+  startNew();
+}
+
+/** Opens the page while the storage takes nothing more. */
+export async function openWhileFull(): Promise<void> {
+  const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+    throw new DOMException("no room", "QuotaExceededError");
+  });
+  try {
+    await openChats();
+  } finally {
+    full.mockRestore();
+  }
+}

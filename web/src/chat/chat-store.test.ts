@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { attachmentsOf, attachmentsStore, attachText, documentsOf } from "../documents/documents-store.ts";
 import { engineStore, setCache } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
@@ -8,19 +7,12 @@ import { forgetCache } from "../kept/kept-store.ts";
 import { answerAgain, editMessage, sendMessage } from "./asking.ts";
 import { setDefaultSystem, setSystem } from "./change-current.ts";
 import { chatStore, openChats, openConversation, startNew, stopAnswer } from "./chat-store.ts";
-import { RESULT, says, shown, useEngine } from "./chat-store-fixture.ts";
+import { beginWithNothingKept, RESULT, says, shown, useEngine } from "./chat-store-fixture.ts";
 import { deleteConversation, deletedStore, undoDelete } from "./delete-conversation.ts";
 import { draftOf, draftStore, openDraft, writeDraft } from "./drafts.ts";
 
 describe("the chat store", () => {
-  beforeEach(() => {
-    vi.stubGlobal("localStorage", memoryStorage());
-    vi.stubGlobal("sessionStorage", memoryStorage());
-    vi.stubGlobal("addEventListener", () => {});
-    vi.stubGlobal("navigator", {});
-    chatStore.update((state) => ({ ...state, others: [], notice: "" }));
-    startNew();
-  });
+  beforeEach(beginWithNothingKept);
   afterEach(() => vi.unstubAllGlobals());
 
   it("shows the answer with its figures, and sends all turns so far", async () => {

@@ -1,12 +1,11 @@
 /** @file What the browser keeps of conversations: those of an earlier visit, a storage that is full or cannot be read, and none at all. */
 import { IDBFactory, IDBObjectStore } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { memoryStorage } from "../../../test/support/memory-storage.ts";
 import { forgetModel } from "../kept/kept-store.ts";
 import { findConversations, writeAllConversations } from "./all-conversations.ts";
 import { sendMessage } from "./asking.ts";
 import { chatStore, openChats, openConversation, renameConversation, startNew } from "./chat-store.ts";
-import { says, shown, useEngine } from "./chat-store-fixture.ts";
+import { beginWithNothingKept, openWhileFull, says, shown, useEngine } from "./chat-store-fixture.ts";
 import { ask, newConversation } from "./conversation.ts";
 import { openConversationDb } from "./conversation-db.ts";
 import { deleteConversation, deletedStore, undoDelete } from "./delete-conversation.ts";
@@ -14,14 +13,7 @@ import { draftOf, draftStore, openDraft } from "./drafts.ts";
 import { listedOf } from "./listed.ts";
 
 describe("conversations that are kept", () => {
-  beforeEach(() => {
-    vi.stubGlobal("localStorage", memoryStorage());
-    vi.stubGlobal("sessionStorage", memoryStorage());
-    vi.stubGlobal("addEventListener", () => {});
-    vi.stubGlobal("navigator", {});
-    chatStore.update((state) => ({ ...state, others: [], notice: "" }));
-    startNew();
-  });
+  beforeEach(beginWithNothingKept);
   afterEach(() => vi.unstubAllGlobals());
   describe("with conversations of an earlier visit", () => {
     const [sea, hill] = ["Of the sea", "Of the hill"].map((text, i) => ({
@@ -161,14 +153,7 @@ describe("conversations that are kept", () => {
     const left = ask(newConversation(), "Not written");
     localStorage.setItem("turboquant.unwritten.earlier", JSON.stringify([left]));
     localStorage.setItem(`turboquant.draft.${left.id}`, JSON.stringify("a draft"));
-    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
-      throw new DOMException("no room", "QuotaExceededError");
-    });
-    try {
-      await openChats();
-    } finally {
-      full.mockRestore();
-    }
+    await openWhileFull();
     expect(chatStore.get()).toMatchObject({ others: [{ id: left.id }], notice: expect.stringMatching(/full/) });
     await openConversation(left.id);
     openDraft(draftOf(chatStore.get().current));
@@ -191,14 +176,7 @@ describe("conversations that are kept", () => {
     const [question, reply] = stored.messages;
     const left = { ...stored, messages: [question!, { ...reply!, text: "Said since" }] };
     localStorage.setItem("turboquant.unwritten.earlier", JSON.stringify([left]));
-    const full = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
-      throw new DOMException("no room", "QuotaExceededError");
-    });
-    try {
-      await openChats();
-    } finally {
-      full.mockRestore();
-    }
+    await openWhileFull();
     await openConversation(older.id);
     expect(shown()).toEqual(["Begun", "Said since (interrupted)"]);
     useEngine(says("Hello"));
